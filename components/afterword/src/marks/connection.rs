@@ -1,0 +1,170 @@
+//! A connection to Redis, with time limits, and what comes back from a script.
+
+use super::scripts::{KEYS, Script};
+use crate::limit::{TimeUp, limit};
+use spin_sdk::redis::{self, RedisParameter, RedisResult};
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long Redis may keep an HTTP component waiting in all, a second try on a new connection included.
+const ANSWER_LIMIT: Duration = Duration::from_millis(900);
+
+/// How long one call of the worker may take.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why Redis did not do it. Never holds the URL, which may hold a password.
+#[derive(Debug)]
+pub enum Error {
+    /// No answer in time.
+    TimeUp,
+    /// The address is not allowed by `allowed_outbound_hosts`, or is none.
+    Address,
+    /// Redis, or the way to it, failed.
+    Redis(String),
+    /// A script answered what no version of it answers.
+    Reply,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimeUp => f.write_str("Redis: no answer in time"),
+            Self::Address => f.write_str("Redis: `redis_url` is no address, or `redis_address` does not name the same host and port"),
+            Self::Redis(text) => write!(f, "Redis: {text}"),
+            Self::Reply => f.write_str("Redis: a script gave an unexpected answer"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<TimeUp> for Error {
+    fn from(_: TimeUp) -> Self {
+        Self::TimeUp
+    }
+}
+
+impl From<redis::Error> for Error {
+    fn from(error: redis::Error) -> Self {
+        match error {
+            redis::Error::InvalidAddress => Self::Address,
+            redis::Error::TooManyConnections => Self::Redis("too many open connections".into()),
+            redis::Error::TypeError => Self::Reply,
+            redis::Error::Other(text) => Self::Redis(text),
+        }
+    }
+}
+
+/// What a script returned: Spin hands nested arrays over as one flat list.
+pub(super) struct Reply(Vec<RedisResult>);
+
+impl Reply {
+    /// The script returned `nil`.
+    pub(super) fn is_nil(&self) -> bool {
+        matches!(self.0[..], [RedisResult::Nil])
+    }
+
+    /// A single integer.
+    pub(super) fn integer(&self) -> Result<i64, Error> {
+        match self.0[..] {
+            [RedisResult::Int64(value)] => Ok(value),
+            _ => Err(Error::Reply),
+        }
+    }
+
+    /// A single string.
+    pub(super) fn text(&self) -> Result<&[u8], Error> {
+        match &self.0[..] {
+            [RedisResult::Binary(text)] => Ok(text),
+            _ => Err(Error::Reply),
+        }
+    }
+
+    /// The elements of a list.
+    pub(super) fn list(&self) -> &[RedisResult] {
+        &self.0
+    }
+}
+
+/// An open connection. Each is a TCP connection of its own, closed on drop.
+pub(super) struct Connection(redis::Connection);
+
+impl Connection {
+    /// Connects to `url`, which may hold a user and a password.
+    pub(super) async fn open(url: &str) -> Result<Self, Error> {
+        Ok(Self(
+            limit(CALL_LIMIT, redis::Connection::open(url)).await??,
+        ))
+    }
+
+    /// Runs a script with these arguments: by its SHA-1, and with its text where the server does not know it (yet, or after a
+    /// restart).
+    pub(super) async fn run(&self, script: &Script, arguments: &[&[u8]]) -> Result<Reply, Error> {
+        let by_digest = self
+            .evaluate("EVALSHA", script.sha1().into_bytes(), arguments)
+            .await;
+        match by_digest {
+            Err(Error::Redis(text))
+                if text.contains("NOSCRIPT") || text.contains("NoScriptError") =>
+            {
+                self.evaluate("EVAL", script.text.into(), arguments).await
+            }
+            other => other,
+        }
+    }
+
+    /// A field of a hash.
+    pub(super) async fn field(&self, hash: &str, field: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let parameters =
+            [hash.as_bytes(), field].map(|bytes| RedisParameter::Binary(bytes.to_vec()));
+        let reply = Reply(limit(CALL_LIMIT, self.0.execute("HGET", parameters)).await??);
+        if reply.is_nil() {
+            Ok(None)
+        } else {
+            reply.text().map(|text| Some(text.to_vec()))
+        }
+    }
+
+    async fn evaluate(
+        &self,
+        command: &str,
+        script: Vec<u8>,
+        arguments: &[&[u8]],
+    ) -> Result<Reply, Error> {
+        let count = i64::try_from(KEYS.len()).map_err(|_| Error::Reply)?;
+        let parameters = [RedisParameter::Binary(script), RedisParameter::Int64(count)]
+            .into_iter()
+            .chain(
+                KEYS.iter()
+                    .map(|key| key.as_bytes())
+                    .chain(arguments.iter().copied())
+                    .map(|bytes| RedisParameter::Binary(bytes.to_vec())),
+            );
+        Ok(Reply(
+            limit(CALL_LIMIT, self.0.execute(command, parameters)).await??,
+        ))
+    }
+}
+
+/// Runs a script on the connection that this instance keeps; a kept connection that turns out broken is replaced, once. That
+/// a script may have run before its connection broke does no harm: marking twice is marking.
+pub(super) async fn kept(url: &str, script: &Script, arguments: &[&[u8]]) -> Result<Reply, Error> {
+    thread_local! {
+        static KEPT: RefCell<Option<Rc<Connection>>> = const { RefCell::new(None) };
+    }
+    limit(ANSWER_LIMIT, async {
+        if let Some(connection) = KEPT.with_borrow(Clone::clone) {
+            match connection.run(script, arguments).await {
+                Err(_) => KEPT.set(None),
+                done => return done,
+            }
+        }
+        let connection = Rc::new(Connection::open(url).await?);
+        let reply = connection.run(script, arguments).await?;
+        KEPT.set(Some(connection));
+        Ok(reply)
+    })
+    .await?
+}

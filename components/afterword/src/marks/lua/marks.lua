@@ -1,0 +1,44 @@
+-- What all scripts of the marks share; it stands before each of them. Redis runs a script alone, so that whatever one
+-- script does is atomic: nobody sees a mark without its sequence number, and no mark slips in between a look and a deletion.
+--
+-- due        sorted set: key -> the millisecond from which it is due
+-- counter    the last number given out, for marks and lease tokens alike; never reset, so that no number is used twice
+-- sequences  hash: marked key -> the sequence number of its latest mark
+-- since      hash: marked key -> the millisecond of its first mark since it was last cleared
+-- failures   hash: marked key -> how often its refresh has failed since it was last cleared
+-- errors     hash: marked key -> why it failed last
+-- refreshed  sorted set: key -> the millisecond of its last refresh, kept for one TURN
+-- lease      string: the token of the one worker that may write entries; expires
+-- waking     string: set while a wake-up that reached a worker is under way; expires
+local due, counter, sequences, since, failures, errors, refreshed, lease, waking = unpack(KEYS)
+
+-- A key refreshed a moment ago waits this many milliseconds for its next turn, so that a burst costs two refreshes a second.
+local TURN = 500
+
+-- Redis's own clock, in milliseconds: the clocks of the replicas differ.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- When a key that is not marked becomes due if it is marked now.
+local function turn(key)
+  local last = redis.call('ZSCORE', refreshed, key)
+  return last and math.max(now, last + TURN) or now
+end
+
+-- A new sequence number, whatever the worker is doing with the key: its clear then sees another number than it claimed.
+-- A key that is already marked keeps its place, also when it is backing off.
+local function changed(key, sequence)
+  redis.call('HSET', sequences, key, sequence)
+  redis.call('HSETNX', since, key, now)
+  redis.call('ZADD', due, 'NX', turn(key), key)
+end
+
+-- Wakes a worker for a key that has its turn, unless one is at work (it looks again before it lets the lease go) or has
+-- been woken already. PUBLISH goes through pcall: a user without the right to publish still marks.
+local function wake(channel, key)
+  if tonumber(redis.call('ZSCORE', due, key)) > now + TURN then return end
+  if redis.call('EXISTS', lease, waking) > 0 then return end
+  local reached = redis.pcall('PUBLISH', channel, 'wake')
+  if type(reached) == 'number' and reached > 0 then redis.call('SET', waking, 1, 'PX', 1000) end
+end
+

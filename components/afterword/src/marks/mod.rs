@@ -1,0 +1,62 @@
+//! Marks: what is dirty. The durable state is in Redis, as a set of keys and not as a queue of messages, so that marks
+//! coalesce by themselves and their number is bounded by the number of keys.
+//!
+//! Everything that knows Redis is here. [`changed`] and [`wanted`] are the two verbs of the HTTP components; [`Worker`] and
+//! [`Lease`] are the worker's side. The scripts, in `lua/`, say what is atomic and why.
+
+mod connection;
+pub mod scripts;
+mod worker;
+
+pub use connection::Error;
+pub use worker::{Cleared, Lease, Mark, Released, Worker};
+
+use crate::key::Key;
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+/// The Redis channel that wakes a worker.
+pub const CHANNEL: &str = "afterword.refresh";
+
+/// The payload that wakes a worker on [`CHANNEL`].
+pub const WAKE: &[u8] = b"wake";
+
+/// A webhook said that `keys` may have changed: marks them, whatever is known of them, and wakes a worker. Returns their
+/// sequence number.
+pub async fn changed(redis_url: &str, keys: &[Key]) -> Result<i64, Error> {
+    let names: Vec<String> = keys.iter().map(Key::to_string).collect();
+    let arguments: Vec<&[u8]> = std::iter::once(CHANNEL.as_bytes())
+        .chain(names.iter().map(String::as_bytes))
+        .collect();
+    connection::kept(redis_url, &scripts::CHANGED, &arguments)
+        .await?
+        .integer()
+}
+
+/// A reader found the entry of `key` missing or stale: marks it if it is not marked, and wakes a worker. At most once a second
+/// for a key in an instance: what a thousand readers want is one refresh.
+pub async fn wanted(redis_url: &str, key: &Key) -> Result<(), Error> {
+    const PAUSE: Duration = Duration::from_secs(1);
+    thread_local! {
+        // As short as an instance's life: a hundred and some requests.
+        static ASKED: RefCell<Vec<(Key, Instant)>> = const { RefCell::new(Vec::new()) };
+    }
+    let asked_lately = ASKED.with_borrow_mut(|asked| {
+        asked.retain(|(_, at)| at.elapsed() < PAUSE);
+        let lately = asked.iter().any(|(asked, _)| asked == key);
+        if !lately {
+            asked.push((key.clone(), Instant::now()));
+        }
+        lately
+    });
+    if asked_lately {
+        return Ok(());
+    }
+    connection::kept(
+        redis_url,
+        &scripts::WANTED,
+        &[CHANNEL.as_bytes(), key.to_string().as_bytes()],
+    )
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! The origin: PostgREST, asked with the anonymous key, so that nothing is cached which readers may not read.
+//!
+//! [`key`] is that key, [`list`] turns the list's query into pages, [`fetch`] does one request, [`rows`] takes an answer apart.
+
+pub mod fetch;
+pub mod key;
+pub mod list;
+pub mod rows;
+
+pub use fetch::Error;
+
+use crate::key::Id;
+use crate::row;
+use crate::webhook::Table;
+use bytes::Bytes;
+use fetch::{Page, Request};
+use key::ApiKey;
+use list::{ListQuery, Pages};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// All but RFC 3986's unreserved characters.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The most that an answer, or a list put together from several, may hold: half of what Spin's key-value store gives back.
+pub const MAX_CONTENT: usize = 64 << 20;
+
+/// A table behind PostgREST, and how it is read.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Base URL, such as `https://project.supabase.co`, without a slash at the end.
+    pub base: String,
+    /// The anonymous key.
+    pub key: ApiKey,
+    /// The table.
+    pub table: Table,
+    /// PostgREST parameters of an item, such as `select=*`. They must select the id column.
+    pub item_query: String,
+    /// The list's.
+    pub list_query: ListQuery,
+}
+
+/// A list as it was fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// A JSON array of all its rows.
+    pub content: Bytes,
+    /// How many requests it took. The rows of one answer are of one moment; those of several need not be.
+    pub pages: usize,
+    /// Whether the pages followed each other by id, so that none that stood there throughout is missing or doubled.
+    pub by_id: bool,
+}
+
+impl Origin {
+    /// The row with this id, as PostgREST spells it; `None` if there is none that the anonymous key may read. An id that only
+    /// means the same to the database (`007`) is none: each row has one path.
+    pub async fn item(&self, id: &Id) -> Result<Option<Bytes>, Error> {
+        Ok(self
+            .items(std::slice::from_ref(id))
+            .await?
+            .pop()
+            .map(|(_, row)| row))
+    }
+
+    /// The rows with these ids, of those that exist and may be read.
+    pub async fn items(&self, ids: &[Id]) -> Result<Vec<(Id, Bytes)>, Error> {
+        let filter = match ids {
+            [id] => format!("{}=eq.{}", self.id_column(), id.as_str()),
+            // Quoted, since a dot is reserved inside the parentheses.
+            _ => {
+                let quoted: Vec<String> = ids
+                    .iter()
+                    .map(|id| format!("%22{}%22", id.as_str()))
+                    .collect();
+                format!("{}=in.({})", self.id_column(), quoted.join(","))
+            }
+        };
+        let page = match self.get(&join(&self.item_query, &filter), false).await {
+            Err(error) if error.is_refusal() || ids.len() == 1 && error.is_no_such_value() => {
+                return Ok(Vec::new());
+            }
+            answer => answer?,
+        };
+        let mut found = Vec::new();
+        for row in rows::rows(&page.body)? {
+            let id = row::column(row, &self.table.id_column).ok_or_else(|| {
+                Error::Unusable(format!(
+                    "a row lacks the column `{}`: `item_query` must select it",
+                    self.table.id_column
+                ))
+            })?;
+            if let Some(id) = Id::parse(&id).filter(|id| ids.contains(id)) {
+                found.push((id, page.body.slice_ref(row.get().as_bytes())));
+            }
+        }
+        Ok(found)
+    }
+
+    /// All rows that the list's query selects, however few the origin gives in one answer. `None` if the anonymous key may read none.
+    pub async fn list(&self) -> Result<Option<List>, Error> {
+        let mut pages = Pages::new(&self.list_query, &self.table.id_column);
+        let mut content = vec![b'['];
+        while let Some(query) = pages.next() {
+            let page = match self.get(&query, pages.count() == 1).await {
+                Err(error) if error.is_refusal() => return Ok(None),
+                Err(error) if error.is_beyond_the_end() => Page::default(),
+                answer => answer?,
+            };
+            let rows = if page.body.is_empty() {
+                Vec::new()
+            } else {
+                rows::rows(&page.body)?
+            };
+            for row in &rows {
+                if content.len() > 1 {
+                    content.push(b',');
+                }
+                content.extend_from_slice(row.get().as_bytes());
+            }
+            if content.len() > MAX_CONTENT {
+                return Err(Error::Unusable(format!(
+                    "the list is over {MAX_CONTENT} bytes: give `list_query` a `limit`"
+                )));
+            }
+            let last = rows
+                .last()
+                .and_then(|row| row::column(row, &self.table.id_column));
+            pages.received(rows.len(), last, page.total);
+        }
+        content.push(b']');
+        Ok(Some(List {
+            content: content.into(),
+            pages: pages.count(),
+            by_id: self.list_query.is_by_id(),
+        }))
+    }
+
+    fn id_column(&self) -> String {
+        encode(&self.table.id_column)
+    }
+
+    async fn get(&self, query: &str, count: bool) -> Result<Page, Error> {
+        let url = format!("{}/rest/v1/{}?{query}", self.base, encode(&self.table.name));
+        fetch::get(&Request {
+            url: &url,
+            key: &self.key,
+            schema: &self.table.schema,
+            count,
+        })
+        .await
+    }
+}
+
+/// Percent-encodes everything that could mean something in a URL.
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, ENCODED).to_string()
+}
+
+/// Two parts of a query, either of which may be empty.
+fn join(left: &str, right: &str) -> String {
+    if left.is_empty() || right.is_empty() {
+        format!("{left}{right}")
+    } else {
+        format!("{left}&{right}")
+    }
+}
+
+/// Whether a query can stand in a URL as it is: RFC 3986's characters, and the percent signs that stand for others.
+pub fn is_query(query: &str) -> bool {
+    query
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:@/?".contains(&byte))
+}

@@ -1,0 +1,43 @@
+//! An answer's rows, each the very text that PostgREST sent.
+
+use super::Error;
+use serde_json::value::RawValue;
+
+/// The rows of a JSON array of objects.
+pub fn rows(body: &[u8]) -> Result<Vec<&RawValue>, Error> {
+    let rows: Vec<&RawValue> = serde_json::from_slice(body)
+        .map_err(|_| Error::Unusable("the answer is no JSON array".into()))?;
+    if rows.iter().any(|row| !row.get().starts_with('{')) {
+        return Err(Error::Unusable(
+            "the answer holds something that is no row".into(),
+        ));
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_keeps_the_text_in_which_it_came() {
+        let rows = rows("[{\"id\":1, \"n\":1.0}, \n {\"id\":\"é\"}]".as_bytes()).unwrap();
+        assert_eq!(rows[1].get(), "{\"id\":\"é\"}");
+        assert_eq!(rows[0].get(), "{\"id\":1, \"n\":1.0}");
+    }
+
+    #[test]
+    fn what_is_no_array_of_objects_is_unusable() {
+        for body in [
+            "",
+            "<html>",
+            "{}",
+            "[1]",
+            "[{}, null]",
+            "[{\"id\":1}",
+            "null",
+        ] {
+            assert!(rows(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}

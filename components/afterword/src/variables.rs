@@ -1,0 +1,162 @@
+//! The application's variables, read and checked. `spin.toml` hands each component those that it needs.
+
+use crate::freshness::Lifetime;
+use crate::postgrest::{Origin, is_query, key::ApiKey, list::ListQuery};
+use crate::webhook::Table;
+use http::Uri;
+use std::fmt;
+use std::time::Duration;
+
+/// A variable that is missing or cannot be used: a sentence for the operator, without the variable's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+type Result<T> = std::result::Result<T, Error>;
+
+fn unusable(variable: &str, why: impl fmt::Display) -> Error {
+    Error(format!("the variable `{variable}` cannot be used: {why}"))
+}
+
+async fn variable(name: &str) -> Result<String> {
+    // The host's own words may quote the value: they stay out.
+    spin_sdk::variables::get(name).await.map_err(|_| {
+        Error(format!(
+            "the variable `{name}` is not set; set it with SPIN_VARIABLE_{}",
+            name.to_ascii_uppercase()
+        ))
+    })
+}
+
+async fn filled(name: &str) -> Result<String> {
+    let value = variable(name).await?;
+    if value.is_empty() {
+        Err(unusable(name, "it is empty"))
+    } else {
+        Ok(value)
+    }
+}
+
+async fn seconds(name: &str) -> Result<Duration> {
+    let seconds = variable(name)
+        .await?
+        .parse()
+        .map_err(|_| unusable(name, "it is no whole number of seconds"))?;
+    Ok(Duration::from_secs(seconds))
+}
+
+/// `schema`, `table` and `id_column`.
+pub async fn table() -> Result<Table> {
+    Ok(Table {
+        schema: filled("schema").await?,
+        name: filled("table").await?,
+        id_column: filled("id_column").await?,
+    })
+}
+
+/// `max_age` and `stale_if_error`.
+pub async fn lifetime() -> Result<Lifetime> {
+    Ok(Lifetime {
+        max_age: seconds("max_age").await?,
+        stale_if_error: seconds("stale_if_error").await?,
+    })
+}
+
+/// `redis_url`. May hold a password.
+pub async fn redis_url() -> Result<String> {
+    variable("redis_url").await
+}
+
+/// `webhook_secret`. An empty one would let everybody in, so it is refused.
+pub async fn webhook_secret() -> Result<String> {
+    filled("webhook_secret").await
+}
+
+/// The origin: `supabase_url`, `supabase_anon_key`, `item_query`, `list_query`, and the table.
+pub async fn origin() -> Result<Origin> {
+    let table = table().await?;
+    let list_query = variable("list_query").await?;
+    Ok(Origin {
+        base: base(&filled("supabase_url").await?).ok_or_else(|| {
+            unusable(
+                "supabase_url",
+                "it is to be like `https://project.supabase.co`, without a path",
+            )
+        })?,
+        key: ApiKey::parse(filled("supabase_anon_key").await?)
+            .map_err(|why| unusable("supabase_anon_key", why))?,
+        item_query: item_query(&variable("item_query").await?)
+            .map_err(|why| unusable("item_query", why))?,
+        list_query: ListQuery::parse(&list_query, &table.id_column)
+            .map_err(|why| unusable("list_query", why))?,
+        table,
+    })
+}
+
+fn base(url: &str) -> Option<String> {
+    let base = url.trim_end_matches('/');
+    let uri: Uri = base.parse().ok()?;
+    let sound = matches!(uri.scheme_str(), Some("http" | "https"))
+        && matches!(uri.path(), "" | "/")
+        && uri.query().is_none();
+    sound.then(|| base.to_owned())
+}
+
+fn item_query(query: &str) -> std::result::Result<String, &'static str> {
+    let query = query.trim_start_matches('?');
+    let parameters = || query.split('&').filter_map(|pair| pair.split('=').next());
+    if parameters().any(|name| matches!(name, "order" | "limit" | "offset")) {
+        return Err("`order`, `limit` and `offset` have no meaning for a single row");
+    }
+    if is_query(query) {
+        Ok(query.to_owned())
+    } else {
+        Err("it holds a character that must be percent-encoded")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_url_has_a_scheme_and_a_host_and_no_path() {
+        assert_eq!(
+            base("https://x.supabase.co/").unwrap(),
+            "https://x.supabase.co"
+        );
+        assert_eq!(
+            base("http://127.0.0.1:54321").unwrap(),
+            "http://127.0.0.1:54321"
+        );
+        for url in [
+            "",
+            "x.supabase.co",
+            "ftp://x",
+            "https://x.supabase.co/rest/v1",
+            "https://",
+            "http://x?y",
+            "https://a b",
+        ] {
+            assert!(base(url).is_none(), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_item_has_no_order_and_no_limit() {
+        assert_eq!(
+            item_query("select=*,author:authors(name)").unwrap(),
+            "select=*,author:authors(name)"
+        );
+        assert_eq!(item_query("?select=*").unwrap(), "select=*");
+        assert!(item_query("select=*&limit=1").is_err());
+        assert!(item_query("select=a b").is_err());
+    }
+}

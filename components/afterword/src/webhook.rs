@@ -1,0 +1,186 @@
+//! What a Supabase database webhook marks. Its body is a hint, never content: it says which keys may have changed, and the
+//! rows are fetched as they are now. So an old, repeated or forged webhook can cause a needless fetch and nothing else, and
+//! a column that row-level security hides never gets into the cache.
+
+use crate::key::{Id, Key};
+use crate::row;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The table that the application caches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// The column whose value is the id in `/articles/{id}`.
+    pub id_column: String,
+}
+
+/// Why a body is no webhook's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is not JSON.
+    NotJson,
+    /// It is JSON, but not an object.
+    NotAnObject,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotJson => "The body is not JSON.",
+            Self::NotAnObject => "The body is not a JSON object, as a database webhook's is.",
+        })
+    }
+}
+
+/// Members of a JSON object by name, their values unread.
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// The keys that a webhook with this body marks, each once.
+///
+/// `INSERT`, `UPDATE` and `DELETE` mark the row's item, under its old id too if that is another, and the list. Any other type, or
+/// an id that no path can have, marks the list alone. A webhook of another table or schema marks nothing; one that names none
+/// (a hand-made `{}`) counts as the table's own.
+pub fn marked(body: &[u8], table: &Table) -> Result<Vec<Key>, Refused> {
+    let members: Members =
+        serde_json::from_slice(body).map_err(|error| match error.classify() {
+            Category::Data => Refused::NotAnObject,
+            Category::Syntax | Category::Eof | Category::Io => Refused::NotJson,
+        })?;
+    if !names(&members, "schema", &table.schema) || !names(&members, "table", &table.name) {
+        return Ok(Vec::new());
+    }
+    let mut keys = vec![Key::List];
+    if let Some("INSERT" | "UPDATE" | "DELETE") = text(&members, "type").as_deref() {
+        for row in ["record", "old_record"] {
+            let id = members
+                .get(row)
+                .and_then(|row| row::column(row, &table.id_column))
+                .and_then(|id| Id::parse(&id));
+            keys.extend(id.map(Key::Item).filter(|key| !keys.contains(key)));
+        }
+    }
+    Ok(keys)
+}
+
+fn names(members: &Members, member: &str, expected: &str) -> bool {
+    !members.contains_key(member) || text(members, member).as_deref() == Some(expected)
+}
+
+fn text(members: &Members, member: &str) -> Option<String> {
+    serde_json::from_str(members.get(member)?.get()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        Table {
+            schema: "public".into(),
+            name: "articles".into(),
+            id_column: "id".into(),
+        }
+    }
+
+    fn paths(body: &str) -> Vec<String> {
+        let keys = marked(body.as_bytes(), &table()).expect(body);
+        keys.iter().map(Key::to_string).collect()
+    }
+
+    #[test]
+    fn a_change_marks_its_item_and_the_list() {
+        for body in [
+            r#"{"type": "INSERT", "table": "articles", "record": {"id": 7, "body": "x"}, "schema": "public", "old_record": null}"#,
+            r#"{"type": "UPDATE", "table": "articles", "record": {"id": 7}, "schema": "public", "old_record": {"id": 7}}"#,
+            r#"{"type": "DELETE", "table": "articles", "record": null, "schema": "public", "old_record": {"id": 7}}"#,
+            r#"{"type": "DELETE", "old_record": {"id": "7"}}"#,
+            r#"{"typ\u0065": "INSERT", "record": {"\u0069d": "\u0037"}}"#,
+        ] {
+            assert_eq!(paths(body), ["/articles", "/articles/7"], "{body}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_id_marks_both_items() {
+        let body = r#"{"type": "UPDATE", "record": {"id": "new"}, "old_record": {"id": "old"}}"#;
+        assert_eq!(paths(body), ["/articles", "/articles/new", "/articles/old"]);
+    }
+
+    #[test]
+    fn any_other_type_marks_the_list_alone() {
+        for body in [
+            "{}",
+            r#"{"type": "skip", "record": {"id": 7}}"#,
+            r#"{"type": "insert", "record": {"id": 7}}"#,
+            r#"{"type": 5, "record": {"id": 7}}"#,
+            r#"{"type": null}"#,
+        ] {
+            assert_eq!(paths(body), ["/articles"], "{body}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_no_path_can_have_marks_the_list_alone() {
+        for id in [
+            "null", "true", "[7]", "{}", r#""""#, r#""a/b""#, r#""7\n""#, r#""%37""#, "1.5e+3",
+        ] {
+            let body = format!(r#"{{"type": "INSERT", "record": {{"id": {id}}}}}"#);
+            assert_eq!(paths(&body), ["/articles"], "{body}");
+        }
+        assert_eq!(paths(r#"{"type": "INSERT", "record": "7"}"#), ["/articles"]);
+        assert_eq!(
+            paths(r#"{"type": "INSERT", "record": {"slug": "7"}}"#),
+            ["/articles"]
+        );
+    }
+
+    #[test]
+    fn another_table_or_schema_marks_nothing() {
+        for body in [
+            r#"{"type": "INSERT", "table": "authors", "schema": "public", "record": {"id": 7}}"#,
+            r#"{"type": "INSERT", "table": "articles", "schema": "private", "record": {"id": 7}}"#,
+            r#"{"type": "INSERT", "table": 1, "record": {"id": 7}}"#,
+        ] {
+            assert!(paths(body).is_empty(), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_object_is_refused() {
+        let deep = format!("{{\"a\":{}", "[".repeat(100_000));
+        for body in ["", "hello", "{", "{\"type\":}", &deep] {
+            assert_eq!(
+                marked(body.as_bytes(), &table()),
+                Err(Refused::NotJson),
+                "{body:.20}"
+            );
+        }
+        for body in ["[]", "7", "null", "\"{}\""] {
+            assert_eq!(
+                marked(body.as_bytes(), &table()),
+                Err(Refused::NotAnObject),
+                "{body}"
+            );
+        }
+        assert_eq!(
+            marked(b"{\"a\": \"\xff\"}", &table()),
+            Err(Refused::NotJson)
+        );
+    }
+
+    #[test]
+    fn deep_nesting_inside_a_record_neither_fails_nor_overflows() {
+        let deep = format!(
+            r#"{{"type":"INSERT","record":{{"id":7,"body":{}{}}}}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
+        assert_eq!(paths(&deep), ["/articles", "/articles/7"]);
+    }
+}
