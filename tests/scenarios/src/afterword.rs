@@ -1,0 +1,457 @@
+//! The running application.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use afterword_stack::{App, Process, Redis, eventually, free_port, http_answers, wake};
+use afterword_supabase::{Supabase, Webhook};
+use anyhow::{Context, Result, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::Answer;
+use crate::setup::{SECRET, Setup, host, redis_program};
+
+/// Far longer than anything here takes on an idle machine: a limit for what never comes, not a measure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the manifest is.
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spin.toml");
+
+/// The application, and what it stands on. Ends when dropped.
+pub struct Afterword {
+    /// The origin. `None` while it is [stopped](Self::stop_origin).
+    pub supabase: Option<Supabase>,
+    /// The marks.
+    pub redis: Redis,
+    http: Process,
+    workers: Vec<Process>,
+    app: App,
+    worker_dials: Option<SocketAddr>,
+    origin: afterword_supabase::Options,
+    url: String,
+    client: reqwest::Client,
+    // Last: the processes that use it end first.
+    _dir: tempfile::TempDir,
+}
+
+impl Afterword {
+    pub(crate) async fn start(setup: Setup) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let url = format!("http://{listen}");
+        let redis = Redis::start(&redis_program(), &dir.path().join("redis"), &[]).await?;
+
+        let mut origin = setup.supabase;
+        origin.listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        origin.database = Some(dir.path().join("supabase.db"));
+        origin.webhook = setup
+            .webhook
+            .then(|| Webhook::bearer(format!("{url}/revalidate"), SECRET));
+        let supabase = Supabase::start(origin.clone()).await?;
+
+        let variables = [
+            ("supabase_url", supabase.url()),
+            ("supabase_anon_key", supabase.anon_key().to_owned()),
+            ("webhook_secret", SECRET.to_owned()),
+            ("redis_url", redis.url()),
+            ("redis_address", redis.url()),
+        ];
+        let app = App {
+            manifest: MANIFEST.into(),
+            components: vec!["articles".into(), "revalidate".into()],
+            listen: Some(listen),
+            state_dir: dir.path().join("state"),
+            variables: variables
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .chain(setup.variables)
+                .collect(),
+            dials: setup
+                .dials
+                .then(|| SocketAddr::from(([127, 0, 0, 1], free_port()))),
+            ..App::default()
+        };
+        std::fs::create_dir_all(&app.state_dir)?;
+        let http = Process::spawn("http", host().command(&app)?)?;
+        http.alive_until(http_answers(
+            &format!("{url}/articles/no-such-article"),
+            PATIENCE,
+        ))
+        .await?;
+        let worker_dials = setup
+            .dials
+            .then(|| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let mut afterword = Self {
+            supabase: Some(supabase),
+            redis,
+            http,
+            workers: Vec::new(),
+            app,
+            worker_dials,
+            origin,
+            url,
+            client,
+            _dir: dir,
+        };
+        if setup.worker {
+            afterword.start_worker().await?;
+        }
+        afterword.supabase().clear_requests();
+        Ok(afterword)
+    }
+
+    /// Starts a worker, one more if there is one; returns when it listens.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_worker(&mut self) -> Result<()> {
+        let app = App {
+            components: vec!["refresh".into()],
+            listen: None,
+            dials: self.worker_dials.filter(|_| self.workers.is_empty()),
+            ..self.app.clone()
+        };
+        let worker = Process::spawn("worker", host().command(&app)?)?;
+        worker
+            .alive_until(self.subscribers(self.workers.len() + 1))
+            .await?;
+        worker
+            .alive_until(wake(&self.redis.url(), PATIENCE))
+            .await?;
+        self.workers.push(worker);
+        Ok(())
+    }
+
+    async fn subscribers(&self, expected: usize) -> Result<()> {
+        eventually(
+            PATIENCE,
+            "waiting for the worker's subscription",
+            async || {
+                let (_, count): (String, usize) = self
+                    .ask_redis(&["PUBSUB", "NUMSUB", afterword_stack::wake::CHANNEL])
+                    .await?;
+                ensure!(count >= expected, "{count} subscribed");
+                Ok(())
+            },
+        )
+        .await
+    }
+
+    /// Kills the workers, as a crash would.
+    pub async fn kill_workers(&mut self) {
+        for worker in self.workers.drain(..) {
+            worker.kill().await;
+        }
+    }
+
+    /// The origin.
+    ///
+    /// # Panics
+    /// While it is stopped.
+    pub fn supabase(&self) -> &Supabase {
+        self.supabase.as_ref().expect("the origin runs")
+    }
+
+    /// Ends the origin: connections to it are refused.
+    pub async fn stop_origin(&mut self) {
+        let address = self.supabase().address();
+        self.supabase = None;
+        eventually(PATIENCE, "the origin's end", async || {
+            ensure!(
+                tokio::net::TcpStream::connect(address).await.is_err(),
+                "it still answers"
+            );
+            Ok(())
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// Starts the origin again, with the rows that it had.
+    ///
+    /// # Errors
+    /// When its port is taken.
+    pub async fn start_origin(&mut self) -> Result<()> {
+        self.supabase = Some(Supabase::start(self.origin.clone()).await?);
+        Ok(())
+    }
+
+    /// The base URL of the HTTP side, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Sends a request to the HTTP side.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let request = fields.iter().fold(
+            self.client.request(method, format!("{}{path}", self.url)),
+            |request, (name, value)| request.header(*name, *value),
+        );
+        let answer = async { Answer::of(request.body(body).send().await?).await };
+        answer
+            .await
+            .unwrap_or_else(|error| panic!("{path} was not answered: {error:#}"))
+    }
+
+    /// Reads a path.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], "").await
+    }
+
+    /// Sends a webhook with the right secret.
+    pub async fn webhook(&self, body: impl Into<reqwest::Body>) -> Answer {
+        let authorization = format!("Bearer {SECRET}");
+        self.send(
+            Method::POST,
+            "/revalidate",
+            &[
+                ("authorization", &authorization),
+                ("content-type", "application/json"),
+            ],
+            body,
+        )
+        .await
+    }
+
+    /// Reads a path until the answer comes from the store: until a read makes no request to the origin.
+    ///
+    /// # Panics
+    /// When that does not come to be.
+    pub async fn hit(&self, path: &str) -> Answer {
+        let what = format!("waiting for a hit on {path}");
+        let hit = eventually(PATIENCE, &what, async || {
+            self.worked_off().await?;
+            let before = self.supabase().requests().len();
+            let answer = self.get(path).await;
+            ensure!(
+                self.supabase().requests().len() == before,
+                "the origin was asked"
+            );
+            Ok(answer)
+        });
+        hit.await.unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Changes rows in the database, as the service role, and waits until the webhooks of it have been answered.
+    ///
+    /// # Panics
+    /// When the origin refuses.
+    pub async fn change(&self, method: Method, query: &str, row: Value) {
+        let request = self
+            .client
+            .request(
+                method,
+                format!("{}/rest/v1/articles{query}", self.supabase().url()),
+            )
+            .header("apikey", self.supabase().service_key())
+            .json(&row);
+        let answer = async { Answer::of(request.send().await?).await }
+            .await
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        assert!(matches!(answer.status, 200..=204), "{answer:?}");
+        self.supabase().webhooks_settled().await;
+    }
+
+    /// What PostgREST answers to the anonymous key.
+    ///
+    /// # Panics
+    /// When it answers with an error.
+    pub async fn origin(&self, query: &str) -> Value {
+        let request = self
+            .client
+            .get(format!("{}/rest/v1/articles{query}", self.supabase().url()))
+            .header("apikey", self.supabase().anon_key());
+        let answer = async { Answer::of(request.send().await?).await }
+            .await
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// Waits until the origin has been asked for something whose query contains `text`.
+    ///
+    /// # Panics
+    /// When that does not come to be.
+    pub async fn origin_asked(&self, text: &str) {
+        let asked = eventually(
+            PATIENCE,
+            "waiting for a request to the origin",
+            async || {
+                let requests = self.supabase().requests();
+                ensure!(
+                    requests.iter().any(|request| request.query.contains(text)),
+                    "no {text} in {requests:?}"
+                );
+                Ok(())
+            },
+        );
+        asked.await.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// Waits until no mark is left and no worker at work.
+    ///
+    /// # Errors
+    /// When that does not come to be.
+    pub async fn worked_off(&self) -> Result<()> {
+        eventually(PATIENCE, "working off the marks", async || {
+            let (marks, leases): (u64, u64) = (
+                self.marks().await?.len() as u64,
+                self.ask_redis(&["EXISTS", "{afterword}:lease"]).await?,
+            );
+            ensure!(marks + leases == 0, "{marks} marks and {leases} lease left");
+            Ok(())
+        })
+        .await
+    }
+
+    /// The marked keys, in alphabetical order.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn marks(&self) -> Result<Vec<String>> {
+        let mut keys: Vec<String> = self
+            .ask_redis(&["ZRANGE", "{afterword}:due", "0", "-1"])
+            .await?;
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// Waits until these keys are marked, and no other.
+    ///
+    /// # Panics
+    /// When that does not come to be.
+    pub async fn marked(&self, keys: &[&str]) {
+        let marked = eventually(PATIENCE, "waiting for marks", async || {
+            let marks = self.marks().await?;
+            ensure!(marks == keys, "marked are {marks:?}");
+            Ok(())
+        });
+        marked.await.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// Waits until the refresh of so many marked keys has failed.
+    ///
+    /// # Panics
+    /// When that does not come to be.
+    pub async fn failed(&self, keys: usize) {
+        let failed = eventually(PATIENCE, "waiting for failures", async || {
+            let failed: usize = self.ask_redis(&["HLEN", "{afterword}:failures"]).await?;
+            ensure!(failed == keys, "{failed} keys have failed");
+            Ok(())
+        });
+        failed.await.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// Asks Redis.
+    ///
+    /// # Errors
+    /// When it does not answer, or something else.
+    pub async fn ask_redis<T: redis::FromRedisValue>(&self, command: &[&str]) -> Result<T> {
+        let mut connection = redis::Client::open(self.redis.url())?
+            .get_multiplexed_async_connection()
+            .await?;
+        let mut parts = command.iter();
+        let mut command = redis::cmd(parts.next().context("a command has a name")?);
+        parts.for_each(|part| {
+            command.arg(part);
+        });
+        Ok(command.query_async(&mut connection).await?)
+    }
+
+    /// Turns the fault dials of the HTTP side: a JSON object of faults by call, such as
+    /// `{"key-value.get": {"fail": true}}`.
+    ///
+    /// # Panics
+    /// When the host does not take them.
+    pub async fn turn_http_dials(&self, faults: Value) {
+        self.turn(self.app.dials, json!({ "faults": faults })).await;
+    }
+
+    /// Turns the dials of the first worker: `{"faults": …, "die": …}`.
+    ///
+    /// # Panics
+    /// When the host does not take them.
+    pub async fn turn_worker_dials(&self, settings: Value) {
+        self.turn(self.worker_dials, settings).await;
+    }
+
+    async fn turn(&self, dials: Option<SocketAddr>, settings: Value) {
+        let dials = dials.expect("the setup has dials");
+        let answer = self
+            .client
+            .put(format!("http://{dials}/dials"))
+            .json(&settings)
+            .send()
+            .await
+            .expect("the dials answer");
+        assert!(
+            answer.status().is_success(),
+            "{}",
+            answer.text().await.unwrap_or_default()
+        );
+    }
+
+    /// The first worker.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn worker(&self) -> &Process {
+        self.workers.first().expect("a worker runs")
+    }
+
+    /// The HTTP side.
+    pub fn http(&self) -> &Process {
+        &self.http
+    }
+
+    /// What the HTTP side and the workers have said.
+    pub fn said(&self) -> String {
+        std::iter::once(&self.http)
+            .chain(&self.workers)
+            .map(Process::output)
+            .collect()
+    }
+
+    /// The folder of the key-value store.
+    pub fn state_dir(&self) -> &Path {
+        &self.app.state_dir
+    }
+}
+
+impl Drop for Afterword {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for process in std::iter::once(&self.http)
+                .chain(&self.workers)
+                .chain([self.redis.process()])
+            {
+                eprintln!("--- {} said:\n{}", process.name(), process.output());
+            }
+            if let Some(supabase) = &self.supabase {
+                eprintln!("--- the origin was asked:");
+                for request in supabase.requests() {
+                    eprintln!(
+                        "{} {}?{} {:?}",
+                        request.method, request.path, request.query, request.status
+                    );
+                }
+                eprintln!("--- its webhooks:");
+                for webhook in supabase.webhooks() {
+                    eprintln!("{:?} {}", webhook.outcome, webhook.body);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Webhooks: what is let in, what it marks, and how it is acknowledged.
+
+use afterword_scenarios::{SECRET, Setup};
+use afterword_supabase::{Dials, RestDial};
+use reqwest::Method;
+use serde_json::json;
+
+const INSERT: &str = r#"{"type": "INSERT", "table": "articles", "record": {"id": 7}, "schema": "public", "old_record": null}"#;
+
+#[tokio::test]
+async fn a_webhook_is_acknowledged_with_the_number_of_its_mark() {
+    let afterword = Setup::default().no_worker().start().await;
+    for number in 1..=3 {
+        let answer = afterword.webhook(INSERT).await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (202, json!({"received": true, "id": number}))
+        );
+        assert_eq!(answer.field("content-type"), "application/json");
+    }
+    assert_eq!(
+        afterword.marks().await.unwrap(),
+        ["/articles", "/articles/7"]
+    );
+    assert!(afterword.said().contains("sending response"));
+}
+
+#[tokio::test]
+async fn the_acknowledgement_does_not_wait_for_an_origin_that_takes_two_seconds() {
+    let afterword = Setup::default().start().await;
+    let slow = RestDial {
+        delay_ms: 2_000,
+        ..RestDial::default()
+    };
+    afterword
+        .supabase()
+        .set_dials(Dials {
+            rest: vec![slow],
+            ..Dials::default()
+        })
+        .unwrap();
+    assert_eq!(afterword.webhook(INSERT).await.status, 202);
+    // Marks are cleared when the origin has answered: what is still marked was acknowledged before that.
+    assert_eq!(
+        afterword.marks().await.unwrap(),
+        ["/articles", "/articles/7"]
+    );
+    afterword.worked_off().await.unwrap();
+}
+
+#[tokio::test]
+async fn only_the_right_bearer_token_is_let_in() {
+    let afterword = Setup::default().no_worker().start().await;
+    let almost = format!("Bearer {}", &SECRET[1..]);
+    let longer = format!("Bearer {SECRET}x");
+    let basic = format!("Basic {SECRET}");
+    for authorization in ["", "Bearer", "Bearer ", SECRET, &almost, &longer, &basic] {
+        let answer = afterword
+            .send(
+                Method::POST,
+                "/revalidate",
+                &[("authorization", authorization)],
+                INSERT,
+            )
+            .await;
+        assert_eq!(
+            (answer.status, answer.field("www-authenticate")),
+            (401, "Bearer"),
+            "{authorization}"
+        );
+    }
+    let answer = afterword
+        .send(Method::POST, "/revalidate", &[], INSERT)
+        .await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+    let right = format!("bearer {SECRET}");
+    let answer = afterword
+        .send(
+            Method::POST,
+            "/revalidate",
+            &[("authorization", &right)],
+            INSERT,
+        )
+        .await;
+    assert_eq!(
+        answer.status, 202,
+        "the scheme's name is written in any case"
+    );
+    assert!(!afterword.said().contains(SECRET));
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_object_is_400() {
+    let afterword = Setup::default().no_worker().start().await;
+    for body in ["", "hello", "[]", "{\"type\":", "{\"type\":\"INSERT\"}x"] {
+        let answer = afterword.webhook(body).await;
+        assert_eq!(answer.status, 400, "{body}: {answer:?}");
+    }
+    assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_body_over_four_mebibytes_is_413_and_one_below_is_not() {
+    let afterword = Setup::default().no_worker().start().await;
+    let body = |length: usize| {
+        format!(
+            r#"{{"type":"INSERT","record":{{"id":7,"body":"{}"}}}}"#,
+            "x".repeat(length)
+        )
+    };
+    assert_eq!(afterword.webhook(body(4 << 20)).await.status, 413);
+    assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+    assert_eq!(afterword.webhook(body((4 << 20) - 100)).await.status, 202);
+    assert_eq!(
+        afterword.webhook(INSERT).await.status,
+        202,
+        "the next one is answered"
+    );
+}
+
+#[tokio::test]
+async fn a_webhook_of_another_table_or_schema_marks_nothing() {
+    let afterword = Setup::default().no_worker().start().await;
+    for (table, schema) in [("authors", "public"), ("articles", "private")] {
+        let body = json!({"type": "INSERT", "table": table, "schema": schema, "record": {"id": 7}, "old_record": null});
+        let answer = afterword.webhook(body.to_string()).await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (202, json!({"received": true, "id": null}))
+        );
+    }
+    assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn ten_thousand_webhooks_about_ten_articles_are_eleven_marks() {
+    let afterword = Setup::default().no_worker().start().await;
+    let senders = (0..20).map(|sender| {
+        let afterword = &afterword;
+        async move {
+            for number in 0..500 {
+                let body =
+                    json!({"type": "UPDATE", "record": {"id": (sender + number) % 10}}).to_string();
+                assert_eq!(afterword.webhook(body).await.status, 202);
+            }
+        }
+    });
+    futures_util::future::join_all(senders).await;
+    assert_eq!(afterword.marks().await.unwrap().len(), 11);
+    let keys: Vec<String> = afterword.ask_redis(&["KEYS", "*"]).await.unwrap();
+    assert!(
+        keys.iter().all(|key| key.starts_with("{afterword}:")),
+        "{keys:?}"
+    );
+    let counter: u64 = afterword
+        .ask_redis(&["GET", "{afterword}:counter"])
+        .await
+        .unwrap();
+    assert_eq!(counter, 10_000, "every webhook got a number of its own");
+}
+
+#[tokio::test]
+async fn a_webhook_that_nobody_can_note_is_503() {
+    let afterword = Setup::default().no_worker().start().await;
+    assert_eq!(afterword.webhook(INSERT).await.status, 202);
+    afterword.redis.kill().await;
+    let answer = afterword.webhook(INSERT).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(!answer.body.contains("redis://"), "{answer:?}");
+}

@@ -1,0 +1,200 @@
+//! What readers get while something fails.
+
+use afterword_scenarios::{Afterword, Setup, host_has_dials};
+use afterword_supabase::{Dials, Fault, RestDial};
+use reqwest::Method;
+use serde_json::json;
+
+fn fault(afterword: &Afterword, fault: Fault) {
+    let every = RestDial {
+        fault: Some(fault),
+        ..RestDial::default()
+    };
+    afterword
+        .supabase()
+        .set_dials(Dials {
+            rest: vec![every],
+            ..Dials::default()
+        })
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_origin_that_is_down_leaves_what_is_stored_and_it_is_served() {
+    let mut afterword = Setup::default().start().await;
+    let (item, list) = (
+        afterword.hit("/articles/7").await,
+        afterword.hit("/articles").await,
+    );
+    afterword.stop_origin().await;
+    for _ in 0..5 {
+        assert_eq!(
+            afterword
+                .webhook(json!({"type": "UPDATE", "record": {"id": 7}}).to_string())
+                .await
+                .status,
+            202
+        );
+        assert_eq!(afterword.get("/articles/7").await.body, item.body);
+        assert_eq!(afterword.get("/articles").await.body, list.body);
+    }
+    afterword.failed(2).await;
+    assert_eq!(
+        afterword.marks().await.unwrap(),
+        ["/articles", "/articles/7"],
+        "nothing is dropped"
+    );
+}
+
+#[tokio::test]
+async fn with_nothing_stored_a_failing_origin_is_told_by_its_status_and_never_a_trap() {
+    let mut afterword = Setup::default().no_worker().start().await;
+    for (how, status) in [
+        (Fault::Status(500), 502),
+        (Fault::Status(503), 503),
+        (Fault::Status(429), 503),
+        (Fault::Status(401), 502),
+        (Fault::Html, 502),
+        (Fault::Cut, 502),
+        (Fault::Drop, 502),
+    ] {
+        fault(&afterword, how);
+        for path in ["/articles", "/articles/7"] {
+            let answer = afterword.get(path).await;
+            assert_eq!(answer.status, status, "{how:?} {path}: {answer:?}");
+            assert_eq!(answer.field("cache-control"), "no-store");
+            assert!(
+                !answer.body.contains("127.0.0.1"),
+                "no internals: {answer:?}"
+            );
+        }
+    }
+    afterword.stop_origin().await;
+    assert_eq!(afterword.get("/articles/7").await.status, 502);
+    afterword.start_origin().await.unwrap();
+    assert_eq!(afterword.get("/articles/7").await.status, 200);
+    assert!(!afterword.said().contains("trap"), "{}", afterword.said());
+    afterword.marked(&["/articles/7"]).await;
+}
+
+#[tokio::test]
+async fn an_origin_that_does_not_answer_in_time_is_504() {
+    let afterword = Setup::default().no_worker().start().await;
+    let slow = RestDial {
+        delay_ms: 60_000,
+        ..RestDial::default()
+    };
+    afterword
+        .supabase()
+        .set_dials(Dials {
+            rest: vec![slow],
+            ..Dials::default()
+        })
+        .unwrap();
+    assert_eq!(afterword.get("/articles/7").await.status, 504);
+}
+
+#[tokio::test]
+async fn a_failing_key_value_store_is_passed_by() {
+    if !host_has_dials() {
+        return;
+    }
+    let afterword = Setup::default().dials().start().await;
+    afterword.hit("/articles/7").await;
+    for how in [json!({"fail": true}), json!({"delay_ms": 30_000})] {
+        afterword
+            .turn_http_dials(json!({ "key-value.get": how }))
+            .await;
+        let answer = afterword.get("/articles/7").await;
+        assert_eq!(
+            (answer.status, &answer.json()["id"]),
+            (200, &json!(7)),
+            "{how}"
+        );
+    }
+    afterword.turn_http_dials(json!({})).await;
+    afterword.hit("/articles/7").await;
+}
+
+#[tokio::test]
+async fn a_slow_or_refused_redis_is_not_noticed_by_readers() {
+    if !host_has_dials() {
+        return;
+    }
+    let afterword = Setup::default().dials().start().await;
+    for how in [json!({"fail": true}), json!({"delay_ms": 30_000})] {
+        afterword
+            .turn_http_dials(json!({"redis.open": how, "redis.execute": how}))
+            .await;
+        assert_eq!(afterword.get("/articles/7").await.status, 200, "{how}");
+        let answer = afterword.webhook("{}").await;
+        assert_eq!(answer.status, 503, "{how}");
+    }
+    afterword.turn_http_dials(json!({})).await;
+    assert_eq!(afterword.webhook("{}").await.status, 202);
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_written_stays_marked() {
+    if !host_has_dials() {
+        return;
+    }
+    let afterword = Setup::default().dials().start().await;
+    afterword
+        .turn_worker_dials(json!({"faults": {"key-value.set": {"fail": true}}}))
+        .await;
+    afterword
+        .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
+        .await;
+    afterword.failed(2).await;
+    assert_eq!(afterword.marks().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_between_write_and_clear_leaves_its_mark() {
+    if !host_has_dials() {
+        return;
+    }
+    let mut afterword = Setup::default().dials().start().await;
+    afterword
+        .turn_worker_dials(json!({"die": {"call": "key-value.set", "nth": 1, "when": "after"}}))
+        .await;
+    afterword
+        .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
+        .await;
+    afterword.worker().wait().await;
+    assert_eq!(
+        afterword.marks().await.unwrap(),
+        ["/articles", "/articles/7"]
+    );
+    afterword.kill_workers().await;
+    // As if the dead worker's lease had run out.
+    let _: u64 = afterword
+        .ask_redis(&["DEL", "{afterword}:lease"])
+        .await
+        .unwrap();
+    afterword.start_worker().await.unwrap();
+    assert_eq!(
+        afterword.hit("/articles/7").await.json()["title"],
+        "Changed"
+    );
+}
+
+#[tokio::test]
+async fn the_worker_ends_when_redis_does_and_the_http_side_goes_on() {
+    let mut afterword = Setup::default().start().await;
+    afterword.hit("/articles/7").await;
+    afterword.redis.kill().await;
+    afterword.worker().wait().await;
+    assert_eq!(afterword.get("/articles/7").await.status, 200);
+    afterword.redis.restart().await.unwrap();
+    afterword.kill_workers().await;
+    afterword.start_worker().await.unwrap();
+    afterword
+        .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
+        .await;
+    assert_eq!(
+        afterword.hit("/articles/7").await.json()["title"],
+        "Changed"
+    );
+}

@@ -1,0 +1,118 @@
+//! What the anonymous key may not read never gets into the cache.
+
+use afterword_scenarios::Setup;
+use reqwest::Method;
+use serde_json::json;
+
+const HIDDEN: &str = "a note that no reader may see";
+
+#[tokio::test]
+async fn an_unpublished_row_and_the_hidden_column_never_appear_although_the_webhook_carries_them() {
+    let afterword = Setup::default().start().await;
+    let row = |id: u64, published: bool| json!({"id": id, "slug": format!("s-{id}"), "title": "T", "published": published, "editor_notes": HIDDEN});
+    afterword.change(Method::POST, "", row(101, false)).await;
+    afterword.change(Method::POST, "", row(102, true)).await;
+    assert!(
+        afterword
+            .supabase()
+            .webhooks()
+            .iter()
+            .all(|webhook| webhook.body.contains(HIDDEN)),
+        "the webhooks carry it"
+    );
+    afterword.worked_off().await.unwrap();
+
+    assert_eq!(afterword.get("/articles/101").await.status, 404);
+    let (item, list) = (
+        afterword.hit("/articles/102").await,
+        afterword.hit("/articles").await,
+    );
+    assert_eq!(item.json()["title"], "T");
+    assert!(!item.body.contains(HIDDEN) && !item.body.contains("editor_notes"));
+    assert!(!list.body.contains(HIDDEN) && !list.body.contains("s-101"));
+    assert!(!afterword.said().contains(HIDDEN), "nor in a log");
+    let stored = std::fs::read(afterword.state_dir().join("sqlite_key_value.db")).unwrap();
+    assert!(
+        !contains(&stored, HIDDEN) && !contains(&stored, "s-101"),
+        "nor anywhere in the store's file"
+    );
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+#[tokio::test]
+async fn a_row_that_is_unpublished_is_gone_with_the_next_refresh() {
+    let afterword = Setup::default().start().await;
+    afterword.hit("/articles/7").await;
+    afterword
+        .change(Method::PATCH, "?id=eq.7", json!({"published": false}))
+        .await;
+    afterword.worked_off().await.unwrap();
+    assert_eq!(afterword.get("/articles/7").await.status, 404);
+    assert!(
+        afterword
+            .hit("/articles")
+            .await
+            .json()
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|row| row["id"] != 7)
+    );
+    afterword
+        .change(Method::PATCH, "?id=eq.7", json!({"published": true}))
+        .await;
+    assert_eq!(afterword.hit("/articles/7").await.status, 200);
+}
+
+#[tokio::test]
+async fn postgrests_refusal_is_an_answer_and_removes_what_may_no_longer_be_read() {
+    let afterword = Setup::default()
+        .variable("item_query", "select=id,title,editor_notes")
+        .no_webhooks()
+        .start()
+        .await;
+    let answer = afterword.get("/articles/7").await;
+    assert_eq!(answer.status, 404, "{answer:?}");
+    afterword
+        .webhook(json!({"type": "UPDATE", "record": {"id": 7}}).to_string())
+        .await;
+    afterword.worked_off().await.unwrap();
+    assert!(afterword.said().contains("removed from cache: /articles/7"));
+    assert_eq!(
+        afterword.get("/articles").await.status,
+        200,
+        "the list's query asks for no hidden column"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_a_failure_and_removes_nothing() {
+    let afterword = Setup::default().start().await;
+    let before = afterword.hit("/articles/7").await;
+    let refused = afterword_supabase::RestDial {
+        fault: Some(afterword_supabase::Fault::Status(401)),
+        ..Default::default()
+    };
+    afterword
+        .supabase()
+        .set_dials(afterword_supabase::Dials {
+            rest: vec![refused],
+            ..Default::default()
+        })
+        .unwrap();
+    afterword
+        .webhook(json!({"type": "UPDATE", "record": {"id": 7}}).to_string())
+        .await;
+    afterword.failed(2).await;
+    assert_eq!(afterword.get("/articles/7").await.body, before.body);
+    assert_eq!(
+        afterword.marks().await.unwrap().len(),
+        2,
+        "both stay marked"
+    );
+}

@@ -1,0 +1,11 @@
+//! What Afterword does, sentence by sentence, with everything running for real.
+
+mod acknowledging;
+mod failing;
+mod hiding;
+mod leaving;
+mod lists;
+mod marking;
+mod reading;
+mod refreshing;
+mod replaying;

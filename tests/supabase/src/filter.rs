@@ -1,0 +1,228 @@
+//! Filters on rows: `id=eq.7`, `id=in.(1,2)`, `body=not.is.null`.
+
+use rusqlite::types::Value as Sql;
+
+use crate::{error::RestError, policy::Access, schema::quote};
+
+/// A filter on one column. All filters of a request have to hold.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Filter {
+    column: String,
+    negated: bool,
+    test: Test,
+}
+
+#[derive(Debug, PartialEq)]
+enum Test {
+    /// An SQL comparison operator and the text of the other side.
+    Compare(&'static str, String),
+    In(Vec<String>),
+    /// An SQL predicate such as `IS NULL`.
+    Is(&'static str),
+}
+
+/// The operators that PostgREST has and this stand-in does not, by the names in its `QueryParams.hs`.
+const OTHERS: [&str; 20] = [
+    "like",
+    "ilike",
+    "match",
+    "imatch",
+    "isdistinct",
+    "fts",
+    "plfts",
+    "phfts",
+    "wfts",
+    "cs",
+    "cd",
+    "ov",
+    "sl",
+    "sr",
+    "nxr",
+    "nxl",
+    "adj",
+    "eq(any)",
+    "eq(all)",
+    "like(any)",
+];
+
+impl Filter {
+    /// Parses a query parameter: the column's name, and `[not.]operator.value`.
+    pub fn parse(column: &str, value: &str) -> Result<Self, RestError> {
+        let (negated, rest) = match value.strip_prefix("not.") {
+            Some(rest) => (true, rest),
+            None => (false, value),
+        };
+        let start = value.len() - rest.len();
+        let (operator, operand) = rest.split_once('.').unwrap_or((rest, ""));
+        let known = rest.contains('.');
+        let compare = |operator| Test::Compare(operator, operand.to_owned());
+        let test = match operator {
+            "eq" if known => compare("="),
+            "neq" if known => compare("<>"),
+            "gt" if known => compare(">"),
+            "gte" if known => compare(">="),
+            "lt" if known => compare("<"),
+            "lte" if known => compare("<="),
+            "is" if known => Test::Is(is(operand).ok_or_else(|| {
+                let expecting = "isVal: (null, not_null, true, false, unknown)";
+                RestError::parse("filter", value, start + 4, expecting)
+            })?),
+            "in" if known => Test::In(list(operand).ok_or_else(|| {
+                if operand.starts_with('(') {
+                    RestError::parse("filter", value, value.chars().count() + 1, "\",\" or \")\"")
+                } else {
+                    RestError::parse("filter", value, start + 4, "\"(\"")
+                }
+            })?),
+            other if known && OTHERS.contains(&other) => {
+                return Err(RestError::not_implemented(format!(
+                    "The stand-in has no operator '{other}'; it has eq, neq, gt, gte, lt, lte, in and is, each with not."
+                )));
+            }
+            _ => {
+                let expecting = if negated {
+                    "operator (eq, gt, ...)"
+                } else {
+                    "\"not\" or operator (eq, gt, ...)"
+                };
+                return Err(RestError::parse("filter", value, start + 1, expecting));
+            }
+        };
+        Ok(Self {
+            column: column.to_owned(),
+            negated,
+            test,
+        })
+    }
+
+    /// The filter as an SQL condition; its values are appended to `values`, in the order of the `?`s.
+    fn condition(&self, access: &Access, values: &mut Vec<Sql>) -> Result<String, RestError> {
+        let column = access.readable(&self.column)?;
+        let name = quote(&column.name);
+        let test = match &self.test {
+            Test::Compare(operator, operand) => {
+                values.push(column.kind.parse(operand)?);
+                format!("{name} {operator} ?")
+            }
+            // `in.()` is a list of one empty item to the grammar, and no item at all to PostgREST.
+            Test::In(items) if *items == [""] => "false".to_owned(),
+            Test::In(items) => {
+                for item in items {
+                    values.push(column.kind.parse(item)?);
+                }
+                format!("{name} IN ({})", vec!["?"; items.len()].join(", "))
+            }
+            Test::Is(predicate) => format!("{name} {predicate}"),
+        };
+        Ok(if self.negated {
+            format!("NOT ({test})")
+        } else {
+            test
+        })
+    }
+}
+
+/// A `WHERE` clause of the rows that the rule `rule` and all `filters` let through, and its values.
+pub(crate) fn conditions(
+    access: &Access,
+    rule: &str,
+    filters: &[Filter],
+) -> Result<(String, Vec<Sql>), RestError> {
+    let mut values = Vec::new();
+    let mut clause = format!(" WHERE {rule}");
+    for filter in filters {
+        clause += " AND ";
+        clause += &filter.condition(access, &mut values)?;
+    }
+    Ok((clause, values))
+}
+
+fn is(word: &str) -> Option<&'static str> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        "null" | "unknown" => "IS NULL",
+        "not_null" => "IS NOT NULL",
+        "true" => "IS TRUE",
+        "false" => "IS FALSE",
+        _ => return None,
+    })
+}
+
+/// The items of `(a,"b,c",d)`. In quotes, a backslash takes the next character as it is.
+fn list(operand: &str) -> Option<Vec<String>> {
+    let inner = operand.trim().strip_prefix('(')?.strip_suffix(')')?;
+    let mut items = Vec::new();
+    let mut characters = inner.chars().peekable();
+    loop {
+        let mut item = String::new();
+        if characters.next_if_eq(&'"').is_some() {
+            loop {
+                match characters.next()? {
+                    '"' => break,
+                    '\\' => item.push(characters.next()?),
+                    other => item.push(other),
+                }
+            }
+        } else {
+            while let Some(other) = characters.next_if(|c| !matches!(c, ',' | ')')) {
+                item.push(other);
+            }
+        }
+        items.push(item);
+        match characters.next() {
+            None => return Some(items),
+            Some(',') => {}
+            Some(_) => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_of_a_list_may_be_quoted() {
+        assert_eq!(
+            list(r#"(1,"a,b","say \"hi\"",x y)"#).unwrap(),
+            ["1", "a,b", "say \"hi\"", "x y"]
+        );
+        assert_eq!(list("()").unwrap(), [""]);
+        assert_eq!(list("(1,2"), None);
+        assert_eq!(list(r#"("a"b)"#), None);
+    }
+
+    #[test]
+    fn a_value_without_an_operator_is_refused_as_postgrest_refuses_it() {
+        let error = Filter::parse("id", "noop.0").unwrap_err();
+        assert_eq!(
+            error.message,
+            r#""failed to parse filter (noop.0)" (line 1, column 1)"#
+        );
+        assert_eq!(
+            error.details.unwrap(),
+            r#"unexpected "n" expecting "not" or operator (eq, gt, ...)"#
+        );
+        assert_eq!(Filter::parse("id", "eq").unwrap_err().code, "PGRST100");
+        assert_eq!(
+            Filter::parse("id", "").unwrap_err().details.unwrap(),
+            "unexpected end of input expecting \"not\" or operator (eq, gt, ...)"
+        );
+    }
+
+    #[test]
+    fn a_list_without_its_parenthesis_is_refused_where_it_is_missing() {
+        let error = Filter::parse("id", "in.1,2").unwrap_err();
+        assert_eq!(
+            error.message,
+            r#""failed to parse filter (in.1,2)" (line 1, column 4)"#
+        );
+        assert_eq!(error.details.unwrap(), r#"unexpected "1" expecting "(""#);
+    }
+
+    #[test]
+    fn the_value_of_a_comparison_may_hold_dots() {
+        let filter = Filter::parse("title", "not.eq.a.b").unwrap();
+        assert_eq!(filter.test, Test::Compare("=", "a.b".to_owned()));
+        assert!(filter.negated);
+    }
+}

@@ -1,0 +1,150 @@
+//! Supabase's API gateway in front of PostgREST: the `apikey` check, and which role a request gets.
+
+use http::{HeaderMap, header::AUTHORIZATION};
+use serde_json::json;
+use url::form_urlencoded;
+
+use crate::{answer::Answer, error::RestError, options::Keys, policy::Role};
+
+/// The role of a request. The gateway wants a known key in `apikey` (header or query parameter); PostgREST then wants the
+/// bearer token, if there is one, to be a JWT that it can verify. The stand-in has issued two JWTs and knows no other.
+///
+/// Without a bearer token the key itself sets the role, as the gateway of the Supabase CLI has it. (Hosted projects do so
+/// for `sb_…` keys alone, and take a request with just a service-role JWT in `apikey` for an anonymous one.)
+pub(crate) fn role(headers: &HeaderMap, query: &str, keys: &Keys) -> Result<Role, Answer> {
+    let header = |name| Some(headers.get(name)?.to_str().unwrap_or_default());
+    let apikey = header("apikey").map(str::to_owned).or_else(|| {
+        form_urlencoded::parse(query.as_bytes())
+            .find(|(name, _)| name == "apikey")
+            .map(|(_, value)| value.into_owned())
+    });
+    let Some(apikey) = apikey else {
+        return Err(unauthorized(
+            "No API key found in request",
+            "No `apikey` request header or url param was found.",
+        ));
+    };
+    let by_key = if apikey == keys.anon || apikey == keys.publishable {
+        Role::Anon
+    } else if apikey == keys.service || apikey == keys.secret {
+        Role::Service
+    } else {
+        return Err(unauthorized(
+            "Invalid API key",
+            "Double check your Supabase `anon` or `service_role` API key.",
+        ));
+    };
+    match header(AUTHORIZATION.as_str()).and_then(bearer) {
+        None => Ok(by_key),
+        Some(token) if token == keys.anon => Ok(Role::Anon),
+        Some(token) if token == keys.service => Ok(Role::Service),
+        Some(token) => Err(invalid_token(token).answer()),
+    }
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+fn unauthorized(message: &str, hint: &str) -> Answer {
+    // The gateway's own order of the keys, which `json!` sorts otherwise.
+    let body = format!(
+        "{{\"message\":{},\"hint\":{}}}",
+        json!(message),
+        json!(hint)
+    );
+    Answer::json(401, body)
+}
+
+fn invalid_token(token: &str) -> RestError {
+    if token.is_empty() {
+        return RestError::new(401, "PGRST301", "Empty JWT is sent in Authorization header");
+    }
+    match token.split('.').count() {
+        3 => RestError::new(401, "PGRST301", "No suitable key or wrong key type")
+            .details("None of the keys was able to decode the JWT"),
+        parts => RestError::new(
+            401,
+            "PGRST301",
+            format!("Expected 3 parts in JWT; got {parts}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(apikey: &str, authorization: Option<&str>) -> Result<Role, Answer> {
+        let mut headers = HeaderMap::new();
+        headers.insert("apikey", apikey.parse().unwrap());
+        if let Some(value) = authorization {
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+        }
+        role(&headers, "", &Keys::default())
+    }
+
+    #[test]
+    fn each_of_the_four_keys_has_its_role() {
+        let keys = Keys::default();
+        assert_eq!(ask(&keys.anon, None), Ok(Role::Anon));
+        assert_eq!(ask(&keys.publishable, None), Ok(Role::Anon));
+        assert_eq!(ask(&keys.service, None), Ok(Role::Service));
+        assert_eq!(ask(&keys.secret, None), Ok(Role::Service));
+    }
+
+    #[test]
+    fn a_bearer_jwt_decides_over_the_key() {
+        let keys = Keys::default();
+        let service = format!("Bearer {}", keys.service);
+        assert_eq!(ask(&keys.publishable, Some(&service)), Ok(Role::Service));
+        let anon = format!("bearer {}", keys.anon);
+        assert_eq!(ask(&keys.secret, Some(&anon)), Ok(Role::Anon));
+    }
+
+    #[test]
+    fn a_publishable_key_as_bearer_is_no_jwt() {
+        let keys = Keys::default();
+        let answer = ask(
+            &keys.publishable,
+            Some(&format!("Bearer {}", keys.publishable)),
+        )
+        .unwrap_err();
+        assert_eq!(answer.status, 401);
+        assert_eq!(
+            answer.body,
+            r#"{"code":"PGRST301","details":null,"hint":null,"message":"Expected 3 parts in JWT; got 1"}"#
+        );
+        assert!(answer.headers.contains(&(
+            "www-authenticate",
+            r#"Bearer error="invalid_token", error_description="Expected 3 parts in JWT; got 1""#.to_owned()
+        )));
+    }
+
+    #[test]
+    fn the_key_may_come_as_a_query_parameter() {
+        let query = format!("select=*&apikey={}", Keys::default().publishable);
+        assert_eq!(
+            role(&HeaderMap::new(), &query, &Keys::default()),
+            Ok(Role::Anon)
+        );
+    }
+
+    #[test]
+    fn a_missing_and_a_wrong_key_get_the_gateways_own_words() {
+        let missing = role(&HeaderMap::new(), "", &Keys::default()).unwrap_err();
+        assert_eq!(
+            missing.body,
+            r#"{"message":"No API key found in request","hint":"No `apikey` request header or url param was found."}"#
+        );
+        let wrong = ask("nonsense", None).unwrap_err();
+        assert_eq!(wrong.status, 401);
+        assert_eq!(
+            wrong.body,
+            r#"{"message":"Invalid API key","hint":"Double check your Supabase `anon` or `service_role` API key."}"#
+        );
+    }
+}

@@ -1,0 +1,51 @@
+//! The form of an answer's body, by the `Accept` header.
+
+use http::{HeaderMap, header::ACCEPT};
+
+use crate::error::RestError;
+
+/// An array of rows, or just one row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Media {
+    Array,
+    Object,
+}
+
+const OBJECT: &str = "application/vnd.pgrst.object+json";
+
+impl Media {
+    /// The first form in `Accept` that the stand-in has; 406 (PGRST107) if it has none of them.
+    pub fn accepted(headers: &HeaderMap) -> Result<Self, RestError> {
+        let Some(accept) = headers.get(ACCEPT) else {
+            return Ok(Self::Array);
+        };
+        let accept = accept.to_str().unwrap_or_default();
+        accept
+            .split(',')
+            .find_map(|item| match item.split(';').next()?.trim() {
+                "" | "*/*" | "application/*" | "application/json" => Some(Self::Array),
+                OBJECT | "application/vnd.pgrst.object" => Some(Self::Object),
+                _ => None,
+            })
+            .ok_or_else(|| {
+                let message = format!("None of these media types are available: {accept}");
+                RestError::new(406, "PGRST107", message)
+            })
+    }
+
+    pub fn content_type(self) -> String {
+        match self {
+            Self::Array => "application/json; charset=utf-8".to_owned(),
+            Self::Object => format!("{OBJECT}; charset=utf-8"),
+        }
+    }
+
+    /// The body of these rows: as PostgreSQL's `json_agg` writes an array, or the one row (PGRST116 if it is not one).
+    pub fn body(self, rows: &[String]) -> Result<String, RestError> {
+        match (self, rows) {
+            (Self::Object, [row]) => Ok(row.clone()),
+            (Self::Object, rows) => Err(RestError::not_singular(rows.len())),
+            (Self::Array, rows) => Ok(format!("[{}]", rows.join(", \n "))),
+        }
+    }
+}

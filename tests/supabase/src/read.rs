@@ -1,0 +1,144 @@
+//! `GET` and `HEAD` of a table, and how rows become text.
+
+use http::{HeaderMap, Method};
+use rusqlite::{Connection, Row, params_from_iter, types::Value as Sql};
+use serde_json::Value as Json;
+
+use crate::{
+    answer::Answer,
+    error::RestError,
+    filter::conditions,
+    media::Media,
+    policy::Access,
+    prefer::Prefer,
+    query::{Query, Select},
+    range::Window,
+    schema::{Column, quote},
+};
+
+/// Answers a reading request. `row_cap` is the most rows that an answer holds.
+pub(crate) fn read(
+    connection: &Connection,
+    access: &Access,
+    method: &Method,
+    headers: &HeaderMap,
+    query: &Query,
+    row_cap: u64,
+) -> Result<Answer, RestError> {
+    let prefer = Prefer::new(headers);
+    let media = Media::accepted(headers)?;
+    let window = Window::new(method, headers, query)?;
+    let selection = Selection::new(access, query)?;
+    let (clause, mut values) = conditions(access, access.visible(), &query.filters)?;
+    let table = quote(&access.table.name);
+
+    let total = match prefer.count() {
+        true => Some(
+            connection
+                .query_row(
+                    &format!("SELECT count(*) FROM {table}{clause}"),
+                    params_from_iter(&values),
+                    |row| row.get::<_, i64>(0),
+                )?
+                .cast_unsigned(),
+        ),
+        false => None,
+    };
+    let limit = window.limit.map_or(row_cap, |limit| limit.min(row_cap));
+    values.extend([limit, window.offset].map(|n| Sql::Integer(n.cast_signed())));
+    let sql = format!(
+        "SELECT {} FROM {table}{clause}{} LIMIT ? OFFSET ?",
+        selection.sql(),
+        order_by(access, query)?,
+    );
+    let rows = selection.rows(connection, &sql, values)?;
+
+    let (status, content_range) = window.describe(rows.len() as u64, total);
+    let body = media.body(&rows)?;
+    let mut answer = match total {
+        Some(total) if status == 416 => window.out_of_bounds(total).answer(),
+        _ => Answer::new(status, media.content_type(), body),
+    };
+    answer = answer.header("content-range", content_range);
+    if let Some(applied) = prefer.applied(method.as_str()) {
+        answer = answer.header("preference-applied", applied);
+    }
+    if method == Method::HEAD {
+        answer.body.clear();
+    }
+    Ok(answer)
+}
+
+fn order_by(access: &Access, query: &Query) -> Result<String, RestError> {
+    let mut terms = Vec::new();
+    for order in &query.order {
+        let column = quote(&access.readable(&order.column)?.name);
+        let direction = if order.descending { "DESC" } else { "ASC" };
+        let nulls = if order.nulls_first { "FIRST" } else { "LAST" };
+        terms.push(format!("{column} {direction} NULLS {nulls}"));
+    }
+    Ok(match terms.is_empty() {
+        true => String::new(),
+        false => format!(" ORDER BY {}", terms.join(", ")),
+    })
+}
+
+/// What a request selects: columns, each with the key that it has in the answer.
+#[derive(Default)]
+pub(crate) struct Selection<'a>(Vec<(&'a Column, &'a str)>);
+
+impl<'a> Selection<'a> {
+    pub fn new(access: &'a Access, query: &'a Query) -> Result<Self, RestError> {
+        let mut columns = Vec::new();
+        for item in &query.select {
+            match item {
+                Select::Star => {
+                    columns.extend(access.star()?.into_iter().map(|c| (c, c.name.as_str())));
+                }
+                Select::Column { name, alias } => {
+                    let column = access.readable(name)?;
+                    columns.push((column, alias.as_deref().unwrap_or(&column.name)));
+                }
+            }
+        }
+        Ok(Self(columns))
+    }
+
+    /// The list for `SELECT` or `RETURNING`; a constant for the default selection, which has no columns.
+    pub fn sql(&self) -> String {
+        if self.0.is_empty() {
+            return "1".to_owned();
+        }
+        let columns: Vec<_> = self
+            .0
+            .iter()
+            .map(|(column, _)| quote(&column.name))
+            .collect();
+        columns.join(", ")
+    }
+
+    /// Runs a statement that gives this selection, and writes each row as a JSON object.
+    pub fn rows(
+        &self,
+        connection: &Connection,
+        sql: &str,
+        values: Vec<Sql>,
+    ) -> Result<Vec<String>, rusqlite::Error> {
+        connection
+            .prepare_cached(sql)?
+            .query_map(params_from_iter(values), |row| self.row(row))?
+            .collect()
+    }
+
+    /// The text that PostgreSQL's `row_to_json` gives: no spaces, keys in the order of the selection.
+    fn row(&self, row: &Row<'_>) -> rusqlite::Result<String> {
+        let mut text = String::from("{");
+        for (i, (column, key)) in self.0.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "," };
+            let value = column.kind.write_json(row.get_ref(i)?);
+            text += &format!("{separator}{}:{value}", Json::from(*key));
+        }
+        text.push('}');
+        Ok(text)
+    }
+}

@@ -1,0 +1,258 @@
+//! `POST`, `PATCH` and `DELETE` of a table.
+
+use http::{HeaderMap, Method};
+use rusqlite::{Transaction, types::Value as Sql};
+
+use crate::{
+    answer::Answer,
+    constraint,
+    error::RestError,
+    filter::conditions,
+    media::Media,
+    payload::{self, Record, assignments},
+    policy::Access,
+    prefer::Prefer,
+    query::Query,
+    range::content_range,
+    read::Selection,
+    schema::quote,
+};
+
+/// Answers a writing request; the transaction is the caller's to commit, or to roll back on an error.
+pub(crate) fn write(
+    transaction: &Transaction<'_>,
+    access: &Access,
+    method: &Method,
+    headers: &HeaderMap,
+    query: &Query,
+    body: &[u8],
+) -> Result<Answer, RestError> {
+    let prefer = Prefer::new(headers);
+    let media = Media::accepted(headers)?;
+    let rows = match *method {
+        Method::POST => insert(
+            transaction,
+            access,
+            query,
+            &prefer,
+            &payload::parse(body, query)?,
+        )?,
+        Method::PATCH => update(
+            transaction,
+            access,
+            query,
+            &prefer,
+            &payload::parse(body, query)?,
+        )?,
+        _ => delete(transaction, access, query, &prefer)?,
+    };
+    if media == Media::Object && rows.len() != 1 {
+        return Err(RestError::not_singular(rows.len()));
+    }
+
+    let count = rows.len() as u64;
+    let total = prefer.count().then_some(count);
+    let (status, range) = match *method {
+        Method::POST => (created(transaction, &prefer)?, content_range(0, 0, total)),
+        Method::PATCH => (200, content_range(0, count, total)),
+        _ => (200, content_range(0, 0, total)),
+    };
+    let mut answer = if prefer.representation() {
+        Answer::new(status, media.content_type(), media.body(&rows)?)
+    } else if *method == Method::POST {
+        Answer::empty(status)
+    } else {
+        Answer::empty(204)
+    };
+    answer = answer.header("content-range", range);
+    if let Some(applied) = prefer.applied(method.as_str()) {
+        answer = answer.header("preference-applied", applied);
+    }
+    Ok(answer)
+}
+
+/// Inserts the records, and gives back the rows for a representation.
+pub(crate) fn insert(
+    transaction: &Transaction<'_>,
+    access: &Access,
+    query: &Query,
+    prefer: &Prefer,
+    records: &[Record],
+) -> Result<Vec<String>, RestError> {
+    let returning = returning(access, query, prefer)?;
+    let mut inserts = Vec::new();
+    for record in records {
+        inserts.push(assignments(access, query, prefer, record)?);
+    }
+    if !inserts.is_empty() {
+        access.check_insert()?;
+    }
+    let mut rows = Vec::new();
+    for set in inserts {
+        let names: Vec<_> = set.iter().map(|(name, _)| quote(name)).collect();
+        let source = match names.len() {
+            0 => "DEFAULT VALUES".to_owned(),
+            n => format!(
+                "({}) VALUES ({})",
+                names.join(", "),
+                vec!["?"; n].join(", ")
+            ),
+        };
+        let sql = format!(
+            "INSERT INTO {} {source}{} RETURNING {}",
+            quote(&access.table.name),
+            on_conflict(access, query, prefer, &names)?,
+            returning.sql(),
+        );
+        rows.extend(run(transaction, access, &returning, &sql, set, Vec::new())?);
+    }
+    Ok(rows)
+}
+
+/// The `ON CONFLICT` clause of `Prefer: resolution=…`, on the columns of `on_conflict` or else the primary key.
+fn on_conflict(
+    access: &Access,
+    query: &Query,
+    prefer: &Prefer,
+    names: &[String],
+) -> Result<String, RestError> {
+    let target = query
+        .on_conflict
+        .as_ref()
+        .unwrap_or(&access.table.primary_key);
+    let resolved = prefer.merge_duplicates() || prefer.ignore_duplicates();
+    if target.is_empty() || names.is_empty() || !resolved {
+        return Ok(String::new());
+    }
+    let mut columns = Vec::new();
+    for name in target {
+        columns.push(quote(&access.readable(name)?.name));
+    }
+    let columns = columns.join(", ");
+    if prefer.ignore_duplicates() {
+        return Ok(format!(" ON CONFLICT ({columns}) DO NOTHING"));
+    }
+    let updated_at = quote(UPDATED_AT);
+    let set = names
+        .iter()
+        .filter(|name| **name != updated_at)
+        .map(|name| format!("{name} = excluded.{name}"));
+    Ok(format!(
+        " ON CONFLICT ({columns}) DO UPDATE SET {}",
+        touching(access, set)
+    ))
+}
+
+fn update(
+    transaction: &Transaction<'_>,
+    access: &Access,
+    query: &Query,
+    prefer: &Prefer,
+    records: &[Record],
+) -> Result<Vec<String>, RestError> {
+    let returning = returning(access, query, prefer)?;
+    let Some(record) = records.first() else {
+        return Ok(Vec::new());
+    };
+    let mut set = assignments(access, query, prefer, record)?;
+    let (clause, values) = conditions(access, access.changeable(), &query.filters)?;
+    if set.is_empty() {
+        return Ok(Vec::new());
+    }
+    require_filter(query, "UPDATE")?;
+    set.retain(|(name, _)| *name != UPDATED_AT);
+    let names: Vec<_> = set.iter().map(|(name, _)| quote(name)).collect();
+    let assign = touching(access, names.iter().map(|name| format!("{name} = ?")));
+    let sql = format!(
+        "UPDATE {} SET {assign}{clause} RETURNING {}",
+        quote(&access.table.name),
+        returning.sql(),
+    );
+    run(transaction, access, &returning, &sql, set, values)
+}
+
+/// The column that every update sets to the time of its transaction, whatever the request says about it: what the
+/// `moddatetime` trigger of many a Supabase project does.
+const UPDATED_AT: &str = "updated_at";
+
+fn touching(access: &Access, assignments: impl Iterator<Item = String>) -> String {
+    let touch = access
+        .table
+        .column(UPDATED_AT)
+        .map(|_| format!("{UPDATED_AT} = now()"));
+    assignments.chain(touch).collect::<Vec<_>>().join(", ")
+}
+
+fn delete(
+    transaction: &Transaction<'_>,
+    access: &Access,
+    query: &Query,
+    prefer: &Prefer,
+) -> Result<Vec<String>, RestError> {
+    let returning = returning(access, query, prefer)?;
+    let (clause, values) = conditions(access, access.changeable(), &query.filters)?;
+    require_filter(query, "DELETE")?;
+    let sql = format!(
+        "DELETE FROM {}{clause} RETURNING {}",
+        quote(&access.table.name),
+        returning.sql(),
+    );
+    run(transaction, access, &returning, &sql, Vec::new(), values)
+}
+
+/// What the statement has to give back: the selection for a representation, else just a row for each row.
+fn returning<'a>(
+    access: &'a Access,
+    query: &'a Query,
+    prefer: &Prefer,
+) -> Result<Selection<'a>, RestError> {
+    match prefer.representation() {
+        true => Selection::new(access, query),
+        false => Ok(Selection::default()),
+    }
+}
+
+/// Supabase loads PostgreSQL's `safeupdate` for the API: no filter, no change.
+fn require_filter(query: &Query, statement: &str) -> Result<(), RestError> {
+    match query.filters.is_empty() {
+        false => Ok(()),
+        true => Err(RestError::new(
+            400,
+            "21000",
+            format!("{statement} requires a WHERE clause"),
+        )),
+    }
+}
+
+/// Runs a statement whose parameters are the values that it sets, then `others`.
+fn run(
+    transaction: &Transaction<'_>,
+    access: &Access,
+    returning: &Selection<'_>,
+    sql: &str,
+    set: Vec<(&str, Sql)>,
+    others: Vec<Sql>,
+) -> Result<Vec<String>, RestError> {
+    let values = set
+        .iter()
+        .map(|(_, value)| value.clone())
+        .chain(others)
+        .collect();
+    returning
+        .rows(transaction, sql, values)
+        .map_err(|error| constraint::refusal(error, &access.table, &set))
+}
+
+/// 201, or 200 for an upsert that only updated. The triggers have noted which it was.
+fn created(transaction: &Transaction<'_>, prefer: &Prefer) -> Result<u16, RestError> {
+    let inserted: bool = transaction.query_row(
+        "SELECT EXISTS (SELECT 1 FROM row_change WHERE operation = 'INSERT')",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(if prefer.merge_duplicates() && !inserted {
+        200
+    } else {
+        201
+    })
+}

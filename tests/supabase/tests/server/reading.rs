@@ -1,0 +1,342 @@
+use afterword_supabase::Options;
+use reqwest::{Method, header::RANGE};
+use serde_json::{Value, json};
+
+use crate::client::{answer, header, page, sample, start, with_articles};
+
+#[tokio::test]
+async fn rows_are_written_as_json_agg_writes_them() {
+    let stand = with_articles(2, Options::default()).await;
+    let query = "articles?select=id,title,body,published&order=id.desc";
+    let (status, range, body) = page(stand.anon(Method::GET, query)).await;
+    assert_eq!((status, range.as_str()), (200, "0-1/*"));
+    assert_eq!(
+        body,
+        "[{\"id\":2,\"title\":\"Article 2\",\"body\":null,\"published\":true}, \n \
+         {\"id\":1,\"title\":\"Article 1\",\"body\":null,\"published\":true}]"
+    );
+    assert_eq!(stand.read("articles?id=eq.99").await, json!([]));
+}
+
+#[tokio::test]
+async fn columns_come_in_the_tables_order_or_the_selected_one_and_may_be_renamed() {
+    let stand = sample().await;
+    let (_, body) = answer(stand.service(Method::GET, "articles?id=eq.1")).await;
+    let keys = [
+        "id",
+        "slug",
+        "title",
+        "body",
+        "published",
+        "created_at",
+        "updated_at",
+        "editor_notes",
+    ];
+    let places = keys.map(|key| body.find(&format!("\"{key}\":")).unwrap());
+    assert!(places.is_sorted(), "{body}");
+    let (_, body) =
+        answer(stand.anon(Method::GET, "articles?id=eq.1&select=heading:slug,id")).await;
+    assert_eq!(body, r#"[{"heading":"a-cache-is-a-promise","id":1}]"#);
+}
+
+#[tokio::test]
+async fn the_row_cap_cuts_without_a_word_and_counting_tells() {
+    let stand = with_articles(2_500, Options::default()).await;
+    let (status, range, body) = page(stand.anon(Method::GET, "articles")).await;
+    assert_eq!((status, range.as_str()), (200, "0-999/*"));
+    assert_eq!(
+        serde_json::from_str::<Vec<Value>>(&body).unwrap().len(),
+        1_000
+    );
+
+    let counted = stand
+        .anon(
+            Method::GET,
+            "articles?select=id&order=id&limit=2000&offset=2000",
+        )
+        .header("prefer", "count=exact");
+    let (status, range, body) = page(counted).await;
+    assert_eq!((status, range.as_str()), (206, "2000-2499/2500"));
+    assert_eq!(
+        serde_json::from_str::<Vec<Value>>(&body).unwrap()[0],
+        json!({"id": 2001})
+    );
+}
+
+#[tokio::test]
+async fn a_smaller_row_cap_counts_too() {
+    let options = Options {
+        row_cap: 100,
+        ..Options::default()
+    };
+    let stand = with_articles(250, options).await;
+    let ids = stand
+        .read("articles?select=id&order=id&id=gt.200&limit=1000")
+        .await;
+    assert_eq!(ids.as_array().unwrap().len(), 50);
+    assert_eq!(
+        stand
+            .read("articles?limit=1000")
+            .await
+            .as_array()
+            .unwrap()
+            .len(),
+        100
+    );
+}
+
+#[tokio::test]
+async fn ranges_and_counts_have_postgrests_statuses() {
+    let stand = with_articles(25, Options::default()).await;
+    let all = stand
+        .anon(Method::GET, "articles")
+        .header("prefer", "count=exact")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            all.status().as_u16(),
+            header(&all, "content-range").as_str()
+        ),
+        (200, "0-24/25")
+    );
+    assert_eq!(header(&all, "preference-applied"), "count=exact");
+    assert_eq!(
+        header(&all, "content-type"),
+        "application/json; charset=utf-8"
+    );
+
+    let ranged = |range: &str| {
+        stand
+            .anon(Method::GET, "articles?select=id")
+            .header(RANGE, range)
+    };
+    let (status, range, _) = page(ranged("5-9").header("prefer", "count=exact")).await;
+    assert_eq!((status, range.as_str()), (206, "5-9/25"));
+    let (status, range, _) = page(ranged("20-")).await;
+    assert_eq!((status, range.as_str()), (200, "20-24/*"));
+
+    let beyond = stand
+        .anon(Method::GET, "articles?offset=26")
+        .header("prefer", "count=exact");
+    let (status, range, body) = page(beyond).await;
+    assert_eq!((status, range.as_str()), (416, "*/25"));
+    assert_eq!(
+        body,
+        r#"{"code":"PGRST103","details":"An offset of 26 was requested, but there are only 25 rows.","hint":null,"message":"Requested range not satisfiable"}"#
+    );
+    let (status, _) = answer(stand.anon(Method::GET, "articles?offset=26")).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn head_gives_the_headers_alone() {
+    let stand = with_articles(3, Options::default()).await;
+    let head = stand
+        .anon(Method::HEAD, "articles")
+        .header("prefer", "count=exact");
+    let (status, range, body) = page(head).await;
+    assert_eq!((status, range.as_str(), body.as_str()), (200, "0-2/3", ""));
+}
+
+#[tokio::test]
+async fn filters_find_what_postgres_would() {
+    let stand = with_articles(5, Options::default()).await;
+    stand
+        .supabase
+        .execute(
+            "UPDATE articles SET body = 'x' WHERE id = 2;
+             UPDATE articles SET title = 'a,b \"c\"' WHERE id = 3;
+             UPDATE articles SET created_at = '2020-01-01T00:00:00+00:00' WHERE id < 3",
+        )
+        .unwrap();
+    for (filter, expected) in [
+        ("id=eq.3", vec![3]),
+        ("id=neq.3", vec![1, 2, 4, 5]),
+        ("id=gt.3&id=lte.4", vec![4]),
+        ("id=gte.4", vec![4, 5]),
+        ("id=lt.2", vec![1]),
+        ("id=in.(5,1,99)", vec![1, 5]),
+        ("id=in.()", vec![]),
+        (r#"title=in.("a,b \"c\"",Article 1)"#, vec![1, 3]),
+        ("slug=not.in.(article-1,article-2)", vec![3, 4, 5]),
+        ("body=is.null", vec![1, 3, 4, 5]),
+        ("body=not.is.null", vec![2]),
+        ("body=neq.y", vec![2]),
+        ("published=is.true&id=eq.1", vec![1]),
+        ("published=is.false", vec![]),
+        ("created_at=lt.2020-01-01T02:00:00%2B01:00", vec![1, 2]),
+    ] {
+        let rows = stand
+            .read(&format!("articles?select=id&order=id&{filter}"))
+            .await;
+        let ids: Vec<_> = rows
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["id"].as_i64().unwrap())
+            .collect();
+        assert_eq!(ids, expected, "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn order_takes_several_columns_and_places_for_nulls() {
+    let stand = with_articles(3, Options::default()).await;
+    stand
+        .supabase
+        .execute("UPDATE articles SET body = 'x' WHERE id <> 2")
+        .unwrap();
+    let ids = |order: &'static str| {
+        let stand = &stand;
+        async move {
+            let rows = stand
+                .read(&format!("articles?select=id&order={order}"))
+                .await;
+            rows.as_array()
+                .unwrap()
+                .iter()
+                .map(|row| row["id"].as_i64().unwrap())
+                .collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(ids("body,id.desc").await, [3, 1, 2]);
+    assert_eq!(ids("body.desc,id").await, [2, 1, 3]);
+    assert_eq!(ids("body.asc.nullsfirst,id").await, [2, 1, 3]);
+    assert_eq!(ids("body.desc.nullslast,id").await, [1, 3, 2]);
+}
+
+#[tokio::test]
+async fn a_single_object_is_one_row_or_an_error() {
+    let stand = with_articles(2, Options::default()).await;
+    let single = |query: &str| {
+        stand
+            .anon(Method::GET, query)
+            .header("accept", "application/vnd.pgrst.object+json")
+    };
+    let (status, body) = answer(single("articles?id=eq.2&select=id")).await;
+    assert_eq!((status, body.as_str()), (200, r#"{"id":2}"#));
+    let (status, body) = answer(single("articles?id=eq.9")).await;
+    assert_eq!(status, 406);
+    assert_eq!(
+        body,
+        r#"{"code":"PGRST116","details":"The result contains 0 rows","hint":null,"message":"Cannot coerce the result to a single JSON object"}"#
+    );
+    let (status, _) = answer(single("articles")).await;
+    assert_eq!(status, 406);
+}
+
+#[tokio::test]
+async fn errors_have_postgrests_statuses_and_bodies() {
+    let stand = sample().await;
+    for (path, status, body) in [
+        (
+            "poems",
+            404,
+            r#"{"code":"PGRST205","details":null,"hint":null,"message":"Could not find the table 'public.poems' in the schema cache"}"#,
+        ),
+        (
+            "articles?select=nope",
+            400,
+            r#"{"code":"42703","details":null,"hint":null,"message":"column articles.nope does not exist"}"#,
+        ),
+        (
+            "articles?nope=eq.1",
+            400,
+            r#"{"code":"42703","details":null,"hint":null,"message":"column articles.nope does not exist"}"#,
+        ),
+        (
+            "articles?order=nope",
+            400,
+            r#"{"code":"42703","details":null,"hint":null,"message":"column articles.nope does not exist"}"#,
+        ),
+        (
+            "articles?id=7",
+            400,
+            r#"{"code":"PGRST100","details":"unexpected \"7\" expecting \"not\" or operator (eq, gt, ...)","hint":null,"message":"\"failed to parse filter (7)\" (line 1, column 1)"}"#,
+        ),
+        (
+            "articles?id=eq.abc",
+            400,
+            r#"{"code":"22P02","details":null,"hint":null,"message":"invalid input syntax for type bigint: \"abc\""}"#,
+        ),
+        (
+            "articles?limit=-1",
+            416,
+            r#"{"code":"PGRST103","details":"Limit should be greater than or equal to zero.","hint":null,"message":"Requested range not satisfiable"}"#,
+        ),
+        (
+            "articles/7",
+            404,
+            r#"{"code":"PGRST125","details":null,"hint":null,"message":"Invalid path specified in request URL"}"#,
+        ),
+    ] {
+        assert_eq!(
+            answer(stand.anon(Method::GET, path)).await,
+            (status, body.to_owned()),
+            "{path}"
+        );
+    }
+    let csv = stand
+        .anon(Method::GET, "articles")
+        .header("accept", "text/csv");
+    let (status, body) = answer(csv).await;
+    assert_eq!(status, 406);
+    assert!(
+        body.contains("None of these media types are available: text/csv"),
+        "{body}"
+    );
+    let (status, body) = answer(stand.anon(Method::PUT, "articles")).await;
+    assert_eq!(status, 405);
+    assert!(body.contains("Unsupported HTTP method: PUT"), "{body}");
+}
+
+#[tokio::test]
+async fn the_sample_has_twenty_five_articles_of_which_some_are_drafts() {
+    let stand = sample().await;
+    let (_, body) = answer(stand.service(Method::GET, "articles?select=id,body")).await;
+    let all: Vec<Value> = serde_json::from_str(&body).unwrap();
+    assert_eq!(all.len(), 25);
+    assert_eq!(
+        stand
+            .read("articles?select=id")
+            .await
+            .as_array()
+            .unwrap()
+            .len(),
+        22
+    );
+}
+
+#[tokio::test]
+async fn a_database_file_keeps_its_rows_and_is_not_sampled_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        database: Some(folder.path().join("rows.db")),
+        ..Options::default()
+    };
+    let stand = start(options.clone()).await;
+    stand
+        .supabase
+        .execute("DELETE FROM articles WHERE id > 1")
+        .unwrap();
+    drop(stand);
+    let stand = start(options).await;
+    assert_eq!(stand.read("articles?select=id").await, json!([{"id": 1}]));
+}
+
+#[tokio::test]
+async fn any_table_is_served_and_types_are_kept() {
+    let stand = sample().await;
+    stand
+        .supabase
+        .execute("CREATE TABLE ratings (article bigint, stars double precision, kind boolean, PRIMARY KEY (article))")
+        .unwrap();
+    let row = json!({"article": 7, "stars": 4.5, "kind": false});
+    stand
+        .supabase
+        .replace_rows("ratings", std::slice::from_ref(&row))
+        .unwrap();
+    assert_eq!(stand.read("ratings").await, json!([row]));
+}

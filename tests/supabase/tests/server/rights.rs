@@ -1,0 +1,113 @@
+use afterword_supabase::Options;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::client::{answer, header, sample, start};
+
+const DENIED: &str = r#"{"code":"42501","details":null,"hint":null,"message":"permission denied for table articles"}"#;
+
+#[tokio::test]
+async fn a_request_needs_a_key_that_the_gateway_knows() {
+    let stand = sample().await;
+    let (status, body) = answer(stand.bare(Method::GET, "/rest/v1/articles")).await;
+    assert_eq!(status, 401);
+    assert_eq!(
+        body,
+        r#"{"message":"No API key found in request","hint":"No `apikey` request header or url param was found."}"#
+    );
+    let wrong = stand
+        .bare(Method::GET, "/rest/v1/articles")
+        .header("apikey", "sb_publishable_wrong");
+    let (status, body) = answer(wrong).await;
+    assert_eq!(status, 401);
+    assert!(
+        body.starts_with(r#"{"message":"Invalid API key""#),
+        "{body}"
+    );
+    let in_query = format!(
+        "/rest/v1/articles?limit=1&apikey={}",
+        stand.supabase.anon_key()
+    );
+    assert_eq!(answer(stand.bare(Method::GET, &in_query)).await.0, 200);
+    let logged = stand.supabase.requests().pop().unwrap();
+    assert_eq!(logged.query, "limit=1");
+}
+
+#[tokio::test]
+async fn drafts_and_the_hidden_column_are_kept_from_the_anonymous_role() {
+    let stand = sample().await;
+    let rows = stand.read("articles?id=in.(8,9)").await;
+    assert_eq!(rows.as_array().unwrap().len(), 1);
+    assert_eq!(rows[0]["id"], 8);
+    assert_eq!(rows[0].get("editor_notes"), None);
+
+    let (_, body) = answer(stand.service(Method::GET, "articles?id=in.(8,9)&order=id")).await;
+    let rows: Vec<Value> = serde_json::from_str(&body).unwrap();
+    assert_eq!(rows[1]["published"], false);
+    assert!(rows[0]["editor_notes"].is_string());
+}
+
+#[tokio::test]
+async fn naming_the_hidden_column_is_refused_wherever_it_is_named() {
+    let stand = sample().await;
+    for query in [
+        "select=id,editor_notes",
+        "editor_notes=is.null",
+        "order=editor_notes",
+    ] {
+        let response = stand
+            .anon(Method::GET, &format!("articles?{query}"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 401, "{query}");
+        assert_eq!(header(&response, "www-authenticate"), "Bearer");
+        assert_eq!(header(&response, "proxy-status"), "PostgREST; error=42501");
+        assert_eq!(response.text().await.unwrap(), DENIED, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn strict_columns_refuse_the_star_as_postgrest_does() {
+    let stand = start(Options {
+        strict_columns: true,
+        ..Options::default()
+    })
+    .await;
+    assert_eq!(
+        answer(stand.anon(Method::GET, "articles")).await,
+        (401, DENIED.to_owned())
+    );
+    assert_eq!(
+        answer(stand.anon(Method::GET, "articles?select=id,title"))
+            .await
+            .0,
+        200
+    );
+    assert_eq!(answer(stand.service(Method::GET, "articles")).await.0, 200);
+}
+
+#[tokio::test]
+async fn the_anonymous_role_changes_nothing() {
+    let stand = sample().await;
+    let article = json!({"slug": "mine", "title": "Mine", "published": true});
+    let (status, body) = answer(stand.anon(Method::POST, "articles").json(&article)).await;
+    assert_eq!(status, 401);
+    assert_eq!(
+        body,
+        r#"{"code":"42501","details":null,"hint":null,"message":"new row violates row-level security policy for table \"articles\""}"#
+    );
+
+    // Row-level security hides the rows from an UPDATE and a DELETE: success, and nothing done.
+    let patch = stand
+        .anon(Method::PATCH, "articles?id=eq.1")
+        .header("prefer", "return=representation")
+        .json(&json!({"title": "Mine"}));
+    assert_eq!(answer(patch).await, (200, "[]".to_owned()));
+    assert_eq!(
+        answer(stand.anon(Method::DELETE, "articles?id=eq.1")).await,
+        (204, String::new())
+    );
+    let rows = stand.read("articles?id=eq.1&select=title").await;
+    assert_eq!(rows, json!([{"title": "A cache is a promise"}]));
+}

@@ -1,0 +1,328 @@
+use std::future::pending;
+
+use afterword_supabase::{Dials, Options, Outcome, Webhook, WebhookDials};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::{
+    client::{Stand, answer, with_articles},
+    receiver::Receiver,
+};
+
+async fn stand(receiver: &Receiver) -> Stand {
+    let webhook = Some(Webhook::bearer(&receiver.url, "s3cret"));
+    with_articles(
+        0,
+        Options {
+            webhook,
+            ..Options::default()
+        },
+    )
+    .await
+}
+
+async fn insert(stand: &Stand, rows: Value) {
+    let (status, body) = answer(stand.service(Method::POST, "articles").json(&rows)).await;
+    assert_eq!(status, 201, "{body}");
+}
+
+fn articles(count: usize) -> Value {
+    (1..=count)
+        .map(|i| json!({"id": i, "slug": format!("s{i}"), "title": "T"}))
+        .collect()
+}
+
+fn ids(stand: &Stand) -> Vec<i64> {
+    let id = |body: &str| {
+        let body: Value = serde_json::from_str(body).unwrap();
+        body["record"]["id"].as_i64().unwrap()
+    };
+    stand
+        .supabase
+        .webhooks()
+        .iter()
+        .map(|sent| id(&sent.body))
+        .collect()
+}
+
+#[tokio::test]
+async fn an_insert_an_update_and_a_delete_are_sent_as_the_recording_has_them() {
+    let mut receiver = Receiver::start().await;
+    let stand = stand(&receiver).await;
+    let recording = include_str!("../../../data/pg_net-webhooks.jsonl");
+    let recorded: Value = serde_json::from_str(recording.lines().next().unwrap()).unwrap();
+    let recorded_body: Value = serde_json::from_str(recorded["body"].as_str().unwrap()).unwrap();
+    insert(&stand, recorded_body["record"].clone()).await;
+
+    let request = receiver.requests.recv().await.unwrap();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    // The recorded table has no `editor_notes`, which is the one column that this one has besides.
+    let without_notes = body.replace(", \"editor_notes\": null}", "}");
+    assert_eq!(without_notes, recorded["body"].as_str().unwrap());
+    let mut lines = head.lines();
+    assert_eq!(lines.next().unwrap(), "POST /revalidate HTTP/1.1");
+    let mut headers: Vec<_> = lines.filter(|line| !line.starts_with("host: ")).collect();
+    headers.sort_unstable();
+    let length = format!("content-length: {}", body.len());
+    assert_eq!(
+        headers,
+        [
+            "accept: */*",
+            "authorization: Bearer s3cret",
+            &length,
+            "content-type: application/json",
+            "user-agent: pg_net/0.20.4",
+        ]
+    );
+
+    let change = json!({"title": "Cool — «second» blog 🚀"});
+    answer(
+        stand
+            .service(Method::PATCH, "articles?id=eq.1")
+            .json(&change),
+    )
+    .await;
+    let update = receiver.body().await;
+    assert!(update.starts_with(r#"{"type": "UPDATE", "table": "articles", "record": {"id": 1, "body": "Hello", "slug": "first-blog", "title": "Cool — «second» blog 🚀", "published": true, "created_at": "2026-11-23T03:57:00.969392+00:00", "updated_at": "#), "{update}");
+    assert!(update.contains(r#", "schema": "public", "old_record": {"id": 1, "body": "Hello", "slug": "first-blog", "title": "First blog", "published": true, "#), "{update}");
+
+    answer(stand.service(Method::DELETE, "articles?id=eq.1")).await;
+    let delete = receiver.body().await;
+    assert!(delete.starts_with(r#"{"type": "DELETE", "table": "articles", "record": null, "schema": "public", "old_record": {"id": 1, "#), "{delete}");
+}
+
+#[tokio::test]
+async fn the_hidden_column_and_drafts_are_in_the_webhook() {
+    let mut receiver = Receiver::start().await;
+    let stand = stand(&receiver).await;
+    let row =
+        json!({"slug": "s", "title": "T", "published": false, "editor_notes": "secret plans"});
+    insert(&stand, row).await;
+    let body = receiver.body().await;
+    assert!(body.contains(r#""published": false"#), "{body}");
+    assert!(
+        body.contains(r#""editor_notes": "secret plans"}, "schema""#),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn an_upsert_sends_an_update_and_a_moved_key_both_ids() {
+    let mut receiver = Receiver::start().await;
+    let stand = stand(&receiver).await;
+    stand
+        .supabase
+        .replace_rows("articles", &[json!({"id": 1, "slug": "s", "title": "T"})])
+        .unwrap();
+    let upsert = stand
+        .service(Method::POST, "articles")
+        .header("prefer", "resolution=merge-duplicates")
+        .json(&json!({"id": 1, "slug": "s", "title": "U"}));
+    assert_eq!(answer(upsert).await.0, 200);
+    assert!(receiver.body().await.starts_with(r#"{"type": "UPDATE""#));
+    answer(
+        stand
+            .service(Method::PATCH, "articles?id=eq.1")
+            .json(&json!({"id": 2})),
+    )
+    .await;
+    let moved: Value = serde_json::from_str(&receiver.body().await).unwrap();
+    assert_eq!(
+        (&moved["record"]["id"], &moved["old_record"]["id"]),
+        (&json!(2), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn seeding_other_tables_and_failed_requests_send_nothing() {
+    let receiver = Receiver::start().await;
+    let stand = stand(&receiver).await;
+    stand
+        .supabase
+        .execute(
+            "INSERT INTO articles (slug, title) VALUES ('a', 'A'); CREATE TABLE notes (id bigint)",
+        )
+        .unwrap();
+    stand
+        .supabase
+        .replace_rows("articles", articles(3).as_array().unwrap())
+        .unwrap();
+    answer(stand.service(Method::POST, "notes").json(&json!({"id": 1}))).await;
+    answer(
+        stand
+            .service(Method::POST, "articles")
+            .json(&json!({"slug": "s1", "title": "A"})),
+    )
+    .await;
+    stand.supabase.webhooks_settled().await;
+    assert_eq!(stand.supabase.webhooks(), []);
+}
+
+#[tokio::test]
+async fn what_came_of_each_webhook_is_told() {
+    let receiver = Receiver::start().await;
+    let stand = stand(&receiver).await;
+    insert(&stand, articles(2)).await;
+    stand.supabase.webhooks_settled().await;
+    let outcomes: Vec<_> = stand
+        .supabase
+        .webhooks()
+        .into_iter()
+        .map(|sent| sent.outcome)
+        .collect();
+    assert_eq!(outcomes, [Outcome::Status(202), Outcome::Status(202)]);
+
+    stand.supabase.clear_webhooks();
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    stand
+        .supabase
+        .set_webhook(Some(&Webhook::bearer(format!("http://{closed}/"), "x")))
+        .unwrap();
+    answer(stand.service(Method::DELETE, "articles?id=eq.1")).await;
+    stand.supabase.webhooks_settled().await;
+    let outcome = stand.supabase.webhooks().remove(0).outcome;
+    assert!(
+        matches!(&outcome, Outcome::Failed(why) if why.contains("refused")),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_receiver_that_never_answers_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let webhook = Webhook::bearer(format!("http://{}/", listener.local_addr().unwrap()), "x");
+    tokio::spawn(async move {
+        let _held = listener.accept().await.unwrap();
+        pending::<()>().await;
+    });
+    let stand = with_articles(
+        0,
+        Options {
+            webhook: Some(webhook),
+            ..Options::default()
+        },
+    )
+    .await;
+    insert(&stand, articles(1)).await;
+    stand.supabase.webhooks_settled().await;
+    assert_eq!(
+        stand.supabase.webhooks()[0].outcome,
+        Outcome::Failed("no answer within 1 s".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn webhooks_are_dropped_duplicated_and_shuffled_by_a_seed() {
+    let receiver = Receiver::start().await;
+    let set = |stand: &Stand, webhooks: WebhookDials| {
+        stand
+            .supabase
+            .set_dials(Dials {
+                webhooks,
+                ..Dials::default()
+            })
+            .unwrap();
+    };
+    let all = WebhookDials {
+        drop: 1.0,
+        ..WebhookDials::default()
+    };
+    let twice = WebhookDials {
+        duplicate: 1.0,
+        ..WebhookDials::default()
+    };
+    let some = WebhookDials {
+        drop: 0.5,
+        seed: 7,
+        ..WebhookDials::default()
+    };
+    let shuffled = WebhookDials {
+        reorder_ms: 200,
+        seed: 7,
+        ..WebhookDials::default()
+    };
+
+    let stand = stand(&receiver).await;
+    set(&stand, all);
+    insert(&stand, articles(3)).await;
+    stand.supabase.webhooks_settled().await;
+    assert!(
+        stand
+            .supabase
+            .webhooks()
+            .iter()
+            .all(|sent| sent.outcome == Outcome::Dropped)
+    );
+
+    let mut sent = Vec::new();
+    for dials in [twice, some.clone(), some, shuffled] {
+        stand.supabase.execute("DELETE FROM articles").unwrap();
+        stand.supabase.clear_webhooks();
+        set(&stand, dials);
+        insert(&stand, articles(20)).await;
+        stand.supabase.webhooks_settled().await;
+        let mut deliveries = stand.supabase.webhooks();
+        deliveries.retain(|delivery| delivery.outcome != Outcome::Dropped);
+        sent.push((deliveries.len(), ids(&stand)));
+    }
+    assert_eq!(sent[0].0, 40);
+    assert!((1..20).contains(&sent[1].0) && sent[1].0 == sent[2].0);
+    let mut order = sent[3].1.clone();
+    // Webhooks overtake each other a little anyway; a shuffle turns half of all pairs around.
+    let pairs = || (0..20).flat_map(|i| (0..i).map(move |j| (j, i)));
+    let turned = pairs().filter(|(j, i)| order[*j] > order[*i]).count();
+    assert!(turned > 50, "{order:?}");
+    order.sort_unstable();
+    assert_eq!(order, (1..=20).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_change_is_answered_before_its_webhook_is_sent() {
+    let mut receiver = Receiver::start().await;
+    let stand = stand(&receiver).await;
+    let delayed = |delay_ms| {
+        let webhooks = WebhookDials {
+            delay_ms,
+            ..WebhookDials::default()
+        };
+        stand
+            .supabase
+            .set_dials(Dials {
+                webhooks,
+                ..Dials::default()
+            })
+            .unwrap();
+    };
+    delayed(600_000);
+    insert(&stand, json!({"id": 1, "slug": "a", "title": "A"})).await;
+    delayed(5);
+    insert(&stand, json!({"id": 2, "slug": "b", "title": "B"})).await;
+    // The second one arrives, while the first one waits for its ten minutes to pass.
+    assert!(receiver.body().await.contains(r#""id": 2"#));
+    assert!(receiver.requests.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_webhook_that_cannot_be_sent_is_refused_when_it_is_set() {
+    let receiver = Receiver::start().await;
+    let stand = stand(&receiver).await;
+    let error = |webhook: Webhook| {
+        stand
+            .supabase
+            .set_webhook(Some(&webhook))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(error(Webhook::bearer("revalidate", "x")).contains("\"revalidate\" is not one"));
+    assert!(error(Webhook::bearer("https://example.com/", "x")).contains("http://"));
+    let told = error(Webhook::bearer(&receiver.url, "hidden\n"));
+    assert!(
+        told.contains("Authorization") && !told.contains("hidden"),
+        "{told}"
+    );
+}

@@ -1,0 +1,241 @@
+use afterword_supabase::Options;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::client::{Stand, answer, header, page, with_articles};
+
+async fn two_articles() -> Stand {
+    with_articles(2, Options::default()).await
+}
+
+#[tokio::test]
+async fn an_insert_answers_201_and_the_row_if_asked_for_it() {
+    let stand = two_articles().await;
+    let article = json!({"slug": "three", "title": "Three"});
+    let (status, range, body) = page(stand.service(Method::POST, "articles").json(&article)).await;
+    assert_eq!((status, range.as_str(), body.as_str()), (201, "*/*", ""));
+
+    let request = stand
+        .service(Method::POST, "articles?select=id,slug,published")
+        .header("prefer", "return=representation")
+        .json(&json!([{"slug": "four", "title": "4"}, {"slug": "five", "title": "5"}]));
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 201);
+    assert_eq!(
+        header(&response, "preference-applied"),
+        "return=representation"
+    );
+    assert_eq!(
+        response.text().await.unwrap(),
+        "[{\"id\":4,\"slug\":\"four\",\"published\":false}, \n {\"id\":5,\"slug\":\"five\",\"published\":false}]"
+    );
+}
+
+#[tokio::test]
+async fn an_update_answers_204_and_sets_updated_at() {
+    let stand = two_articles().await;
+    stand
+        .supabase
+        .execute("UPDATE articles SET updated_at = '2020-01-01T00:00:00+00:00'")
+        .unwrap();
+    let change = json!({"title": "New", "updated_at": "1999-01-01T00:00:00Z"});
+    let (status, range, body) = page(
+        stand
+            .service(Method::PATCH, "articles?id=eq.1")
+            .json(&change),
+    )
+    .await;
+    assert_eq!((status, range.as_str(), body.as_str()), (204, "0-0/*", ""));
+
+    let rows = stand
+        .read("articles?select=title,updated_at&order=id")
+        .await;
+    assert_eq!(rows[0]["title"], "New");
+    assert!(rows[0]["updated_at"].as_str().unwrap() > "2026", "{rows}");
+    assert_eq!(
+        rows[1],
+        json!({"title": "Article 2", "updated_at": "2020-01-01T00:00:00+00:00"})
+    );
+
+    let none = stand
+        .service(Method::PATCH, "articles?id=eq.99")
+        .header("prefer", "return=representation")
+        .json(&change);
+    assert_eq!(page(none).await, (200, "*/*".to_owned(), "[]".to_owned()));
+}
+
+#[tokio::test]
+async fn a_delete_answers_204_or_the_row_that_was() {
+    let stand = two_articles().await;
+    assert_eq!(
+        answer(stand.service(Method::DELETE, "articles?id=eq.1")).await,
+        (204, String::new())
+    );
+    let request = stand
+        .service(Method::DELETE, "articles?id=eq.2&select=id")
+        .header("prefer", "return=representation, count=exact");
+    assert_eq!(
+        page(request).await,
+        (200, "*/1".to_owned(), r#"[{"id":2}]"#.to_owned())
+    );
+    assert_eq!(stand.read("articles").await, json!([]));
+}
+
+#[tokio::test]
+async fn a_change_without_a_filter_is_refused() {
+    let stand = two_articles().await;
+    let (status, body) = answer(stand.service(Method::DELETE, "articles")).await;
+    assert_eq!(status, 400);
+    assert!(
+        body.contains(r#""code":"21000""#) && body.contains("DELETE requires a WHERE clause"),
+        "{body}"
+    );
+    let (status, _) = answer(
+        stand
+            .service(Method::PATCH, "articles")
+            .json(&json!({"title": "x"})),
+    )
+    .await;
+    assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn an_upsert_merges_or_leaves_what_is_there() {
+    let stand = two_articles().await;
+    let upsert = |resolution: &str, query: &str, row: Value| {
+        stand
+            .service(Method::POST, &format!("articles?select=id,title{query}"))
+            .header(
+                "prefer",
+                format!("return=representation, resolution={resolution}"),
+            )
+            .json(&row)
+    };
+    let row = json!({"id": 1, "slug": "article-1", "title": "Merged"});
+    assert_eq!(
+        answer(upsert("merge-duplicates", "", row.clone())).await,
+        (200, r#"[{"id":1,"title":"Merged"}]"#.to_owned())
+    );
+    let by_slug = json!({"slug": "article-2", "title": "By slug"});
+    assert_eq!(
+        answer(upsert("merge-duplicates", "&on_conflict=slug", by_slug)).await,
+        (200, r#"[{"id":2,"title":"By slug"}]"#.to_owned())
+    );
+    let new = json!({"id": 9, "slug": "nine", "title": "Nine"});
+    assert_eq!(
+        answer(upsert("merge-duplicates", "", new)).await,
+        (201, r#"[{"id":9,"title":"Nine"}]"#.to_owned())
+    );
+    assert_eq!(
+        answer(upsert("ignore-duplicates", "", row)).await,
+        (201, "[]".to_owned())
+    );
+    let (status, body) = answer(upsert(
+        "merge-duplicates",
+        "&on_conflict=title",
+        json!({"slug": "z", "title": "z"}),
+    ))
+    .await;
+    assert_eq!(status, 400);
+    assert!(body.contains("42P10"), "{body}");
+    let unknown = upsert(
+        "merge-duplicates",
+        "&on_conflict=nope",
+        json!({"slug": "z", "title": "z"}),
+    );
+    assert_eq!(answer(unknown).await.0, 400);
+}
+
+#[tokio::test]
+async fn broken_constraints_and_payloads_are_told_as_postgres_tells_them() {
+    let stand = two_articles().await;
+    let post = |body: &str| {
+        stand
+            .service(Method::POST, "articles")
+            .header("content-type", "application/json")
+            .body(body.to_owned())
+    };
+    for (sent, status, body) in [
+        (
+            r#"{"slug":"article-1","title":"x"}"#,
+            409,
+            r#"{"code":"23505","details":"Key (slug)=(article-1) already exists.","hint":null,"message":"duplicate key value violates unique constraint \"articles_slug_key\""}"#,
+        ),
+        (
+            r#"{"id":1,"slug":"x","title":"x"}"#,
+            409,
+            r#"{"code":"23505","details":"Key (id)=(1) already exists.","hint":null,"message":"duplicate key value violates unique constraint \"articles_pkey\""}"#,
+        ),
+        (
+            r#"{"slug":"x"}"#,
+            400,
+            r#"{"code":"23502","details":null,"hint":null,"message":"null value in column \"title\" of relation \"articles\" violates not-null constraint"}"#,
+        ),
+        (
+            r#"{"nope":1}"#,
+            400,
+            r#"{"code":"PGRST204","details":null,"hint":null,"message":"Could not find the 'nope' column of 'articles' in the schema cache"}"#,
+        ),
+        (
+            "{",
+            400,
+            r#"{"code":"PGRST102","details":null,"hint":null,"message":"Empty or invalid json"}"#,
+        ),
+        (
+            r#"[{"slug":"x"},{"title":"y"}]"#,
+            400,
+            r#"{"code":"PGRST102","details":null,"hint":null,"message":"All object keys must match"}"#,
+        ),
+        (
+            r#"{"published":"maybe"}"#,
+            400,
+            r#"{"code":"22P02","details":null,"hint":null,"message":"invalid input syntax for type boolean: \"maybe\""}"#,
+        ),
+    ] {
+        assert_eq!(
+            answer(post(sent)).await,
+            (status, body.to_owned()),
+            "{sent}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_failing_row_takes_the_whole_request_back() {
+    let stand = two_articles().await;
+    let rows = json!([{"slug": "new", "title": "x"}, {"slug": "article-1", "title": "x"}]);
+    assert_eq!(
+        answer(stand.service(Method::POST, "articles").json(&rows))
+            .await
+            .0,
+        409
+    );
+    assert_eq!(
+        stand.read("articles?select=id").await,
+        json!([{"id": 1}, {"id": 2}])
+    );
+}
+
+#[tokio::test]
+async fn columns_name_what_is_missing_in_some_rows() {
+    let stand = two_articles().await;
+    let rows = json!([{"slug": "a", "title": "A"}, {"slug": "b", "title": "B", "body": "x"}]);
+    let post = |prefer: &'static str| {
+        stand
+            .service(
+                Method::POST,
+                "articles?columns=\"slug\",\"title\",\"body\",\"published\"&select=body,published",
+            )
+            .header("prefer", prefer)
+            .json(&rows)
+    };
+    // A missing key is a null, which `published` does not take …
+    assert_eq!(answer(post("return=representation")).await.0, 400);
+    // … unless defaults are asked for.
+    let (status, body) = answer(post("return=representation, missing=default")).await;
+    assert_eq!(status, 201);
+    assert_eq!(
+        body,
+        "[{\"body\":null,\"published\":false}, \n {\"body\":\"x\",\"published\":false}]"
+    );
+}
