@@ -4,6 +4,7 @@ use crate::freshness::Lifetime;
 use crate::postgrest::{Origin, is_query, key::ApiKey, list::ListQuery};
 use crate::webhook::Table;
 use http::Uri;
+use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
@@ -61,12 +62,21 @@ pub async fn table() -> Result<Table> {
     })
 }
 
-/// `max_age` and `stale_if_error`.
+/// `max_age` and `stale_if_error`. Read once in an instance, since every read asks for them: an instance lives for a hundred and
+/// some requests.
 pub async fn lifetime() -> Result<Lifetime> {
-    Ok(Lifetime {
+    thread_local! {
+        static READ: Cell<Option<Lifetime>> = const { Cell::new(None) };
+    }
+    if let Some(lifetime) = READ.get() {
+        return Ok(lifetime);
+    }
+    let lifetime = Lifetime {
         max_age: seconds("max_age").await?,
         stale_if_error: seconds("stale_if_error").await?,
-    })
+    };
+    READ.set(Some(lifetime));
+    Ok(lifetime)
 }
 
 /// `redis_url`. May hold a password.

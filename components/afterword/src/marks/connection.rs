@@ -103,7 +103,7 @@ impl Connection {
     /// restart).
     pub(super) async fn run(&self, script: &Script, arguments: &[&[u8]]) -> Result<Reply, Error> {
         let by_digest = self
-            .evaluate("EVALSHA", script.sha1().into_bytes(), arguments)
+            .evaluate("EVALSHA", script.sha1.to_vec(), arguments)
             .await;
         match by_digest {
             Err(Error::Redis(text))
@@ -148,23 +148,30 @@ impl Connection {
     }
 }
 
+thread_local! {
+    static KEPT: RefCell<Option<Rc<Connection>>> = const { RefCell::new(None) };
+}
+
 /// Runs a script on the connection that this instance keeps; a kept connection that turns out broken is replaced, once. That
 /// a script may have run before its connection broke does no harm: marking twice is marking.
 pub(super) async fn kept(url: &str, script: &Script, arguments: &[&[u8]]) -> Result<Reply, Error> {
-    thread_local! {
-        static KEPT: RefCell<Option<Rc<Connection>>> = const { RefCell::new(None) };
+    let reply = limit(ANSWER_LIMIT, on_kept_or_new(url, script, arguments)).await;
+    if reply.is_err() {
+        // It may be one that is dead without having said so: the next request is not to wait for it again.
+        KEPT.set(None);
     }
-    limit(ANSWER_LIMIT, async {
-        if let Some(connection) = KEPT.with_borrow(Clone::clone) {
-            match connection.run(script, arguments).await {
-                Err(_) => KEPT.set(None),
-                done => return done,
-            }
+    reply?
+}
+
+async fn on_kept_or_new(url: &str, script: &Script, arguments: &[&[u8]]) -> Result<Reply, Error> {
+    if let Some(connection) = KEPT.with_borrow(Clone::clone) {
+        match connection.run(script, arguments).await {
+            Err(_) => KEPT.set(None),
+            done => return done,
         }
-        let connection = Rc::new(Connection::open(url).await?);
-        let reply = connection.run(script, arguments).await?;
-        KEPT.set(Some(connection));
-        Ok(reply)
-    })
-    .await?
+    }
+    let connection = Rc::new(Connection::open(url).await?);
+    let reply = connection.run(script, arguments).await?;
+    KEPT.set(Some(connection));
+    Ok(reply)
 }

@@ -21,24 +21,22 @@ pub const SEQUENCES: &str = "{afterword}:sequences";
 pub struct Script {
     /// Lua.
     pub text: &'static str,
-    digest: const_sha1::Digest,
+    /// The SHA-1 of the text, in lower-case hexadecimal.
+    pub sha1: [u8; 40],
 }
 
 impl Script {
     const fn new(text: &'static str) -> Self {
-        Self {
-            text,
-            digest: const_sha1::sha1(text.as_bytes()),
+        let digest = const_sha1::sha1(text.as_bytes()).as_bytes();
+        let mut sha1 = [0; 40];
+        let mut at = 0;
+        while at < 40 {
+            let byte = digest[at / 2];
+            let digit = if at % 2 == 0 { byte >> 4 } else { byte & 15 };
+            sha1[at] = b"0123456789abcdef"[digit as usize];
+            at += 1;
         }
-    }
-
-    /// The SHA-1 of the text, in lower-case hexadecimal.
-    pub fn sha1(&self) -> String {
-        self.digest
-            .as_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        Self { text, sha1 }
     }
 }
 
@@ -74,8 +72,8 @@ mod tests {
     #[test]
     fn a_script_is_known_by_the_sha1_of_its_text() {
         assert_eq!(
-            Script::new("return 1").sha1(),
-            "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
+            &Script::new("return 1").sha1,
+            b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
         );
     }
 }

@@ -169,3 +169,13 @@ async fn a_webhook_that_nobody_can_note_is_503() {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(!answer.body.contains("redis://"), "{answer:?}");
 }
+
+#[tokio::test]
+async fn a_connection_that_redis_closed_is_replaced_within_the_request() {
+    let mut afterword = Setup::default().no_worker().start().await;
+    for _ in 0..3 {
+        assert_eq!(afterword.webhook(INSERT).await.status, 202);
+        afterword.redis.restart().await.unwrap();
+    }
+    assert_eq!(afterword.webhook(INSERT).await.status, 202);
+}

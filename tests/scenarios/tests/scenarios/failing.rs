@@ -198,3 +198,20 @@ async fn the_worker_ends_when_redis_does_and_the_http_side_goes_on() {
         "Changed"
     );
 }
+
+#[tokio::test]
+async fn an_answer_over_the_byte_cap_is_not_taken() {
+    let afterword = Setup::default().start().await;
+    let before = afterword.hit("/articles/7").await;
+    // A text of 64 MiB and a row around it.
+    afterword
+        .supabase()
+        .execute("UPDATE articles SET body = hex(zeroblob(33554432)) WHERE id IN (7, 8)")
+        .unwrap();
+    assert_eq!(afterword.get("/articles/8").await.status, 502);
+    afterword
+        .webhook(json!({"type": "UPDATE", "record": {"id": 7}}).to_string())
+        .await;
+    afterword.failed(2).await;
+    assert_eq!(afterword.get("/articles/7").await.body, before.body);
+}
