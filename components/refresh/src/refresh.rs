@@ -99,32 +99,39 @@ impl Refresh<'_> {
         })
     }
 
-    async fn list(&self, mark: Mark) -> Result<(), marks::Error> {
-        let fetched_at = freshness::now();
-        let list = match self.whole_list(&mark).await? {
-            Ok(list) => list,
-            Err(failure) => return self.postpone(&mark, &failure).await,
-        };
-        self.put(&mark, list.map(|list| list.content), fetched_at)
-            .await
+    async fn list(&self, mut mark: Mark) -> Result<(), marks::Error> {
+        match self.whole_list(&mut mark).await? {
+            Ok((list, fetched_at)) => {
+                self.put(&mark, list.map(|list| list.content), fetched_at)
+                    .await
+            }
+            Err(failure) => self.postpone(&mark, &failure).await,
+        }
     }
 
-    /// The list, its pages of one state of the table as far as the marks tell: a change that is marked meanwhile pages it again. If
-    /// changes keep coming, pages that follow each other by id will do (nothing that stood there throughout is missing, and
-    /// the list stays marked), while those by offset may have lost a row between them, and are not stored.
-    async fn whole_list(&self, mark: &Mark) -> Result<Result<Option<List>, Failure>, marks::Error> {
+    /// The list and when its fetch began, its pages of one state of the table as far as the marks tell: a change that is marked
+    /// meanwhile pages it again, for that mark too. If changes keep coming, pages that follow each other by id will do
+    /// (nothing that stood there throughout is missing, and the list stays marked), while those by offset may have lost a row
+    /// between them, and are not stored.
+    async fn whole_list(
+        &self,
+        mark: &mut Mark,
+    ) -> Result<Result<(Option<List>, u64), Failure>, marks::Error> {
         for paging in 1..=PAGINGS {
+            let fetched_at = freshness::now();
             let list = match self.origin.list().await {
                 Ok(list) => list,
                 Err(error) => return Ok(Err(Failure::Origin(error))),
             };
-            let one_state = list.as_ref().is_none_or(|list| list.pages == 1);
-            if one_state
-                || !self.lease.marked_again(mark).await?
-                || paging == PAGINGS && list.as_ref().is_some_and(|list| list.by_id)
-            {
-                return Ok(Ok(list));
+            if list.as_ref().is_none_or(|list| list.pages == 1) {
+                return Ok(Ok((list, fetched_at)));
             }
+            let latest = self.lease.latest(mark).await?;
+            let by_id = list.as_ref().is_some_and(|list| list.by_id);
+            if latest == mark.sequence || paging == PAGINGS && by_id {
+                return Ok(Ok((list, fetched_at)));
+            }
+            mark.sequence = latest;
         }
         Ok(Err(Failure::Torn))
     }

@@ -115,13 +115,15 @@ impl Lease<'_> {
         Ok(Some(marks))
     }
 
-    /// Whether the mark's key was marked again since it was claimed.
-    pub async fn marked_again(&self, mark: &Mark) -> Result<bool, Error> {
+    /// The number of the latest mark of the mark's key: another than the claimed one if it was marked again since.
+    pub async fn latest(&self, mark: &Mark) -> Result<i64, Error> {
+        let name = mark.key.to_string();
         let sequence = self
             .connection
-            .field(scripts::SEQUENCES, mark.key.to_string().as_bytes())
+            .field(scripts::SEQUENCES, name.as_bytes())
             .await?;
-        Ok(sequence.as_deref() != Some(mark.sequence.to_string().as_bytes()))
+        let sequence = sequence.and_then(|digits| str::from_utf8(&digits).ok()?.parse().ok());
+        sequence.ok_or(Error::Reply)
     }
 
     /// The store holds content of the mark's key that was fetched after the claim.

@@ -150,6 +150,12 @@ async fn a_change_while_the_list_is_paged_pages_it_again() {
         .await;
     afterword.supabase().set_dials(Dials::default()).unwrap();
     afterword.worked_off().await.unwrap();
+    let stored = afterword
+        .said()
+        .lines()
+        .filter(|line| line.ends_with("updated cache: /articles"))
+        .count();
+    assert_eq!(stored, 1, "the list of before the change was never stored");
     afterword.supabase().clear_requests();
     let list = afterword.get("/articles").await.json();
     assert_eq!(afterword.supabase().requests(), []);
