@@ -1,0 +1,89 @@
+//! What the host is told at its start. Names and defaults are those of `spin up` where Spin has the same option.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+/// How to run an application.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// The application's manifest
+    #[arg(short, long, value_name = "FILE", default_value = "spin.toml")]
+    pub from: PathBuf,
+
+    /// Run only this component; may be given several times
+    #[arg(short, long = "component-id", value_name = "ID")]
+    pub components: Vec<String>,
+
+    /// The address to serve HTTP on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    pub listen: SocketAddr,
+
+    /// Where the key-value store lies [default: .spin beside the manifest]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Set an application variable; may be given several times, and comes before SPIN_VARIABLE_<NAME>
+    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
+    pub variables: Vec<(String, String)>,
+
+    /// Drop what the components print
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Where compiled components are kept [default: afterword-host in Cargo's target folder]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Set TCP_NODELAY on HTTP connections [default: off]
+    ///
+    /// Spin's listener leaves it off, so that a response whose head leaves before its body waits for the client's
+    /// delayed acknowledgement, 40 ms. What the components do about that can only be tested with it off.
+    #[arg(
+        long,
+        value_name = "on|off",
+        default_value = "off",
+        hide_default_value = true,
+        action = ArgAction::Set,
+        value_parser = on_or_off,
+        hide_possible_values = true
+    )]
+    pub tcp_nodelay: bool,
+
+    /// Serve the fault dials on this address: GET and PUT /dials
+    ///
+    /// For tests. Whoever reaches this address can make the application fail or die.
+    #[arg(long, value_name = "ADDR")]
+    pub dials: Option<SocketAddr>,
+}
+
+impl Options {
+    /// The defaults, for the manifest at `from`.
+    pub fn new(from: impl Into<PathBuf>) -> Self {
+        Self {
+            from: from.into(),
+            components: Vec::new(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            state_dir: None,
+            variables: Vec::new(),
+            quiet: false,
+            cache_dir: None,
+            tcp_nodelay: false,
+            dials: None,
+        }
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("give it as name=value")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn on_or_off(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("say on or off"),
+    }
+}

@@ -1,0 +1,91 @@
+//! `cargo xtask`: how people run everything here.
+//!
+//! - `up` runs the application, with whatever it needs, until Ctrl-C ([`up`]).
+//! - `build`, `test` and `doctor` are what their names say ([`build`], [`test`](mod@test), [`doctor`]).
+//! - What has to be there first: the target that components are compiled for ([`wasm_target`], from Debian if need be:
+//!   [`debian_rust`]) and the programs ([`programs`]). [`apt`] fetches Debian's packages without touching the machine,
+//!   [`debian_source`] knows from where, [`unpacked`] where to.
+//! - [`workspace`] knows the folders and calls cargo.
+
+mod apt;
+mod build;
+mod debian_rust;
+mod debian_source;
+mod doctor;
+mod programs;
+mod test;
+mod unpacked;
+mod up;
+mod wasm_target;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use wasm_target::Way;
+
+/// Builds, runs and tests Afterword.
+#[derive(Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Where the compiler for the target wasm32-wasip2 comes from
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "AFTERWORD_WASM_TARGET",
+        hide_env_values = true,
+        default_value_t = Way::Auto,
+        help_heading = "Building"
+    )]
+    wasm_target: Way,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the application, with a Redis and a stand-in for Supabase of its own, until Ctrl-C
+    Up(up::Flags),
+    /// Build the three components and the tools that run and test them
+    Build,
+    /// Run every test
+    Test(test::Flags),
+    /// Show what is installed, what is missing, and what `up` would do about it
+    Doctor,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Up(flags) => up::run(flags, cli.wasm_target)
+            .await
+            .map(|()| ExitCode::SUCCESS),
+        Command::Build => build::run(cli.wasm_target)
+            .await
+            .map(|()| ExitCode::SUCCESS),
+        Command::Test(flags) => test::run(flags, cli.wasm_target).await,
+        Command::Doctor => doctor::run(cli.wasm_target).await,
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

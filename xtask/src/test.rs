@@ -1,0 +1,72 @@
+//! `cargo xtask test`: every test, with what it needs built and found.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use afterword_stack::Host;
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::programs::{self, HostKind};
+use crate::wasm_target::{self, Way};
+use crate::{build, workspace};
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask test                      everything, on the embedded host
+  cargo xtask test webhook              the tests with `webhook` in their names
+  cargo xtask test --host spin          the scenarios under the `spin` on the PATH
+  cargo xtask test -- --nocapture       what comes after -- goes to the test programs")]
+pub struct Flags {
+    /// Run only the tests whose names contain this
+    filter: Option<String>,
+
+    /// What the scenarios run the components on
+    #[arg(long, value_enum, default_value_t = HostKind::Embedded)]
+    host: HostKind,
+
+    /// Arguments of the test programs
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+/// Builds what the tests need and runs them; the result is cargo's.
+///
+/// # Errors
+///
+/// When something that the tests need is missing or does not compile.
+pub async fn run(flags: Flags, way: Way) -> Result<ExitCode> {
+    let host = programs::host(Some(flags.host)).await?;
+    let redis = programs::redis().await?;
+    build::components(&wasm_target::ensure(way).await?).await?;
+
+    let mut cargo = workspace::cargo("test");
+    // Not the examples in the documentation, of which there are none: their empty run would come last.
+    cargo.args(["--workspace", "--lib", "--bins", "--tests"]);
+    cargo.args(&flags.filter);
+    if !flags.args.is_empty() {
+        cargo.arg("--").args(&flags.args);
+    }
+    match &host {
+        Host::Embedded(program) => {
+            build::tools(&[build::HOST]).await?;
+            cargo
+                .env("AFTERWORD_TEST_HOST", "embedded")
+                .env("AFTERWORD_HOST_PROGRAM", program)
+        }
+        Host::Spin(program) => cargo
+            .env("AFTERWORD_TEST_HOST", "spin")
+            .env("AFTERWORD_SPIN_PROGRAM", program),
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folder = redis.parent().unwrap_or(Path::new("")).to_owned();
+    cargo.env(
+        "PATH",
+        std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path)))?,
+    );
+    let status = cargo.status().await.context("starting cargo")?;
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from))
+}

@@ -1,0 +1,201 @@
+//! What is decided, got and built before anything is started.
+
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use afterword_stack::Host;
+use anyhow::{Context, Result, bail};
+
+use super::Flags;
+use super::origin::Project;
+use super::redis_url::RedisUrl;
+use super::state::StateDir;
+use crate::wasm_target::{self, Way};
+use crate::{build, programs, workspace};
+
+/// How to run the application.
+pub struct Plan {
+    /// What runs the components.
+    pub host: Host,
+    /// Where the HTTP side serves.
+    pub listen: SocketAddr,
+    /// The folder for everything that outlives the run.
+    pub state: StateDir,
+    /// The origin; `None` for the stand-in.
+    pub project: Option<Project>,
+    /// Where the marks are.
+    pub redis: Redis,
+    /// What `/revalidate` demands.
+    pub webhook_secret: String,
+    /// Whether everything is shown that the children say.
+    pub verbose: bool,
+}
+
+/// A Redis, the user's or our own.
+pub enum Redis {
+    /// One that runs already.
+    Running(RedisUrl),
+    /// One to be started, from this program.
+    Own(PathBuf),
+}
+
+impl Plan {
+    /// Checks what was asked for, then gets and builds what is missing.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the flags, or cannot be had or built, and what to do about it.
+    pub async fn make(flags: Flags, way: Way) -> Result<Self> {
+        // What can be wrong with the flags comes before minutes of building.
+        let listen = free_address(flags.listen)?;
+        let project = Project::parse(
+            given(flags.supabase_url),
+            given(flags.supabase_key),
+            given(flags.schema),
+            given(flags.table),
+        )?;
+        let running = given(flags.redis_url)
+            .as_deref()
+            .map(RedisUrl::parse)
+            .transpose()?;
+        if let Some(project) = &project {
+            project.check().await?;
+        }
+        if let Some(redis) = &running {
+            redis.check().await?;
+        }
+        let host = programs::host(flags.host).await?;
+        let dir = flags
+            .state_dir
+            .unwrap_or_else(|| workspace::root().join(".spin"));
+        let origin = project
+            .as_ref()
+            .map_or_else(|| "stand-in".to_owned(), Project::name);
+        let state = StateDir::open(&dir, &origin)?;
+
+        let redis = match running {
+            Some(redis) => Redis::Running(redis),
+            None => Redis::Own(programs::redis().await?),
+        };
+        build::components(&wasm_target::ensure(way).await?).await?;
+        let mut tools = Vec::new();
+        if let Host::Embedded(_) = host {
+            tools.push(build::HOST);
+        }
+        if project.is_none() {
+            tools.push(build::SUPABASE);
+        }
+        if !tools.is_empty() {
+            build::tools(&tools).await?;
+        }
+
+        let webhook_secret = match given(flags.webhook_secret) {
+            Some(secret) => secret,
+            None => {
+                let secret = made_up_secret()?;
+                println!("webhook secret: {secret}");
+                secret
+            }
+        };
+        Ok(Self {
+            host,
+            listen,
+            state,
+            project,
+            redis,
+            webhook_secret,
+            verbose: flags.verbose,
+        })
+    }
+
+    /// The address at which this machine reaches the HTTP side.
+    pub fn reachable(&self) -> SocketAddr {
+        reachable(self.listen)
+    }
+}
+
+/// An option that is given but empty, as an unset variable of a script is, counts as not given.
+fn given(option: Option<String>) -> Option<String> {
+    option.filter(|value| !value.is_empty())
+}
+
+/// The address, with its port decided, if it can be listened on.
+fn free_address(listen: SocketAddr) -> Result<SocketAddr> {
+    match TcpListener::bind(listen) {
+        Ok(listener) => Ok(listener.local_addr()?),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            bail!(
+                "port {} is taken on {}: stop what listens there, or choose another with `--listen {}:{}`",
+                listen.port(),
+                listen.ip(),
+                listen.ip(),
+                listen.port().wrapping_add(1)
+            )
+        }
+        Err(error) => Err(error).with_context(|| {
+            format!("cannot listen on {listen}; choose another address with --listen")
+        }),
+    }
+}
+
+/// The address at which this machine reaches what listens on `listen`, which may be all of its interfaces.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        ip if ip.is_unspecified() => {
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listen.port())
+        }
+        _ => listen,
+    }
+}
+
+/// 128 random bits, in hexadecimal.
+fn made_up_secret() -> Result<String> {
+    let mut bytes = [0; 16];
+    let mut random = std::fs::File::open("/dev/urandom").context("opening /dev/urandom")?;
+    random
+        .read_exact(&mut bytes)
+        .context("reading /dev/urandom")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_named_with_a_way_out() {
+        let taken = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let listener = TcpListener::bind(taken).unwrap();
+        let error = free_address(listener.local_addr().unwrap())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("port {} is taken", taken.port()))
+                && error.contains("--listen"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_address_for_all_interfaces_is_reached_on_the_loopback() {
+        assert_eq!(
+            reachable("0.0.0.0:80".parse().unwrap()).to_string(),
+            "127.0.0.1:80"
+        );
+        assert_eq!(
+            reachable("[::1]:80".parse().unwrap()).to_string(),
+            "[::1]:80"
+        );
+    }
+
+    #[test]
+    fn made_up_secrets_are_long_and_differ() {
+        let (one, other) = (made_up_secret().unwrap(), made_up_secret().unwrap());
+        assert_eq!(one.len(), 32);
+        assert_ne!(one, other);
+    }
+}

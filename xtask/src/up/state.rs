@@ -1,0 +1,105 @@
+//! The folder for everything that outlives a run.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// Spin's key-value store, with what SQLite keeps beside it.
+const CACHE: [&str; 4] = [
+    "sqlite_key_value.db",
+    "sqlite_key_value.db-journal",
+    "sqlite_key_value.db-shm",
+    "sqlite_key_value.db-wal",
+];
+
+/// A state folder in use by this run alone.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    /// Held until this is dropped: two runs on one folder would write one append-only file.
+    _lock: File,
+}
+
+impl StateDir {
+    /// Takes the folder, and makes it if need be. `origin` names whose rows the cache holds: one that was filled from
+    /// another origin is emptied, because its readers would be shown that one's rows.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be written, or another run uses it.
+    pub fn open(path: &Path, origin: &str) -> Result<Self> {
+        let path = std::path::absolute(path)?;
+        let cannot_write = || {
+            format!(
+                "cannot write to {}; choose another folder with --state-dir",
+                path.display()
+            )
+        };
+        std::fs::create_dir_all(&path).with_context(cannot_write)?;
+        let lock = File::create(path.join("up.lock")).with_context(cannot_write)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(
+                "another `cargo xtask up` uses {}: stop it, or choose another folder with --state-dir",
+                path.display()
+            ),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(cannot_write),
+        }
+        let note = path.join("origin");
+        if std::fs::read_to_string(&note).is_ok_and(|last| last != origin) {
+            eprintln!(
+                "the cache in {} holds another origin's rows: starting with an empty one",
+                path.display()
+            );
+            for file in CACHE.map(|name| path.join(name)) {
+                if file.exists() {
+                    std::fs::remove_file(&file).with_context(cannot_write)?;
+                }
+            }
+        }
+        std::fs::write(note, origin).with_context(cannot_write)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_serves_one_run_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = StateDir::open(dir.path(), "one").unwrap();
+        let error = StateDir::open(dir.path(), "one").unwrap_err();
+        assert!(error.to_string().contains("--state-dir"), "{error}");
+        drop(first);
+        StateDir::open(dir.path(), "one").unwrap();
+    }
+
+    #[test]
+    fn the_cache_is_kept_for_its_own_origin_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join(CACHE[0]);
+        std::fs::write(&cache, "rows").unwrap();
+        drop(StateDir::open(dir.path(), "one").unwrap());
+        drop(StateDir::open(dir.path(), "one").unwrap());
+        assert!(cache.exists());
+        drop(StateDir::open(dir.path(), "other").unwrap());
+        assert!(!cache.exists());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = StateDir::open(&file.join("state"), "one").unwrap_err();
+        assert!(error.to_string().contains("file/state"), "{error}");
+    }
+}
