@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 use spin_sdk::http::IntoResponse;
@@ -23,16 +23,28 @@ pub fn entry(entry: &Entry) -> Answer {
     answer
 }
 
-/// A webhook's acknowledgement: 202 with the mark's sequence number, or `null` where nothing was marked.
-pub fn received(sequence: Option<i64>) -> Answer {
-    json(
-        StatusCode::ACCEPTED,
-        "application/json",
-        &Received {
-            received: true,
-            id: sequence,
+/// Where the marks are that a webhook set.
+pub enum Noted {
+    /// In Redis, under this sequence number.
+    Marked(i64),
+    /// In the outbox, until Redis can be reached.
+    Outbox,
+    /// Nowhere: the webhook was about another table.
+    Nothing,
+}
+
+/// A webhook's acknowledgement: 202.
+pub fn received(noted: &Noted) -> Answer {
+    let received = Received {
+        received: true,
+        id: if let Noted::Marked(sequence) = noted {
+            Some(*sequence)
+        } else {
+            None
         },
-    )
+        deferred: matches!(noted, Noted::Outbox).then_some("outbox"),
+    };
+    json(StatusCode::ACCEPTED, "application/json", &received)
 }
 
 /// An error, as RFC 9457 has it: a sentence for people, no internals. Not to be kept by any cache.
@@ -77,6 +89,8 @@ pub fn method_not_allowed(allow: &'static str) -> Answer {
 struct Received {
     received: bool,
     id: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deferred: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -105,19 +119,14 @@ fn content(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer 
     answer
 }
 
-/// Turns an answer to a request of `method` into what the host sends, such that head and body leave together. Every answer of
-/// every component goes through here.
+/// Turns an answer into what the host sends, such that head and body leave together. Every answer of every component goes
+/// through here. (To a `HEAD` request too: the host sends no body then.)
 ///
 /// Spin's HTTP listener does not set `TCP_NODELAY`. A head that leaves before the first byte of the body is ready makes the body
 /// wait for the client's delayed ACK of the head: 40 ms on every answer of a kept-alive connection. So every answer declares
 /// its length, the response is put into its WASI form first, which spawns the task that writes the body, and that task is let
 /// run twice (once to start, once to offer the bytes) before the host gets the head.
-pub async fn send(answer: Answer, method: &Method) -> Result<types::Response, types::ErrorCode> {
-    let answer = if method == Method::HEAD {
-        answer.map(|_| Full::default())
-    } else {
-        answer
-    };
+pub async fn send(answer: Answer) -> Result<types::Response, types::ErrorCode> {
     let response = answer.into_response()?;
     yield_async().await;
     yield_async().await;

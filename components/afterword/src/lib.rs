@@ -7,6 +7,7 @@
 //! | [`freshness`] | how old an entry may be |
 //! | [`store`] | Spin's key-value store, with time limits |
 //! | [`marks`] | what is dirty, in Redis: the scripts and the two sides that call them |
+//! | [`outbox`] | marks that Redis did not take |
 //! | [`webhook`] | what a Supabase database webhook marks |
 //! | [`row`] | a row's JSON, of which just the id is looked at |
 //! | [`postgrest`] | the origin: rows and lists as the anonymous key may read them |
@@ -22,6 +23,7 @@ pub mod freshness;
 pub mod key;
 pub mod limit;
 pub mod marks;
+pub mod outbox;
 pub mod postgrest;
 pub mod row;
 pub mod store;

@@ -1,6 +1,6 @@
-//! A row as JSON, of which just the id is ever looked at.
+//! A row as JSON, which is passed on as it came: looked at are just the id, and whether two rows say the same.
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -15,32 +15,50 @@ pub fn column(row: &RawValue, name: &str) -> Option<String> {
     }
 }
 
-/// The member of a JSON object with this name, unread; the last, if there are several.
-fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
-    serde_json::Deserializer::from_str(object)
-        .deserialize_map(Member(name))
-        .ok()?
+/// Whether an item says the same as a row of the list in all columns that both have.
+pub fn agree(item: &[u8], row: &RawValue) -> bool {
+    let Ok(item) = str::from_utf8(item) else {
+        return false;
+    };
+    let mut agree = true;
+    let read = members(row.get(), |name, value| {
+        agree &= member(item, name).is_none_or(|own| own.get() == value.get());
+    });
+    agree && read.is_some() && members(item, |_, _| {}).is_some()
 }
 
-struct Member<'n>(&'n str);
+/// The member of a JSON object with this name, unread; the last, if there are several.
+fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
+    let mut found = None;
+    members(object, |member, value| {
+        if member == name {
+            found = Some(value);
+        }
+    })?;
+    found
+}
 
-impl<'a> Visitor<'a> for Member<'_> {
-    type Value = Option<&'a RawValue>;
+/// Gives each member of a JSON object to `each`; `None` if it is none.
+fn members<'a>(object: &'a str, each: impl FnMut(&str, &'a RawValue)) -> Option<()> {
+    serde_json::Deserializer::from_str(object)
+        .deserialize_map(Members(each))
+        .ok()
+}
+
+struct Members<F>(F);
+
+impl<'a, F: FnMut(&str, &'a RawValue)> Visitor<'a> for Members<F> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<M: MapAccess<'a>>(self, mut members: M) -> Result<Self::Value, M::Error> {
-        let mut found = None;
-        while let Some(name) = members.next_key::<Name>()? {
-            if name.0 == self.0 {
-                found = Some(members.next_value()?);
-            } else {
-                members.next_value::<IgnoredAny>()?;
-            }
+    fn visit_map<M: MapAccess<'a>>(mut self, mut members: M) -> Result<(), M::Error> {
+        while let Some(Name(name)) = members.next_key()? {
+            (self.0)(&name, members.next_value()?);
         }
-        Ok(found)
+        Ok(())
     }
 }
 
@@ -74,5 +92,34 @@ mod tests {
         for text in ["[7]", "7", "null", r#""id""#] {
             assert_eq!(column(serde_json::from_str(text).unwrap(), "id"), None);
         }
+    }
+
+    fn agrees(item: &str, row: &str) -> bool {
+        agree(item.as_bytes(), serde_json::from_str(row).unwrap())
+    }
+
+    #[test]
+    fn an_item_agrees_with_a_row_that_has_the_same_values() {
+        assert!(agrees(
+            r#"{"id":7,"title":"T","body":"B"}"#,
+            r#"{"title":"T","id":7}"#
+        ));
+        assert!(
+            agrees(r#"{"id":7}"#, r#"{"id":7,"comments":3}"#),
+            "what the item does not have cannot be outdated in it"
+        );
+    }
+
+    #[test]
+    fn an_item_with_another_value_does_not() {
+        assert!(!agrees(
+            r#"{"id":7,"title":"T"}"#,
+            r#"{"id":7,"title":"U"}"#
+        ));
+        assert!(!agrees(
+            r#"{"id":7,"title":null}"#,
+            r#"{"id":7,"title":"T"}"#
+        ));
+        assert!(!agrees("", "{}"), "nor one that cannot be read");
     }
 }

@@ -8,7 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// How long a call may take: a dead store must not hold a read for longer before it is passed through to the origin.
-const LIMIT: Duration = Duration::from_secs(1);
+pub const LIMIT: Duration = Duration::from_secs(1);
+
+/// How long listing all keys may take.
+const LISTING_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why the store did not do it. Says nothing about what is stored.
 #[derive(Debug)]
@@ -70,6 +73,12 @@ impl Store {
     /// Stores a value, in place of what was there.
     pub async fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
         Ok(limit(LIMIT, self.0.set(key, value)).await??)
+    }
+
+    /// All keys.
+    pub async fn keys(&self) -> Result<Vec<String>, Error> {
+        let all = async { self.0.get_keys().await.collect().await };
+        Ok(limit(LISTING_LIMIT, all).await??)
     }
 
     /// Deletes a key, if it is there.

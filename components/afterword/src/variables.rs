@@ -1,7 +1,7 @@
 //! The application's variables, read and checked. `spin.toml` hands each component those that it needs.
 
 use crate::freshness::Lifetime;
-use crate::postgrest::{Origin, is_query, key::ApiKey, list::ListQuery};
+use crate::postgrest::{Base, Origin, is_query, key::ApiKey, list::ListQuery};
 use crate::webhook::Table;
 use http::Uri;
 use std::cell::Cell;
@@ -110,13 +110,18 @@ pub async fn origin() -> Result<Origin> {
     })
 }
 
-fn base(url: &str) -> Option<String> {
-    let base = url.trim_end_matches('/');
-    let uri: Uri = base.parse().ok()?;
-    let sound = matches!(uri.scheme_str(), Some("http" | "https"))
-        && matches!(uri.path(), "" | "/")
-        && uri.query().is_none();
-    sound.then(|| base.to_owned())
+fn base(url: &str) -> Option<Base> {
+    let uri: Uri = url.trim_end_matches('/').parse().ok()?;
+    let https = match uri.scheme_str()? {
+        "https" => true,
+        "http" => false,
+        _ => return None,
+    };
+    let authority = uri
+        .authority()
+        .filter(|authority| !authority.as_str().contains('@'))?
+        .to_string();
+    (matches!(uri.path(), "" | "/") && uri.query().is_none()).then_some(Base { https, authority })
 }
 
 fn item_query(query: &str) -> std::result::Result<String, &'static str> {
@@ -138,13 +143,19 @@ mod tests {
 
     #[test]
     fn the_base_url_has_a_scheme_and_a_host_and_no_path() {
+        let expected = |https, authority: &str| {
+            Some(Base {
+                https,
+                authority: authority.into(),
+            })
+        };
         assert_eq!(
-            base("https://x.supabase.co/").unwrap(),
-            "https://x.supabase.co"
+            base("https://x.supabase.co/"),
+            expected(true, "x.supabase.co")
         );
         assert_eq!(
-            base("http://127.0.0.1:54321").unwrap(),
-            "http://127.0.0.1:54321"
+            base("http://127.0.0.1:54321"),
+            expected(false, "127.0.0.1:54321")
         );
         for url in [
             "",
@@ -154,6 +165,7 @@ mod tests {
             "https://",
             "http://x?y",
             "https://a b",
+            "https://user:pw@x",
         ] {
             assert!(base(url).is_none(), "{url}");
         }

@@ -8,7 +8,7 @@ use afterword::freshness::{self, Freshness};
 use afterword::key::Key;
 use afterword::limit::limit;
 use afterword::postgrest::{self, Origin, fetch};
-use afterword::store::Store;
+use afterword::store::{self, Store};
 use afterword::{marks, variables};
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -29,7 +29,7 @@ impl Guest for Articles {
         let target = request.get_path_with_query().unwrap_or_default();
         let path = target.split('?').next().unwrap_or_default();
         let (answer, wanted) = read(&method, path).await;
-        let response = answer::send(answer, &method).await?;
+        let response = answer::send(answer).await?;
         if let Some(key) = wanted {
             wasip3::spawn(async move {
                 if let Err(error) = want(&key).await {
@@ -63,13 +63,13 @@ async fn read(method: &Method, path: &str) -> (Answer, Option<Key>) {
     }
 }
 
+/// The stored entry. A store that is dead in whatever way holds a read for a second at most.
 async fn stored(key: &Key) -> Result<Option<(Entry, Freshness)>, Box<dyn Error>> {
-    let Some(entry) = Store::open()
-        .await?
-        .get(&key.to_string())
-        .await?
-        .and_then(Entry::decode)
-    else {
+    let value = async { Store::open().await?.get(&key.to_string()).await };
+    let value = limit(store::LIMIT, value)
+        .await
+        .map_err(store::Error::from)??;
+    let Some(entry) = value.and_then(Entry::decode) else {
         return Ok(None);
     };
     let freshness = variables::lifetime()

@@ -1,28 +1,35 @@
 //! The worker, woken by Redis: takes what is marked, fetches it from Supabase as it is now, and writes the entries. The only
 //! writer of entries, and one at a time, however many replicas are woken: whoever holds the lease.
+//!
+//! - this file: from a message to a drain, and what belongs to every drain
+//! - [`drain`]: what is due becomes requests, a few at once
+//! - [`refresh`]: from marks to entries
+//! - [`reconcile`]: the stored items held against the list
+//! - [`retry`]: when what failed is tried again
 
 #![expect(unsafe_code, reason = "the SDK's macro exports the handler with it")]
 
+mod drain;
+mod reconcile;
 mod refresh;
 mod retry;
 
-use afterword::marks::{self, Lease, Released, Worker};
-use afterword::store::Store;
-use afterword::variables;
+use afterword::marks::{self, Lease, Worker};
+use afterword::store::{self, Store};
+use afterword::{outbox, variables};
 use bytes::Bytes;
 use futures_util::future::{Either, pending, select};
 use refresh::Refresh;
 use spin_sdk::redis_subscriber;
+use std::convert::Infallible;
 use std::error::Error;
 use std::pin::pin;
-
-/// The most marks that are claimed at once.
-const CLAIM: usize = 800;
+use std::time::Duration;
 
 #[redis_subscriber]
 async fn handle(message: Bytes) -> Result<(), Box<dyn Error>> {
-    // Redis is not even asked for any other payload: what this handler writes there must not wake it again.
-    if message != marks::WAKE {
+    // Redis is not even asked for any other payload.
+    if !marks::wakes(&message) {
         return Ok(());
     }
     let (redis_url, origin) = (variables::redis_url().await?, variables::origin().await?);
@@ -31,41 +38,56 @@ async fn handle(message: Bytes) -> Result<(), Box<dyn Error>> {
     let Some(lease) = worker.take_lease().await? else {
         return Ok(());
     };
+    if !worker.enable_timers().await? && worker.is_first_to_say("no-timers").await? {
+        eprintln!(
+            "Redis does not tell when a key expires, and this user may not set `notify-keyspace-events` to `Kx`: retries and \
+             reconciliation wait for the next webhook, or for the next read of what is missing or stale"
+        );
+    }
+    // Not more often than once a second, however short a life the entries have.
+    let every = variables::lifetime()
+        .await?
+        .max_age
+        .max(Duration::from_secs(1));
+    let reconciles = lease.reconcile(every).await?;
+    if let Err(error) = empty_outbox(&worker, &store, reconciles).await {
+        eprintln!("the outbox could not be emptied: {error}");
+    }
     let refresh = Refresh {
         lease: &lease,
         origin: &origin,
+        setup: origin.digest(),
         store: &store,
+        reconciles,
     };
-    match select(pin!(drain(&refresh)), pin!(keep(&lease))).await {
+    match select(pin!(drain::drain(&refresh, every)), pin!(keep(&lease))).await {
         Either::Left((drained, _)) => Ok(drained?),
         Either::Right((never, _)) => match never {},
     }
 }
 
-/// Works off what is due, until nothing is.
-async fn drain(refresh: &Refresh<'_>) -> Result<(), marks::Error> {
-    loop {
-        let Some(marks) = refresh.lease.claim(CLAIM).await? else {
-            return Ok(());
-        };
-        if !marks.is_empty() {
-            refresh.all(marks).await?;
-            continue;
-        }
-        match refresh.lease.release().await? {
-            Released::Done => return Ok(()),
-            // A key refreshed a moment ago waits for its next turn: waiting here is cheaper than being woken again.
-            Released::Kept(wait) => spin_sdk::time::sleep(wait).await,
-        }
+/// Moves to Redis what webhooks left in the outbox while Redis was away.
+async fn empty_outbox(
+    worker: &Worker,
+    store: &Store,
+    all_the_same: bool,
+) -> Result<(), Box<dyn Error>> {
+    for kept in outbox::kept(store, all_the_same).await? {
+        worker.changed(&kept.keys).await?;
+        outbox::remove(store, &kept)
+            .await
+            .map_err(|error: store::Error| error)?;
+        println!("moved a webhook's marks from the outbox");
     }
+    Ok(())
 }
 
 /// Renews the lease for as long as the worker is at it. Does not end the work when the lease is lost: what is being written then
 /// must still come to its clear, which marks it again.
-async fn keep(lease: &Lease<'_>) -> std::convert::Infallible {
+async fn keep(lease: &Lease<'_>) -> Infallible {
     loop {
         spin_sdk::time::sleep(Lease::RENEW_EVERY).await;
-        if !matches!(lease.renew().await, Ok(true)) {
+        if matches!(lease.renew().await, Ok(false)) {
             return pending().await;
         }
     }

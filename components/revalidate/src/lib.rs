@@ -1,9 +1,9 @@
 //! `POST /revalidate`: takes a Supabase database webhook, marks what it says has changed, and acknowledges at once. It waits
-//! for Redis and for nothing else; the refresh is the worker's.
+//! for Redis and for nothing else, but for the outbox where Redis is away; the refresh is the worker's.
 
-use afterword::answer::{self, Answer};
+use afterword::answer::{self, Answer, Noted};
 use afterword::key::Key;
-use afterword::{marks, variables, webhook};
+use afterword::{marks, outbox, store, variables, webhook};
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use spin_sdk::wasip3;
@@ -27,7 +27,7 @@ impl Guest for Revalidate {
         let answer = match acknowledge(&method, request).await {
             Ok(answer) | Err(answer) => answer,
         };
-        answer::send(answer, &method).await
+        answer::send(answer).await
     }
 }
 
@@ -45,21 +45,30 @@ async fn acknowledge(method: &Method, request: Request) -> Result<Answer, Answer
         .map_err(|refused| answer::problem(StatusCode::BAD_REQUEST, &refused.to_string()))?;
     if keys.is_empty() {
         println!("sending response: nothing marked, the webhook is about another table");
-        return Ok(answer::received(None));
+        return Ok(answer::received(&Noted::Nothing));
     }
     let redis_url = variables::redis_url().await.map_err(not_set_up)?;
-    let sequence = marks::changed(&redis_url, &keys).await.map_err(|error| {
-        eprintln!("could not mark {}: {error}", names(&keys));
-        answer::problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The change could not be noted. Nothing was kept of it: send it again.",
-        )
-    })?;
-    println!(
-        "sending response: change {sequence} marked {}",
-        names(&keys)
-    );
-    Ok(answer::received(Some(sequence)))
+    let names = names(&keys);
+    let noted = match marks::changed(&redis_url, &keys).await {
+        Ok(sequence) => {
+            println!("sending response: change {sequence} marked {names}");
+            Noted::Marked(sequence)
+        }
+        Err(error) => {
+            outbox::put(&keys)
+                .await
+                .map_err(|full| neither(&names, &error, &full))?;
+            println!("sending response: {names} kept in the outbox, for want of Redis: {error}");
+            Noted::Outbox
+        }
+    };
+    Ok(answer::received(&noted))
+}
+
+fn neither(names: &str, redis: &marks::Error, store: &store::Error) -> Answer {
+    eprintln!("could not note {names}: {redis}; {store}");
+    let detail = "Neither Redis nor the key-value store took the change. Nothing was kept of it: send it again.";
+    answer::problem(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
 /// RFC 6750, section 2.1: `Authorization: Bearer <webhook_secret>`, compared in constant time.

@@ -14,11 +14,10 @@ use crate::allow_list::AllowList;
 use crate::bindings::spin;
 use crate::dials::Dials;
 use crate::http_client::HttpClient;
-use crate::key_value::Database;
+use crate::key_value::Backend;
 use crate::stdio::Lines;
 
 /// What all instances of a component share.
-#[derive(Debug)]
 pub(crate) struct Component {
     pub id: String,
     /// What `spin:variables` gives, by name.
@@ -26,7 +25,7 @@ pub(crate) struct Component {
     /// The labels that `spin:key-value` opens.
     pub key_value_stores: Vec<String>,
     pub allowed_hosts: AllowList,
-    pub database: Arc<Database>,
+    pub key_value: Arc<Backend>,
     pub dials: Dials,
     /// Whether what the component prints is dropped.
     pub quiet: bool,

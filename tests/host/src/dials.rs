@@ -19,6 +19,9 @@ pub enum Call {
     /// Removing a key.
     #[serde(rename = "key-value.delete")]
     KeyValueDelete,
+    /// Listing all keys: the call itself, before the first key. One that fails gives no key, and then the error.
+    #[serde(rename = "key-value.get-keys")]
+    KeyValueGetKeys,
     /// Connecting to Redis.
     #[serde(rename = "redis.open")]
     RedisOpen,

@@ -19,11 +19,12 @@ use crate::dials_server;
 use crate::engine::engine;
 use crate::http_trigger::HttpTrigger;
 use crate::http_worker::Workers;
-use crate::key_value::Database;
+use crate::key_value::Backend;
 use crate::manifest::{self, Manifest};
 use crate::options::Options;
 use crate::redis_trigger::{Channels, Handler, RedisTrigger};
 use crate::routes::Routes;
+use crate::runtime_config;
 use crate::variables::Variables;
 
 /// An application that runs in this process. Dropping it stops the triggers; HTTP instances end when they are idle.
@@ -154,7 +155,9 @@ impl Application {
             .state_dir
             .clone()
             .unwrap_or_else(|| manifest::folder(&options.from).join(".spin"));
-        let database = Arc::new(Database::open(&state_dir)?);
+        let runtime_config_file = options.runtime_config_file.as_deref();
+        let configured = runtime_config_file.map(runtime_config::load).transpose()?;
+        let key_value = Arc::new(Backend::new(configured.flatten(), &state_dir)?);
 
         let load = |id: &str, described: &manifest::Component| -> Result<_> {
             let component = Component {
@@ -163,7 +166,7 @@ impl Application {
                 key_value_stores: described.key_value_stores.clone(),
                 allowed_hosts: AllowList::parse(&described.allowed_outbound_hosts, variables)
                     .context("allowed_outbound_hosts")?,
-                database: database.clone(),
+                key_value: key_value.clone(),
                 dials: dials.clone(),
                 quiet: options.quiet,
             };

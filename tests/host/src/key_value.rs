@@ -1,109 +1,103 @@
-//! `spin:key-value`: Spin's default store, an SQLite file (Spin: `crates/key-value-spin`).
+//! `spin:key-value`: the store "default", in SQLite or in Redis (Spin: `crates/factor-key-value`).
 
+use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use rusqlite::{Connection, ffi, params};
-use tokio::task::block_in_place;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use crate::bindings::spin::key_value::key_value::{
     Error, Host, HostStore, HostStoreWithStore, Store,
 };
-use crate::component::State;
+use crate::component::{Component, State};
 use crate::dials::Call;
+use crate::runtime_config::KeyValueStore;
+use listing::{Listing, Readers};
 
-/// The file's name in the state folder, which Spin gives it too.
+mod listing;
+mod redis;
+mod sqlite;
+
+/// The name of SQLite's file in the state folder, which Spin gives it too.
 const FILE: &str = "sqlite_key_value.db";
 
-/// The database that all components of a process share through one connection, and with other processes through the
-/// file. As in Spin, it has SQLite's own settings (a rollback journal) and rusqlite's (5 s of waiting for a lock).
-#[derive(Debug)]
-pub(crate) struct Database(Mutex<Connection>);
+/// Where all components of a process keep their entries.
+pub(crate) enum Backend {
+    Sqlite(sqlite::Database),
+    Redis(redis::Server),
+}
 
-impl Database {
-    /// Opens the database in `state_dir`, and makes both if they are missing.
+impl Backend {
+    /// The backend that the runtime configuration asks for; if it asks for none, the SQLite file in `state_dir`.
     ///
     /// # Errors
-    /// When either cannot be made, or the file is no such database.
-    pub(crate) fn open(state_dir: &Path) -> Result<Self> {
-        std::fs::create_dir_all(state_dir)
-            .with_context(|| format!("cannot make the state folder {}", state_dir.display()))?;
-        let file = state_dir.join(FILE);
-        Self::open_file(&file)
-            .with_context(|| format!("cannot open the key-value store {}", file.display()))
-    }
-
-    fn open_file(file: &Path) -> rusqlite::Result<Self> {
-        let connection = Connection::open(file)?;
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS spin_key_value (
-                store TEXT NOT NULL,
-                key   TEXT NOT NULL,
-                value BLOB NOT NULL,
-                PRIMARY KEY (store, key)
-            )",
-            [],
-        )?;
-        Ok(Self(Mutex::new(connection)))
-    }
-
-    fn get(&self, store: &str, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
-        self.with(|connection| {
-            connection
-                .prepare_cached("SELECT value FROM spin_key_value WHERE store=?1 AND key=?2")?
-                .query_map([store, key], |row| row.get(0))?
-                .next()
-                .transpose()
+    /// When SQLite's file cannot be made or is no such database, or Redis's URL is none.
+    pub(crate) fn new(configured: Option<KeyValueStore>, state_dir: &Path) -> anyhow::Result<Self> {
+        Ok(match configured {
+            None => Self::Sqlite(sqlite::Database::open(&state_dir.join(FILE))?),
+            Some(KeyValueStore::Spin { path: Some(file) }) => {
+                Self::Sqlite(sqlite::Database::open(&file)?)
+            }
+            Some(KeyValueStore::Spin { path: None }) => {
+                Self::Sqlite(sqlite::Database::in_memory()?)
+            }
+            Some(KeyValueStore::Redis { url }) => Self::Redis(redis::Server::new(&url)?),
         })
     }
 
-    fn set(&self, store: &str, key: &str, value: &[u8]) -> rusqlite::Result<()> {
-        self.with(|connection| {
-            connection
-                .prepare_cached(
-                    "INSERT INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3)
-                     ON CONFLICT(store, key) DO UPDATE SET value=?3",
-                )?
-                .execute(params![store, key, value])
-                .map(drop)
-        })
+    async fn open(&self) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Redis(server) => server.open().await.map_err(other),
+        }
     }
 
-    fn delete(&self, store: &str, key: &str) -> rusqlite::Result<()> {
-        self.with(|connection| {
-            connection
-                .prepare_cached("DELETE FROM spin_key_value WHERE store=?1 AND key=?2")?
-                .execute([store, key])
-                .map(drop)
-        })
+    async fn get(&self, label: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        match self {
+            Self::Sqlite(database) => database.get(label, key).map_err(other),
+            Self::Redis(server) => server.get(key).await.map_err(other),
+        }
     }
 
-    /// Blocks in place, as Spin does, rather than on a thread of its own: it is what makes the head of an HTTP response
-    /// overtake its body there, and the components have to be tested against that.
-    fn with<T>(&self, act: impl FnOnce(&Connection) -> T) -> T {
-        block_in_place(|| act(&self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    async fn set(&self, label: &str, key: &str, value: &[u8]) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(database) => database.set(label, key, value).map_err(other),
+            Self::Redis(server) => server.set(key, value).await.map_err(other),
+        }
     }
+
+    async fn delete(&self, label: &str, key: &str) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(database) => database.delete(label, key).map_err(other),
+            Self::Redis(server) => server.delete(key).await.map_err(other),
+        }
+    }
+
+    async fn keys(&self, label: &str) -> Result<Listing, Error> {
+        match self {
+            Self::Sqlite(database) => Ok(database.keys(label)),
+            Self::Redis(server) => server.keys().await,
+        }
+    }
+
+    /// What a failing dial gives.
+    fn failure(&self) -> Error {
+        match self {
+            Self::Sqlite(_) => other(sqlite::failure()),
+            Self::Redis(_) => other(redis::failure()),
+        }
+    }
+}
+
+/// A backend's error as Spin passes it on.
+fn other(error: impl fmt::Debug) -> Error {
+    Error::Other(format!("{error:?}"))
 }
 
 /// A store that a component has opened.
 #[derive(Clone, Debug)]
 pub struct OpenStore {
     label: String,
-}
-
-/// SQLite's error as Spin passes it on.
-fn other(error: rusqlite::Error) -> Error {
-    Error::Other(format!("{error:?}"))
-}
-
-/// What a failing dial gives: a disk that cannot be read or written.
-fn disk_failure() -> Error {
-    other(rusqlite::Error::SqliteFailure(
-        ffi::Error::new(ffi::SQLITE_IOERR),
-        Some("disk I/O error".to_owned()),
-    ))
 }
 
 impl Host for State {}
@@ -117,15 +111,14 @@ impl HostStore for State {
 
 impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
     async fn open(accessor: &Accessor<T, Self>, label: String) -> Result<Resource<Store>, Error> {
+        let component = accessor.with(|mut access| access.get().component.clone());
+        if !component.key_value_stores.contains(&label) {
+            return Err(Error::AccessDenied);
+        }
+        component.key_value.open().await?;
         accessor.with(|mut access| {
-            let state = access.get();
-            if !state.component.key_value_stores.contains(&label) {
-                return Err(Error::AccessDenied);
-            }
-            state
-                .table
-                .push(OpenStore { label })
-                .map_err(|_| Error::StoreTableFull)
+            let pushed = access.get().table.push(OpenStore { label });
+            pushed.map_err(|_| Error::StoreTableFull)
         })
     }
 
@@ -134,10 +127,9 @@ impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
         store: Resource<Store>,
         key: String,
     ) -> Result<Option<Vec<u8>>, Error> {
-        call(accessor, store, Call::KeyValueGet, |database, label| {
-            database.get(label, &key)
-        })
-        .await
+        let (component, store) = opened(accessor, &store)?;
+        let get = component.key_value.get(&store.label, &key);
+        around(&component, Call::KeyValueGet, get).await
     }
 
     async fn set(
@@ -146,10 +138,9 @@ impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
         key: String,
         value: Vec<u8>,
     ) -> Result<(), Error> {
-        call(accessor, store, Call::KeyValueSet, |database, label| {
-            database.set(label, &key, &value)
-        })
-        .await
+        let (component, store) = opened(accessor, &store)?;
+        let set = component.key_value.set(&store.label, &key, &value);
+        around(&component, Call::KeyValueSet, set).await
     }
 
     async fn delete(
@@ -157,62 +148,41 @@ impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
         store: Resource<Store>,
         key: String,
     ) -> Result<(), Error> {
-        call(accessor, store, Call::KeyValueDelete, |database, label| {
-            database.delete(label, &key)
-        })
-        .await
+        let (component, store) = opened(accessor, &store)?;
+        let delete = component.key_value.delete(&store.label, &key);
+        around(&component, Call::KeyValueDelete, delete).await
+    }
+
+    async fn get_keys(
+        accessor: &Accessor<T, Self>,
+        store: Resource<Store>,
+    ) -> wasmtime::Result<Readers> {
+        let (component, store) = opened(accessor, &store)?;
+        let keys = component.key_value.keys(&store.label);
+        let listing = around(&component, Call::KeyValueGetKeys, keys).await;
+        let listing = listing.unwrap_or_else(Listing::failed);
+        accessor.with(|access| listing.into_readers(access))
     }
 }
 
-async fn call<T: Send, R>(
+/// The component that calls, and the store that it calls.
+fn opened<T: Send>(
     accessor: &Accessor<T, HasSelf<State>>,
-    store: Resource<Store>,
-    kind: Call,
-    act: impl FnOnce(&Database, &str) -> rusqlite::Result<R>,
-) -> Result<R, Error> {
-    let (component, store) = accessor.with(|mut access| {
+    store: &Resource<Store>,
+) -> Result<(Arc<Component>, OpenStore), Error> {
+    accessor.with(|mut access| {
         let state = access.get();
-        let store = state.table.get(&store).cloned();
-        store
-            .map(|store| (state.component.clone(), store))
-            .map_err(|_| Error::NoSuchStore)
-    })?;
-    let carry_out = async { act(&component.database, &store.label).map_err(other) };
-    component.dials.around(kind, disk_failure, carry_out).await
+        let store = state.table.get(store).map_err(|_| Error::NoSuchStore)?;
+        Ok((state.component.clone(), store.clone()))
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn entries_are_kept_by_store_and_key_in_spins_table() {
-        let folder = tempfile::tempdir().unwrap();
-        let state_dir = folder.path().join("state");
-        let database = Database::open(&state_dir).unwrap();
-        database.set("default", "/articles", b"old").unwrap();
-        database.set("default", "/articles", b"new").unwrap();
-        database.set("other", "/articles", b"else").unwrap();
-
-        let spins = Connection::open(state_dir.join("sqlite_key_value.db")).unwrap();
-        let query = "SELECT value FROM spin_key_value WHERE store='default' AND key='/articles'";
-        let value: Vec<u8> = spins.query_row(query, [], |row| row.get(0)).unwrap();
-        assert_eq!(value, b"new");
-
-        database.delete("default", "/articles").unwrap();
-        database.delete("default", "/articles").unwrap();
-        assert_eq!(database.get("default", "/articles").unwrap(), None);
-        assert_eq!(
-            database.get("other", "/articles").unwrap().as_deref(),
-            Some(b"else".as_slice())
-        );
-    }
-
-    #[test]
-    fn a_file_that_is_no_database_is_an_error_that_names_it() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(FILE), "x".repeat(4096)).unwrap();
-        let error = Database::open(folder.path()).unwrap_err();
-        assert!(format!("{error:#}").contains(FILE));
-    }
+/// Carries a call out, as far as the dials let it.
+async fn around<R>(
+    component: &Component,
+    kind: Call,
+    carry_out: impl Future<Output = Result<R, Error>>,
+) -> Result<R, Error> {
+    let failure = || component.key_value.failure();
+    component.dials.around(kind, failure, carry_out).await
 }

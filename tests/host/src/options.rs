@@ -20,9 +20,16 @@ pub struct Options {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,
 
-    /// Where the key-value store lies [default: .spin beside the manifest]
+    /// Where the key-value store lies, unless the runtime configuration says otherwise [default: .spin beside the manifest]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+
+    /// Spin's runtime configuration: a TOML file whose [key_value_store.default] says where that store lies
+    ///
+    /// Either `type = "spin"` with a `path`, an SQLite file (relative to this file; without a path, the store is in
+    /// memory), or `type = "redis"` with a `url`.
+    #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
+    pub runtime_config_file: Option<PathBuf>,
 
     /// Set an application variable; may be given several times, and comes before SPIN_VARIABLE_<NAME>
     #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
@@ -66,6 +73,7 @@ impl Options {
             components: Vec::new(),
             listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
             state_dir: None,
+            runtime_config_file: None,
             variables: Vec::new(),
             quiet: false,
             cache_dir: None,

@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn single_braces_are_ordinary_characters() {
-        assert_eq!(fill("{afterword}:timer").unwrap(), "{afterword}:timer");
+        let channel = "__keyspace@0__:{afterword}:timer";
+        assert_eq!(fill(channel).unwrap(), channel);
+        assert!(Template::parse(channel).unwrap().is_literal());
     }
 
     #[test]

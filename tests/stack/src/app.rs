@@ -29,6 +29,9 @@ pub struct App {
     pub listen: Option<SocketAddr>,
     /// The folder of the key-value store, shared by the processes of one application.
     pub state_dir: PathBuf,
+    /// Spin's runtime configuration file (`--runtime-config-file`), such as one that puts the key-value store in Redis;
+    /// `None` for an SQLite file in [`state_dir`](Self::state_dir).
+    pub runtime_config: Option<PathBuf>,
     /// Application variables, by their names in the manifest.
     pub variables: BTreeMap<String, String>,
     /// Where the embedded host serves its fault dials, if at all.
@@ -67,6 +70,9 @@ impl Host {
             command.arg("--listen").arg(listen.to_string());
         }
         command.arg("--state-dir").arg(&app.state_dir);
+        if let Some(file) = &app.runtime_config {
+            command.arg("--runtime-config-file").arg(file);
+        }
         if let Self::Embedded(_) = self {
             if let Some(dials) = app.dials {
                 command.arg("--dials").arg(dials.to_string());
@@ -106,6 +112,7 @@ mod tests {
             components: vec!["articles".into(), "revalidate".into()],
             listen: Some(([127, 0, 0, 1], 3000).into()),
             state_dir: "state".into(),
+            runtime_config: Some("redis.toml".into()),
             variables: [("webhook_secret".into(), "hush".into())].into(),
             ..App::default()
         }
@@ -117,7 +124,8 @@ mod tests {
             let command = host.command(&app()).unwrap();
             assert!(
                 line(&command).ends_with(
-                    "host up --from spin.toml -c articles -c revalidate --listen 127.0.0.1:3000 --state-dir state"
+                    "host up --from spin.toml -c articles -c revalidate --listen 127.0.0.1:3000 --state-dir state \
+                     --runtime-config-file redis.toml"
                 ),
                 "{}",
                 line(&command)

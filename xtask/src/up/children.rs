@@ -62,6 +62,7 @@ impl Children {
             manifest: workspace::root().join("spin.toml"),
             components: components.iter().map(|&name| name.to_owned()).collect(),
             state_dir: plan.state.path().to_owned(),
+            runtime_config: plan.runtime_config.clone(),
             variables: variables.clone(),
             ..App::default()
         };

@@ -51,6 +51,13 @@ pub struct Flags {
     #[arg(long)]
     state_dir: Option<PathBuf>,
 
+    /// Spin's runtime configuration: where the cache is, if not in the state folder
+    ///
+    /// A TOML file whose [key_value_store.default] has `type = "redis"` and a `url`, say. It is Spin's own format; the
+    /// embedded host knows the types "spin" and "redis". Such a cache is not emptied when the Supabase project changes.
+    #[arg(long)]
+    runtime_config_file: Option<PathBuf>,
+
     /// A real Supabase project's base URL, instead of the stand-in
     #[arg(long, env = "SUPABASE_URL", hide_env_values = true)]
     supabase_url: Option<String>,

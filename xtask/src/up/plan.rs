@@ -22,6 +22,8 @@ pub struct Plan {
     pub listen: SocketAddr,
     /// The folder for everything that outlives the run.
     pub state: StateDir,
+    /// Spin's runtime configuration file.
+    pub runtime_config: Option<PathBuf>,
     /// The origin; `None` for the stand-in.
     pub project: Option<Project>,
     /// Where the marks are.
@@ -55,6 +57,10 @@ impl Plan {
             given(flags.schema),
             given(flags.table),
         )?;
+        if let Some(file) = &flags.runtime_config_file {
+            std::fs::File::open(file)
+                .with_context(|| format!("cannot read --runtime-config-file {}", file.display()))?;
+        }
         let running = given(flags.redis_url)
             .as_deref()
             .map(RedisUrl::parse)
@@ -102,6 +108,7 @@ impl Plan {
             host,
             listen,
             state,
+            runtime_config: flags.runtime_config_file,
             project,
             redis,
             webhook_secret,

@@ -1,6 +1,6 @@
 //! A connection to Redis, with time limits, and what comes back from a script.
 
-use super::scripts::{KEYS, Script};
+use super::script::{KEYS, SHA1, TEXT};
 use crate::limit::{TimeUp, limit};
 use spin_sdk::redis::{self, RedisParameter, RedisResult};
 use std::cell::RefCell;
@@ -8,8 +8,9 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long Redis may keep an HTTP component waiting in all, a second try on a new connection included.
-const ANSWER_LIMIT: Duration = Duration::from_millis(900);
+/// How long Redis may keep an HTTP component waiting in all, a second try on a new connection included. With the outbox's
+/// own limit, a webhook is answered within a second whatever is dead.
+const ANSWER_LIMIT: Duration = Duration::from_millis(500);
 
 /// How long one call of the worker may take.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
@@ -99,52 +100,42 @@ impl Connection {
         ))
     }
 
-    /// Runs a script with these arguments: by its SHA-1, and with its text where the server does not know it (yet, or after a
-    /// restart).
-    pub(super) async fn run(&self, script: &Script, arguments: &[&[u8]]) -> Result<Reply, Error> {
-        let by_digest = self
-            .evaluate("EVALSHA", script.sha1.to_vec(), arguments)
-            .await;
-        match by_digest {
+    /// Runs a command.
+    pub(super) async fn command(&self, name: &str, arguments: &[&[u8]]) -> Result<Reply, Error> {
+        let arguments = arguments
+            .iter()
+            .map(|bytes| RedisParameter::Binary(bytes.to_vec()));
+        Ok(Reply(
+            limit(CALL_LIMIT, self.0.execute(name, arguments)).await??,
+        ))
+    }
+
+    /// Runs a verb of the script: by its SHA-1, and with its text where the server does not know it (yet, or after a restart).
+    pub(super) async fn run(&self, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
+        match self.evaluate("EVALSHA", &SHA1, verb, arguments).await {
             Err(Error::Redis(text))
                 if text.contains("NOSCRIPT") || text.contains("NoScriptError") =>
             {
-                self.evaluate("EVAL", script.text.into(), arguments).await
+                self.evaluate("EVAL", TEXT.as_bytes(), verb, arguments)
+                    .await
             }
             other => other,
-        }
-    }
-
-    /// A field of a hash.
-    pub(super) async fn field(&self, hash: &str, field: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let parameters =
-            [hash.as_bytes(), field].map(|bytes| RedisParameter::Binary(bytes.to_vec()));
-        let reply = Reply(limit(CALL_LIMIT, self.0.execute("HGET", parameters)).await??);
-        if reply.is_nil() {
-            Ok(None)
-        } else {
-            reply.text().map(|text| Some(text.to_vec()))
         }
     }
 
     async fn evaluate(
         &self,
         command: &str,
-        script: Vec<u8>,
-        arguments: &[&[u8]],
+        script: &[u8],
+        verb: &str,
+        arguments: &[Vec<u8>],
     ) -> Result<Reply, Error> {
-        let count = i64::try_from(KEYS.len()).map_err(|_| Error::Reply)?;
-        let parameters = [RedisParameter::Binary(script), RedisParameter::Int64(count)]
-            .into_iter()
-            .chain(
-                KEYS.iter()
-                    .map(|key| key.as_bytes())
-                    .chain(arguments.iter().copied())
-                    .map(|bytes| RedisParameter::Binary(bytes.to_vec())),
-            );
-        Ok(Reply(
-            limit(CALL_LIMIT, self.0.execute(command, parameters)).await??,
-        ))
+        let count = KEYS.len().to_string();
+        let mut all = vec![script, count.as_bytes()];
+        all.extend(KEYS.iter().map(|key| key.as_bytes()));
+        all.push(verb.as_bytes());
+        all.extend(arguments.iter().map(Vec::as_slice));
+        self.command(command, &all).await
     }
 }
 
@@ -152,10 +143,10 @@ thread_local! {
     static KEPT: RefCell<Option<Rc<Connection>>> = const { RefCell::new(None) };
 }
 
-/// Runs a script on the connection that this instance keeps; a kept connection that turns out broken is replaced, once. That
-/// a script may have run before its connection broke does no harm: marking twice is marking.
-pub(super) async fn kept(url: &str, script: &Script, arguments: &[&[u8]]) -> Result<Reply, Error> {
-    let reply = limit(ANSWER_LIMIT, on_kept_or_new(url, script, arguments)).await;
+/// Runs a verb on the connection that this instance keeps; a kept connection that turns out broken is replaced, once. That
+/// it may have run before its connection broke does no harm: marking twice is marking.
+pub(super) async fn kept(url: &str, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
+    let reply = limit(ANSWER_LIMIT, on_kept_or_new(url, verb, arguments)).await;
     if reply.is_err() {
         // It may be one that is dead without having said so: the next request is not to wait for it again.
         KEPT.set(None);
@@ -163,15 +154,15 @@ pub(super) async fn kept(url: &str, script: &Script, arguments: &[&[u8]]) -> Res
     reply?
 }
 
-async fn on_kept_or_new(url: &str, script: &Script, arguments: &[&[u8]]) -> Result<Reply, Error> {
+async fn on_kept_or_new(url: &str, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
     if let Some(connection) = KEPT.with_borrow(Clone::clone) {
-        match connection.run(script, arguments).await {
+        match connection.run(verb, arguments).await {
             Err(_) => KEPT.set(None),
             done => return done,
         }
     }
     let connection = Rc::new(Connection::open(url).await?);
-    let reply = connection.run(script, arguments).await?;
+    let reply = connection.run(verb, arguments).await?;
     KEPT.set(Some(connection));
     Ok(reply)
 }

@@ -5,11 +5,11 @@
 //! [`Lease`] are the worker's side. The scripts, in `lua/`, say what is atomic and why.
 
 mod connection;
-pub mod scripts;
+pub mod script;
 mod worker;
 
 pub use connection::Error;
-pub use worker::{Cleared, Lease, Mark, Released, Worker};
+pub use worker::{Cleared, Lease, Mark, Released, Setup, Worker};
 
 use crate::key::Key;
 use std::cell::RefCell;
@@ -18,19 +18,25 @@ use std::time::{Duration, Instant};
 /// The Redis channel that wakes a worker.
 pub const CHANNEL: &str = "afterword.refresh";
 
-/// The payload that wakes a worker on [`CHANNEL`].
-pub const WAKE: &[u8] = b"wake";
+/// Whether a message's payload wakes a worker: the word on [`CHANNEL`], or that a timer ran out on its keyspace channel. On that
+/// channel a server may tell of every command too (`set`, `del`, …): if those counted, the worker's own writes would wake it for ever.
+pub fn wakes(payload: &[u8]) -> bool {
+    matches!(payload, b"wake" | b"expired")
+}
 
 /// A webhook said that `keys` may have changed: marks them, whatever is known of them, and wakes a worker. Returns their
 /// sequence number.
 pub async fn changed(redis_url: &str, keys: &[Key]) -> Result<i64, Error> {
-    let names: Vec<String> = keys.iter().map(Key::to_string).collect();
-    let arguments: Vec<&[u8]> = std::iter::once(CHANNEL.as_bytes())
-        .chain(names.iter().map(String::as_bytes))
-        .collect();
-    connection::kept(redis_url, &scripts::CHANGED, &arguments)
+    connection::kept(redis_url, "changed", &changed_arguments(keys))
         .await?
         .integer()
+}
+
+fn changed_arguments(keys: &[Key]) -> Vec<Vec<u8>> {
+    let names = keys.iter().map(|key| key.to_string().into_bytes());
+    std::iter::once(CHANNEL.as_bytes().to_vec())
+        .chain(names)
+        .collect()
 }
 
 /// A reader found the entry of `key` missing or stale: marks it if it is not marked, and wakes a worker. At most once a second
@@ -54,8 +60,8 @@ pub async fn wanted(redis_url: &str, key: &Key) -> Result<(), Error> {
     }
     connection::kept(
         redis_url,
-        &scripts::WANTED,
-        &[CHANNEL.as_bytes(), key.to_string().as_bytes()],
+        "wanted",
+        &changed_arguments(std::slice::from_ref(key)),
     )
     .await?;
     Ok(())

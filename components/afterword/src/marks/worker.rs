@@ -1,36 +1,121 @@
 //! The worker's side of the marks: the lease, and what its holder may do.
 
 use super::connection::{Connection, Error, Reply};
-use super::{CHANNEL, scripts};
+use super::{CHANNEL, changed_arguments, script};
 use crate::key::Key;
+use crate::limit::limit;
 use spin_sdk::redis::RedisResult;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How long a lease lasts without being renewed: so long does a crashed worker hold up the next.
 const LEASE: Duration = Duration::from_secs(15);
 
-/// A worker's connection.
-pub struct Worker(Connection);
+/// How long a worker counts as alive after it was at work: two heartbeats and a half.
+const ALIVE: Duration = Duration::from_secs(150);
+
+/// How long a worker tries to reach a Redis that went away: what it has just written may have to be marked again.
+const PERSISTENCE: Duration = Duration::from_secs(20);
+
+/// What a worker is set up with, as a short digest: a failing origin of another set-up says nothing about this one's.
+pub type Setup = String;
+
+/// A worker, connected to Redis.
+pub struct Worker {
+    url: String,
+    connection: RefCell<Rc<Connection>>,
+}
 
 impl Worker {
     /// Connects to Redis.
     pub async fn open(redis_url: &str) -> Result<Self, Error> {
-        Connection::open(redis_url).await.map(Self)
+        let connection = RefCell::new(Rc::new(Connection::open(redis_url).await?));
+        Ok(Self {
+            url: redis_url.to_owned(),
+            connection,
+        })
+    }
+
+    /// Sees to it that Redis tells when a timer runs out (`notify-keyspace-events` with `K` and `x`); false if this user may not
+    /// set it and it is not set.
+    pub async fn enable_timers(&self) -> Result<bool, Error> {
+        const NAME: &[u8] = b"notify-keyspace-events";
+        let connection = self.connection.borrow().clone();
+        let Ok(reply) = connection.command("CONFIG", &[b"GET", NAME]).await else {
+            return Ok(false);
+        };
+        let [_, RedisResult::Binary(events)] = reply.list() else {
+            return Ok(false);
+        };
+        let mut wanted = events.clone();
+        // `A` stands for all kinds of events, `x` among them.
+        let missing = [(b'K', b"K".as_slice()), (b'x', b"xA")]
+            .into_iter()
+            .filter(|(_, any)| !any.iter().any(|flag| events.contains(flag)));
+        wanted.extend(missing.map(|(flag, _)| flag));
+        if wanted == *events {
+            return Ok(true);
+        }
+        Ok(connection
+            .command("CONFIG", &[b"SET", NAME, &wanted])
+            .await
+            .is_ok())
+    }
+
+    /// Whether nobody has said for a day what is said when this is true: for a line that is to stand in the log once.
+    pub async fn is_first_to_say(&self, what: &str) -> Result<bool, Error> {
+        let connection = self.connection.borrow().clone();
+        let name = format!("{{afterword}}:said:{what}");
+        Ok(!connection
+            .command("SET", &[name.as_bytes(), b"1", b"NX", b"EX", b"86400"])
+            .await?
+            .is_nil())
+    }
+
+    /// Marks keys as changed: what a reconciliation or the outbox found.
+    pub async fn changed(&self, keys: &[Key]) -> Result<(), Error> {
+        for some in keys.chunks(1_000) {
+            self.run("changed", &changed_arguments(some)).await?;
+        }
+        Ok(())
     }
 
     /// The lease, unless another worker has it.
     pub async fn take_lease(&self) -> Result<Option<Lease<'_>>, Error> {
         let reply = self
-            .0
-            .run(&scripts::TAKE, &[milliseconds(LEASE).as_bytes()])
+            .run("take", &[milliseconds(LEASE), milliseconds(ALIVE)])
             .await?;
         if reply.is_nil() {
             return Ok(None);
         }
         Ok(Some(Lease {
-            connection: &self.0,
-            token: reply.integer()?.to_string(),
+            worker: self,
+            token: reply.integer()?.to_string().into_bytes(),
         }))
+    }
+
+    /// Runs a verb, on a new connection if the present one is broken, for as long as it is worth it. It may have
+    /// run already when it is run again: marks and clears are the same twice, and a lease that was taken unawares expires.
+    async fn run(&self, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
+        let first = self.connection.borrow().clone().run(verb, arguments).await;
+        if first.is_ok() {
+            return first;
+        }
+        let again = async {
+            loop {
+                if let Ok(connection) = Connection::open(&self.url).await {
+                    let connection = Rc::new(connection);
+                    let reply = connection.run(verb, arguments).await;
+                    if reply.is_ok() {
+                        self.connection.replace(connection);
+                        return reply;
+                    }
+                }
+                spin_sdk::time::sleep(Duration::from_millis(500)).await;
+            }
+        };
+        limit(PERSISTENCE, again).await.unwrap_or(first)
     }
 }
 
@@ -67,8 +152,9 @@ pub enum Released {
 
 /// The right to write entries. One worker has it at a time; it lasts 15 s, and must be renewed while it is used.
 pub struct Lease<'a> {
-    connection: &'a Connection,
-    token: String,
+    /// Whose it is.
+    pub worker: &'a Worker,
+    token: Vec<u8>,
 }
 
 impl Lease<'_> {
@@ -77,18 +163,15 @@ impl Lease<'_> {
 
     /// Makes the lease last for another 15 s; false if it is another's by now.
     pub async fn renew(&self) -> Result<bool, Error> {
-        Ok(self
-            .run(&scripts::RENEW, &[milliseconds(LEASE).as_bytes()])
-            .await?
-            .integer()?
-            == 1)
+        Ok(self.run("renew", [milliseconds(LEASE)]).await?.integer()? == 1)
     }
 
-    /// Up to `limit` marks that are due, longest due first; `None` if the lease is another's by now. A name among them that is no
-    /// key's was not put there by Afterword: it is removed, since it would be due for ever.
-    pub async fn claim(&self, limit: usize) -> Result<Option<Vec<Mark>>, Error> {
+    /// Up to `limit` marks that are due, longest due first; `None` if the lease is another's by now. While the origin fails, that is
+    /// one mark every 5 s. A name among them that is no key's was not put there by Afterword: it is removed, since it would be due
+    /// for ever.
+    pub async fn claim(&self, limit: usize, setup: &Setup) -> Result<Option<Vec<Mark>>, Error> {
         let reply = self
-            .run(&scripts::CLAIM, &[limit.to_string().as_bytes()])
+            .run("claim", [number(limit), setup.clone().into_bytes()])
             .await?;
         if reply.is_nil() {
             return Ok(None);
@@ -103,13 +186,16 @@ impl Lease<'_> {
             else {
                 return Err(Error::Reply);
             };
-            match std::str::from_utf8(name).ok().and_then(Key::from_path) {
-                Some(key) => marks.push(Mark {
-                    key,
-                    sequence: *sequence,
-                    failures: u32::try_from(*failures).unwrap_or(u32::MAX),
-                }),
-                None => drop(self.clear_name(name, *sequence).await?),
+            match str::from_utf8(name).ok().and_then(Key::from_path) {
+                Some(key) => {
+                    let failures = u32::try_from(*failures).unwrap_or(u32::MAX);
+                    marks.push(Mark {
+                        key,
+                        sequence: *sequence,
+                        failures,
+                    });
+                }
+                None => drop(self.clear_name(name.clone(), *sequence).await?),
             }
         }
         Ok(Some(marks))
@@ -117,30 +203,30 @@ impl Lease<'_> {
 
     /// The number of the latest mark of the mark's key: another than the claimed one if it was marked again since.
     pub async fn latest(&self, mark: &Mark) -> Result<i64, Error> {
-        let name = mark.key.to_string();
-        let sequence = self
-            .connection
-            .field(scripts::SEQUENCES, name.as_bytes())
+        let connection = self.worker.connection.borrow().clone();
+        let reply = connection
+            .command(
+                "HGET",
+                &[
+                    script::SEQUENCES.as_bytes(),
+                    mark.key.to_string().as_bytes(),
+                ],
+            )
             .await?;
-        let sequence = sequence.and_then(|digits| str::from_utf8(&digits).ok()?.parse().ok());
-        sequence.ok_or(Error::Reply)
+        str::from_utf8(reply.text()?)
+            .ok()
+            .and_then(|digits| digits.parse().ok())
+            .ok_or(Error::Reply)
     }
 
     /// The store holds content of the mark's key that was fetched after the claim.
     pub async fn clear(&self, mark: &Mark) -> Result<Cleared, Error> {
-        self.clear_name(mark.key.to_string().as_bytes(), mark.sequence)
-            .await
+        self.clear_name(name(&mark.key), mark.sequence).await
     }
 
-    async fn clear_name(&self, name: &[u8], sequence: i64) -> Result<Cleared, Error> {
-        match self
-            .run(
-                &scripts::CLEAR,
-                &[name, sequence.to_string().as_bytes(), CHANNEL.as_bytes()],
-            )
-            .await?
-            .text()?
-        {
+    async fn clear_name(&self, name: Vec<u8>, sequence: i64) -> Result<Cleared, Error> {
+        let arguments = [name, number(sequence), CHANNEL.into()];
+        match self.run("clear", arguments).await?.text()? {
             b"cleared" => Ok(Cleared::Cleared),
             b"again" => Ok(Cleared::Again),
             b"lost" => Ok(Cleared::LeaseLost),
@@ -148,23 +234,53 @@ impl Lease<'_> {
         }
     }
 
-    /// The refresh of the mark's key failed: it is due again after `delay`. `why` is kept with it; false if the lease is another's
-    /// by now.
-    pub async fn postpone(&self, mark: &Mark, delay: Duration, why: &str) -> Result<bool, Error> {
-        let (name, delay) = (mark.key.to_string(), milliseconds(delay));
+    /// The refresh of these keys failed by their own fault: each is due again after its pause. `why` is kept with them.
+    pub async fn postpone(
+        &self,
+        keys: impl Iterator<Item = (Key, Duration)>,
+        why: &str,
+    ) -> Result<(), Error> {
+        let keys = keys.flat_map(|(key, pause)| [name(&key), milliseconds(pause)]);
+        self.run("postpone", std::iter::once(why.into()).chain(keys))
+            .await
+            .map(drop)
+    }
+
+    /// The refresh of these keys failed by the origin's fault, which is asked again after `probe`. A key for which that turns out
+    /// to be wrong, since the origin answers for others, gets its own pause.
+    pub async fn hold(
+        &self,
+        keys: impl Iterator<Item = (Key, Duration)>,
+        why: &str,
+        setup: &Setup,
+        probe: Duration,
+    ) -> Result<(), Error> {
+        let keys = keys.flat_map(|(key, pause)| [name(&key), milliseconds(pause)]);
+        let arguments = [why.into(), setup.clone().into_bytes(), milliseconds(probe)];
+        self.run("hold", arguments.into_iter().chain(keys))
+            .await
+            .map(drop)
+    }
+
+    /// Whether the last reconciliation is so long ago that the next is due; if so, the list is marked.
+    pub async fn reconcile(&self, every: Duration) -> Result<bool, Error> {
         Ok(self
-            .run(
-                &scripts::POSTPONE,
-                &[name.as_bytes(), delay.as_bytes(), why.as_bytes()],
-            )
+            .run("reconcile", [milliseconds(every), name(&Key::List)])
             .await?
             .integer()?
             == 1)
     }
 
-    /// Gives the lease back, unless something is due soon.
-    pub async fn release(&self) -> Result<Released, Error> {
-        let reply = self.run(&scripts::RELEASE, &[]).await?;
+    /// A reconciliation that began so long ago is done.
+    pub async fn reconciled(&self, began: Duration) -> Result<(), Error> {
+        self.run("reconciled", [milliseconds(began)])
+            .await
+            .map(drop)
+    }
+
+    /// Gives the lease back, unless something is due soon; sets the alarm to what comes first, a reconciliation among it.
+    pub async fn release(&self, reconcile_every: Duration) -> Result<Released, Error> {
+        let reply = self.run("release", [milliseconds(reconcile_every)]).await?;
         if reply.is_nil() {
             return Ok(Released::Done);
         }
@@ -173,15 +289,27 @@ impl Lease<'_> {
         )))
     }
 
-    /// Runs a script whose first argument is the lease's token.
-    async fn run(&self, script: &scripts::Script, arguments: &[&[u8]]) -> Result<Reply, Error> {
-        let arguments: Vec<&[u8]> = std::iter::once(self.token.as_bytes())
-            .chain(arguments.iter().copied())
+    /// Runs a verb whose first argument is the lease's token.
+    async fn run(
+        &self,
+        verb: &str,
+        arguments: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Result<Reply, Error> {
+        let arguments: Vec<Vec<u8>> = std::iter::once(self.token.clone())
+            .chain(arguments)
             .collect();
-        self.connection.run(script, &arguments).await
+        self.worker.run(verb, &arguments).await
     }
 }
 
-fn milliseconds(duration: Duration) -> String {
-    duration.as_millis().to_string()
+fn name(key: &Key) -> Vec<u8> {
+    key.to_string().into_bytes()
+}
+
+fn milliseconds(duration: Duration) -> Vec<u8> {
+    number(duration.as_millis())
+}
+
+fn number(number: impl std::fmt::Display) -> Vec<u8> {
+    number.to_string().into_bytes()
 }

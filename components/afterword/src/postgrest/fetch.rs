@@ -3,19 +3,18 @@
 use super::{MAX_CONTENT, key::ApiKey};
 use crate::limit::limit;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_RANGE, USER_AGENT};
-use http::{HeaderName, HeaderValue, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http::header::{ACCEPT, CONTENT_RANGE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderName, StatusCode};
 use serde::Deserialize;
-use spin_sdk::http::{EmptyBody, IntoRequest};
 use spin_sdk::wasip3::http::client;
-use spin_sdk::wasip3::http::types::{ErrorCode, RequestOptions};
-use spin_sdk::wasip3::http_compat::{IncomingResponseBody, RequestOptionsExtension};
+use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, RequestOptions, Scheme};
+use spin_sdk::wasip3::wit_bindgen::StreamResult;
+use spin_sdk::wasip3::wit_future;
 use std::fmt;
 use std::time::Duration;
 
-const ACCEPT_PROFILE: HeaderName = HeaderName::from_static("accept-profile");
-const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// The least room to read into.
+const READ: usize = 64 << 10;
 
 const CONNECT: Duration = Duration::from_secs(2);
 const FIRST_BYTE: Duration = Duration::from_secs(5);
@@ -23,10 +22,21 @@ const FIRST_BYTE: Duration = Duration::from_secs(5);
 /// How long a request may take in all.
 pub const WHOLE: Duration = Duration::from_secs(15);
 
+/// Where PostgREST is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// `https`, or else `http`.
+    pub https: bool,
+    /// Host, and port if it is not the scheme's own.
+    pub authority: String,
+}
+
 /// A request for rows.
 pub struct Request<'a> {
-    /// All of it, the query included.
-    pub url: &'a str,
+    /// Where to.
+    pub base: &'a Base,
+    /// What for, such as `/rest/v1/articles?select=*`.
+    pub path_with_query: &'a str,
     /// The anonymous key.
     pub key: &'a ApiKey,
     /// The table's schema.
@@ -59,9 +69,30 @@ pub enum Error {
         code: String,
         /// What it said.
         message: String,
+        /// For how long it asks to be left alone.
+        retry_after: Option<Duration>,
     },
-    /// The origin answered something that is no list of rows.
-    Unusable(String),
+    /// The origin answered something that is no list of rows, such as a gateway's page.
+    NotRows,
+    /// The answer, or the list, is over [`MAX_CONTENT`] bytes.
+    TooLarge,
+    /// A row lacks the id column.
+    NoId,
+    /// The request could not be written down.
+    Unwritable,
+}
+
+/// What an error is about, and so whom it holds up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// A key in the request, or how many there are: a request about fewer may succeed.
+    Key,
+    /// This kind of request: it fails for any key.
+    Query,
+    /// The origin: it fails for any request, for a time.
+    Origin,
+    /// How Afterword or the origin is set up: it will not mend by itself.
+    Setup,
 }
 
 impl Error {
@@ -87,15 +118,30 @@ impl Error {
         )
     }
 
-    /// The request itself was refused: another one, about fewer keys, may not be.
-    pub fn is_about_the_request(&self) -> bool {
-        matches!(
-            self,
-            Self::Status {
-                status: StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG,
-                ..
-            } | Self::Unusable(_)
-        )
+    /// What it is about. A server error with a code of PostgreSQL's is about the request (a statement that takes too long, say): a
+    /// PostgREST that is in trouble itself answers 503 or 504.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::TimedOut | Self::Unreachable(_) | Self::NotRows => Blame::Origin,
+            Self::TooLarge => Blame::Key,
+            Self::NoId | Self::Unwritable => Blame::Query,
+            Self::Status { status, code, .. } => match status.as_u16() {
+                400 | 414 if !code.starts_with("42") && !code.starts_with("PGRST") => Blame::Key,
+                408 | 429 => Blame::Origin,
+                500 if !code.is_empty() => Blame::Query,
+                500..=599 => Blame::Origin,
+                300..=399 | 401 | 403 | 404 => Blame::Setup,
+                _ => Blame::Query,
+            },
+        }
+    }
+
+    /// For how long the origin asks to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
     }
 
     fn code(&self) -> Option<&str> {
@@ -115,8 +161,15 @@ impl fmt::Display for Error {
                 status,
                 code,
                 message,
+                ..
             } => write!(f, "the origin answered {status} {code} {message}"),
-            Self::Unusable(why) => write!(f, "the origin's answer cannot be used: {why}"),
+            Self::NotRows => f.write_str("the origin's answer is no JSON array of rows"),
+            Self::TooLarge => write!(
+                f,
+                "the origin's answer is over {MAX_CONTENT} bytes: select less, or give `list_query` a `limit`"
+            ),
+            Self::NoId => f.write_str("a row lacks the id column: `item_query` must select it"),
+            Self::Unwritable => f.write_str("the request to the origin cannot be written down"),
         }
     }
 }
@@ -131,53 +184,93 @@ pub async fn get(request: &Request<'_>) -> Result<Page, Error> {
 }
 
 async fn exchange(request: &Request<'_>) -> Result<Page, Error> {
-    let message = message(request)
-        .and_then(|message| message.into_request().ok())
-        .ok_or_else(|| Error::Unusable("the request cannot be written down".into()))?;
+    let message = message(request).ok_or(Error::Unwritable)?;
     let response = client::send(message).await.map_err(|code| failure(&code))?;
-    let status = response.get_status_code();
-    let content_range = response.get_headers().get(CONTENT_RANGE.as_str());
-    let body = IncomingResponseBody::new(response)
-        .map_err(|code| failure(&code))?
-        .map_err(|code| failure(&code));
-    let body = Limited::new(body, MAX_CONTENT)
-        .collect()
-        .await
-        .map_err(|error| match error.downcast::<Error>() {
-            Ok(failure) => *failure,
-            Err(_) => Error::Unusable(format!("it is over {MAX_CONTENT} bytes")),
-        })?;
-    let body = body.to_bytes();
-    match StatusCode::from_u16(status) {
-        Ok(StatusCode::OK | StatusCode::PARTIAL_CONTENT) => Ok(Page {
+    let status = StatusCode::from_u16(response.get_status_code()).map_err(|_| Error::NotRows)?;
+    let fields = response.get_headers();
+    let field = |name: HeaderName| {
+        fields
+            .get(name.as_str())
+            .into_iter()
+            .next()
+            .unwrap_or_default()
+    };
+    let (content_range, retry_after) = (field(CONTENT_RANGE), field(RETRY_AFTER));
+    let body = content(response).await?;
+    match status {
+        StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(Page {
             body,
-            total: content_range.first().and_then(|range| total(range)),
+            total: total(&content_range),
         }),
-        Ok(status) => Err(refused(status, &body)),
-        Err(_) => Err(Error::Unusable("it has no HTTP status".into())),
+        _ => Err(refused(status, &body, seconds(&retry_after))),
     }
 }
 
-fn message(request: &Request<'_>) -> Option<http::Request<EmptyBody>> {
+// Requests and responses are taken in their WASI form: by way of the `http` crate's they would bring its table of header names
+// and its body adapters into each component, some 30 kB.
+fn message(request: &Request<'_>) -> Option<types::Request> {
+    let mut fields = vec![
+        (ACCEPT.as_str().to_owned(), b"application/json".to_vec()),
+        (
+            USER_AGENT.as_str().to_owned(),
+            concat!("afterword/", env!("CARGO_PKG_VERSION")).into(),
+        ),
+        ("accept-profile".to_owned(), request.schema.into()),
+    ];
+    fields.extend(
+        request
+            .key
+            .fields()
+            .map(|(name, value)| (name.to_owned(), value.into_bytes())),
+    );
+    if request.count {
+        fields.push(("prefer".to_owned(), b"count=exact".to_vec()));
+    }
     let options = RequestOptions::new();
     // A host that does not support a limit says so here; the limit on the whole exchange remains.
     let _ = options.set_connect_timeout(Some(nanoseconds(CONNECT)));
     let _ = options.set_first_byte_timeout(Some(nanoseconds(FIRST_BYTE)));
     let _ = options.set_between_bytes_timeout(Some(nanoseconds(FIRST_BYTE)));
-    let mut message = http::Request::get(request.url)
-        .header(ACCEPT, "application/json")
-        .header(USER_AGENT, concat!("afterword/", env!("CARGO_PKG_VERSION")))
-        .header(ACCEPT_PROFILE, request.schema)
-        .extension(RequestOptionsExtension(options))
-        .body(EmptyBody::new())
+    let (_, no_trailers) = wit_future::new(|| Ok(None));
+    let (message, _) = types::Request::new(
+        Fields::from_list(&fields).ok()?,
+        None,
+        no_trailers,
+        Some(options),
+    );
+    message
+        .set_scheme(Some(if request.base.https {
+            &Scheme::Https
+        } else {
+            &Scheme::Http
+        }))
         .ok()?;
-    message.headers_mut().extend(request.key.fields());
-    if request.count {
-        message
-            .headers_mut()
-            .insert(PREFER, HeaderValue::from_static("count=exact"));
-    }
+    message.set_authority(Some(&request.base.authority)).ok()?;
+    message
+        .set_path_with_query(Some(request.path_with_query))
+        .ok()?;
     Some(message)
+}
+
+async fn content(response: types::Response) -> Result<Bytes, Error> {
+    let (_, no_error) = wit_future::new(|| Ok(()));
+    let (mut stream, trailers) = types::Response::consume_body(response, no_error);
+    let mut content = Vec::new();
+    loop {
+        content.reserve(READ);
+        let (result, read) = stream.read(content).await;
+        content = read;
+        match result {
+            StreamResult::Complete(_) if content.len() > MAX_CONTENT => {
+                return Err(Error::TooLarge);
+            }
+            StreamResult::Complete(_) => {}
+            StreamResult::Dropped | StreamResult::Cancelled => break,
+        }
+    }
+    // Whether that was all, or the connection broke.
+    trailers.await.map_err(|code| failure(&code))?;
+    Ok(content.into())
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
@@ -211,6 +304,13 @@ fn total(content_range: &[u8]) -> Option<u64> {
         .ok()
 }
 
+/// `Retry-After` in seconds. Its other form, a date, is left to the usual pace: gateways send seconds.
+fn seconds(retry_after: &[u8]) -> Option<Duration> {
+    Some(Duration::from_secs(
+        str::from_utf8(retry_after).ok()?.trim().parse().ok()?,
+    ))
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Refusal {
@@ -218,12 +318,13 @@ struct Refusal {
     message: String,
 }
 
-fn refused(status: StatusCode, body: &[u8]) -> Error {
+fn refused(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> Error {
     let Refusal { code, message } = serde_json::from_slice(body).unwrap_or_default();
     Error::Status {
         status,
         code: line(&code, 16),
         message: line(&message, 200),
+        retry_after,
     }
 }
 
@@ -257,11 +358,13 @@ mod tests {
         let error = refused(
             StatusCode::UNAUTHORIZED,
             br#"{"code":"42501","details":null,"message":"permission denied for table articles"}"#,
+            None,
         );
         assert!(error.is_refusal());
         let gateway = refused(
             StatusCode::UNAUTHORIZED,
             br#"{"message":"Invalid API key"}"#,
+            None,
         );
         assert!(!gateway.is_refusal());
         assert_eq!(
@@ -272,20 +375,46 @@ mod tests {
 
     #[test]
     fn foreign_text_is_one_short_line() {
-        let html = refused(StatusCode::BAD_GATEWAY, b"<html>");
-        assert_eq!(
-            html,
-            Error::Status {
-                status: StatusCode::BAD_GATEWAY,
-                code: String::new(),
-                message: String::new()
-            }
-        );
+        let html = refused(StatusCode::BAD_GATEWAY, b"<html>", None);
+        assert_eq!(html.to_string(), "the origin answered 502 Bad Gateway  ");
         let long = format!(r#"{{"message":"a\nb{}"}}"#, "x".repeat(1000));
-        let Error::Status { message, .. } = refused(StatusCode::BAD_REQUEST, long.as_bytes())
+        let Error::Status { message, .. } = refused(StatusCode::BAD_REQUEST, long.as_bytes(), None)
         else {
             panic!()
         };
         assert!(message.starts_with("abx") && message.len() == 200);
+    }
+
+    #[test]
+    fn an_error_holds_up_what_it_is_about() {
+        let status = |status: u16, code: &str| {
+            let body = format!(r#"{{"code":"{code}"}}"#);
+            refused(StatusCode::from_u16(status).unwrap(), body.as_bytes(), None).blame()
+        };
+        for (error, blame) in [
+            (Error::TimedOut.blame(), Blame::Origin),
+            (Error::NotRows.blame(), Blame::Origin),
+            (status(503, ""), Blame::Origin),
+            (status(503, "PGRST002"), Blame::Origin),
+            (status(500, ""), Blame::Origin),
+            (status(429, ""), Blame::Origin),
+            (status(500, "57014"), Blame::Query),
+            (status(400, "42703"), Blame::Query),
+            (status(400, "PGRST100"), Blame::Query),
+            (status(400, "22P02"), Blame::Key),
+            (status(414, ""), Blame::Key),
+            (Error::TooLarge.blame(), Blame::Key),
+            (status(401, ""), Blame::Setup),
+            (status(404, "PGRST205"), Blame::Setup),
+        ] {
+            assert_eq!(error, blame);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_taken_in_seconds() {
+        assert_eq!(seconds(b"120"), Some(Duration::from_secs(120)));
+        assert_eq!(seconds(b"Fri, 31 Dec 1999 23:59:59 GMT"), None);
+        assert_eq!(seconds(b"-1"), None);
     }
 }

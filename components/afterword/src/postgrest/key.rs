@@ -2,11 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use serde::Deserialize;
 use std::fmt;
-
-const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
 /// A Supabase key of the anonymous role: a JWT, or one of the newer `sb_publishable_…` keys.
 #[derive(Clone)]
@@ -43,21 +40,11 @@ impl ApiKey {
         Ok(Self(key))
     }
 
-    /// The header fields that a request carries it in: `apikey`, and `Authorization` if it is a JWT. PostgREST would take
+    /// The header fields that a request carries it in: `apikey`, and `authorization` if it is a JWT. PostgREST would take
     /// any other bearer token for a broken JWT.
-    pub fn fields(&self) -> HeaderMap {
-        let mut fields = HeaderMap::new();
-        let mut insert = |name, value: &str| {
-            if let Ok(mut value) = HeaderValue::from_str(value) {
-                value.set_sensitive(true);
-                fields.insert(name, value);
-            }
-        };
-        insert(APIKEY, &self.0);
-        if claims(&self.0).is_some() {
-            insert(AUTHORIZATION, &format!("Bearer {}", self.0));
-        }
-        fields
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let bearer = claims(&self.0).map(|_| ("authorization", format!("Bearer {}", self.0)));
+        std::iter::once(("apikey", self.0.clone())).chain(bearer)
     }
 }
 
@@ -86,18 +73,28 @@ mod tests {
         )
     }
 
+    fn fields(key: &str) -> Vec<(&'static str, String)> {
+        ApiKey::parse(key.into()).unwrap().fields().collect()
+    }
+
     #[test]
     fn a_jwt_is_sent_as_a_bearer_token_too() {
-        let fields = ApiKey::parse(jwt("anon")).unwrap().fields();
-        assert_eq!(fields["apikey"], jwt("anon"));
-        assert_eq!(fields["authorization"], format!("Bearer {}", jwt("anon")));
+        let key = jwt("anon");
+        assert_eq!(
+            fields(&key),
+            [
+                ("apikey", key.clone()),
+                ("authorization", format!("Bearer {key}"))
+            ]
+        );
     }
 
     #[test]
     fn a_publishable_key_is_not() {
-        let fields = ApiKey::parse("sb_publishable_abc".into()).unwrap().fields();
-        assert_eq!(fields["apikey"], "sb_publishable_abc");
-        assert!(!fields.contains_key("authorization"));
+        assert_eq!(
+            fields("sb_publishable_abc"),
+            [("apikey", "sb_publishable_abc".to_owned())]
+        );
     }
 
     #[test]

@@ -7,8 +7,9 @@ pub mod key;
 pub mod list;
 pub mod rows;
 
-pub use fetch::Error;
+pub use fetch::{Base, Blame, Error};
 
+use crate::entry::EntityTag;
 use crate::key::Id;
 use crate::row;
 use crate::webhook::Table;
@@ -31,8 +32,8 @@ pub const MAX_CONTENT: usize = 64 << 20;
 /// A table behind PostgREST, and how it is read.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// Base URL, such as `https://project.supabase.co`, without a slash at the end.
-    pub base: String,
+    /// Where it is.
+    pub base: Base,
     /// The anonymous key.
     pub key: ApiKey,
     /// The table.
@@ -86,12 +87,7 @@ impl Origin {
         };
         let mut found = Vec::new();
         for row in rows::rows(&page.body)? {
-            let id = row::column(row, &self.table.id_column).ok_or_else(|| {
-                Error::Unusable(format!(
-                    "a row lacks the column `{}`: `item_query` must select it",
-                    self.table.id_column
-                ))
-            })?;
+            let id = row::column(row, &self.table.id_column).ok_or(Error::NoId)?;
             if let Some(id) = Id::parse(&id).filter(|id| ids.contains(id)) {
                 found.push((id, page.body.slice_ref(row.get().as_bytes())));
             }
@@ -121,9 +117,7 @@ impl Origin {
                 content.extend_from_slice(row.get().as_bytes());
             }
             if content.len() > MAX_CONTENT {
-                return Err(Error::Unusable(format!(
-                    "the list is over {MAX_CONTENT} bytes: give `list_query` a `limit`"
-                )));
+                return Err(Error::TooLarge);
             }
             let last = rows
                 .last()
@@ -138,14 +132,33 @@ impl Origin {
         }))
     }
 
+    /// A short digest of all that decides what the origin answers, for telling one set-up from another. The key cannot be
+    /// found from it.
+    pub fn digest(&self) -> String {
+        let Table { schema, name, .. } = &self.table;
+        let key = self
+            .key
+            .fields()
+            .map(|(_, value)| value)
+            .next()
+            .unwrap_or_default();
+        let all = [&self.base.authority, &key, schema, name]
+            .map(String::as_str)
+            .join("\n");
+        String::from_utf8_lossy(EntityTag::of(all.as_bytes()).as_bytes())
+            .trim_matches('"')
+            .to_owned()
+    }
+
     fn id_column(&self) -> String {
         encode(&self.table.id_column)
     }
 
     async fn get(&self, query: &str, count: bool) -> Result<Page, Error> {
-        let url = format!("{}/rest/v1/{}?{query}", self.base, encode(&self.table.name));
+        let path_with_query = format!("/rest/v1/{}?{query}", encode(&self.table.name));
         fetch::get(&Request {
-            url: &url,
+            base: &self.base,
+            path_with_query: &path_with_query,
             key: &self.key,
             schema: &self.table.schema,
             count,

@@ -5,14 +5,12 @@ use serde_json::value::RawValue;
 
 /// The rows of a JSON array of objects.
 pub fn rows(body: &[u8]) -> Result<Vec<&RawValue>, Error> {
-    let rows: Vec<&RawValue> = serde_json::from_slice(body)
-        .map_err(|_| Error::Unusable("the answer is no JSON array".into()))?;
-    if rows.iter().any(|row| !row.get().starts_with('{')) {
-        return Err(Error::Unusable(
-            "the answer holds something that is no row".into(),
-        ));
+    let rows: Vec<&RawValue> = serde_json::from_slice(body).map_err(|_| Error::NotRows)?;
+    if rows.iter().all(|row| row.get().starts_with('{')) {
+        Ok(rows)
+    } else {
+        Err(Error::NotRows)
     }
-    Ok(rows)
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! Webhooks: what is let in, what it marks, and how it is acknowledged.
 
-use afterword_scenarios::{SECRET, Setup};
+use afterword_scenarios::{SECRET, Setup, host_has_dials};
 use afterword_supabase::{Dials, RestDial};
 use reqwest::Method;
 use serde_json::json;
+
+/// Far longer than anything here takes on an idle machine.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 const INSERT: &str = r#"{"type": "INSERT", "table": "articles", "record": {"id": 7}, "schema": "public", "old_record": null}"#;
 
@@ -161,13 +164,56 @@ async fn ten_thousand_webhooks_about_ten_articles_are_eleven_marks() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_nobody_can_note_is_503() {
-    let afterword = Setup::default().no_worker().start().await;
+async fn while_redis_is_away_marks_wait_in_the_outbox_and_are_moved_when_it_is_back() {
+    let mut afterword = Setup::default().no_webhooks().start().await;
+    afterword.hit("/articles/7").await;
+    afterword.redis.kill().await;
+    afterword
+        .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
+        .await;
+    for _ in 0..3 {
+        let answer = afterword.webhook(INSERT).await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (
+                202,
+                json!({"received": true, "id": null, "deferred": "outbox"})
+            )
+        );
+    }
+    afterword.kill_workers().await;
+    afterword.redis.restart().await.unwrap();
+    afterword.start_worker().await.unwrap();
+    const MOVED: &str = "moved a webhook's marks from the outbox";
+    afterword_stack::eventually(PATIENCE, "emptying the outbox", async || {
+        let moved = afterword.said().matches(MOVED).count();
+        anyhow::ensure!(moved == 3, "{moved} webhooks' marks were moved");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        afterword.hit("/articles/7").await.json()["title"],
+        "Changed"
+    );
+}
+
+#[tokio::test]
+async fn a_webhook_that_neither_redis_nor_the_store_takes_is_503() {
+    if !host_has_dials() {
+        return;
+    }
+    let afterword = Setup::default().no_worker().dials().start().await;
     assert_eq!(afterword.webhook(INSERT).await.status, 202);
     afterword.redis.kill().await;
-    let answer = afterword.webhook(INSERT).await;
-    assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(!answer.body.contains("redis://"), "{answer:?}");
+    for how in [json!({"fail": true}), json!({"delay_ms": 30_000})] {
+        afterword
+            .turn_http_dials(json!({ "key-value.set": how }))
+            .await;
+        let answer = afterword.webhook(INSERT).await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(!answer.body.contains("redis://"), "{answer:?}");
+    }
 }
 
 #[tokio::test]

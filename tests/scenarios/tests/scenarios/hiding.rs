@@ -108,7 +108,7 @@ async fn a_wrong_key_is_a_failure_and_removes_nothing() {
     afterword
         .webhook(json!({"type": "UPDATE", "record": {"id": 7}}).to_string())
         .await;
-    afterword.failed(2).await;
+    afterword.failed(1).await;
     assert_eq!(afterword.get("/articles/7").await.body, before.body);
     assert_eq!(
         afterword.marks().await.unwrap().len(),

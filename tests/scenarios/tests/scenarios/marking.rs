@@ -1,6 +1,6 @@
 //! The scripts of the marks, against a real Redis: what is atomic, and what the sequence numbers and the lease are for.
 
-use afterword::marks::{CHANNEL, scripts};
+use afterword::marks::{CHANNEL, script};
 use afterword_scenarios::redis_program;
 use afterword_stack::Redis;
 use redis::{FromRedisValue, aio::MultiplexedConnection};
@@ -30,12 +30,13 @@ impl Marks {
         }
     }
 
-    async fn run<T: FromRedisValue>(&mut self, script: &scripts::Script, arguments: &[&str]) -> T {
+    async fn run<T: FromRedisValue>(&mut self, verb: &str, arguments: &[&str]) -> T {
         let mut command = redis::cmd("EVAL");
         command
-            .arg(script.text)
-            .arg(scripts::KEYS.len())
-            .arg(&scripts::KEYS)
+            .arg(script::TEXT)
+            .arg(script::KEYS.len())
+            .arg(&script::KEYS)
+            .arg(verb)
             .arg(arguments);
         command.query_async(&mut self.connection).await.unwrap()
     }
@@ -49,15 +50,15 @@ impl Marks {
     }
 
     async fn changed(&mut self, key: &str) -> i64 {
-        self.run(&scripts::CHANGED, &[CHANNEL, key]).await
+        self.run("changed", &[CHANNEL, key]).await
     }
 
     async fn wanted(&mut self, key: &str) -> i64 {
-        self.run(&scripts::WANTED, &[CHANNEL, key]).await
+        self.run("wanted", &[CHANNEL, key]).await
     }
 
     async fn take(&mut self) -> String {
-        self.run::<Option<i64>>(&scripts::TAKE, &["15000"])
+        self.run::<Option<i64>>("take", &["15000", "150000"])
             .await
             .expect("the lease is free")
             .to_string()
@@ -66,7 +67,7 @@ impl Marks {
     /// The claimed keys with their numbers.
     async fn claim(&mut self, token: &str) -> Vec<(String, i64)> {
         let claimed: Vec<(String, i64, i64)> = self
-            .run::<Option<_>>(&scripts::CLAIM, &[token, "800"])
+            .run::<Option<_>>("claim", &[token, "800", "this"])
             .await
             .expect("the lease is held");
         claimed
@@ -76,15 +77,28 @@ impl Marks {
     }
 
     async fn clear(&mut self, token: &str, key: &str, sequence: i64) -> String {
-        self.run(
-            &scripts::CLEAR,
-            &[token, key, &sequence.to_string(), CHANNEL],
-        )
-        .await
+        self.run("clear", &[token, key, &sequence.to_string(), CHANNEL])
+            .await
+    }
+
+    async fn hold(&mut self, token: &str, keys: &[&str]) {
+        let keys = keys.iter().flat_map(|key| [*key, "1000"]);
+        let arguments: Vec<&str> = [token, "the origin answered 503", "this", "5000"]
+            .into_iter()
+            .chain(keys)
+            .collect();
+        assert_eq!(self.run::<i64>("hold", &arguments).await, 1);
+    }
+
+    /// As if the time of the next probe had come.
+    async fn probe_now(&mut self) {
+        let _: i64 = self
+            .ask(&["HSET", "{afterword}:origin", "probe", "0"])
+            .await;
     }
 
     async fn release(&mut self, token: &str) -> Option<i64> {
-        self.run(&scripts::RELEASE, &[token]).await
+        self.run("release", &[token, "300000"]).await
     }
 
     async fn due(&mut self, key: &str) -> Option<f64> {
@@ -114,7 +128,7 @@ async fn a_wish_changes_nothing_about_a_key_that_is_marked() {
     let token = marks.take().await;
     marks.claim(&token).await;
     let _: i64 = marks
-        .run(&scripts::POSTPONE, &[&token, "/articles/1", "60000", "why"])
+        .run("postpone", &[&token, "why", "/articles/1", "60000"])
         .await;
     let due = marks.due("/articles/1").await;
     assert_eq!(marks.wanted("/articles/1").await, 0);
@@ -134,8 +148,8 @@ async fn a_change_does_not_undo_a_back_off_but_takes_a_new_number() {
     let token = marks.take().await;
     let _: i64 = marks
         .run(
-            &scripts::POSTPONE,
-            &[&token, "/articles/1", "60000", "the origin answered 400"],
+            "postpone",
+            &[&token, "the origin answered 400", "/articles/1", "60000"],
         )
         .await;
     let due = marks.due("/articles/1").await;
@@ -205,20 +219,14 @@ async fn one_worker_has_the_lease_and_a_token_is_never_given_twice() {
     let mut marks = Marks::start().await;
     let first = marks.take().await;
     assert_eq!(
-        marks.run::<Option<i64>>(&scripts::TAKE, &["15000"]).await,
+        marks.run::<Option<i64>>("take", &["15000", "150000"]).await,
         None
     );
     assert_eq!(marks.release(&first).await, None);
     let second = marks.take().await;
     assert_ne!(first, second);
-    assert_eq!(
-        marks.run::<i64>(&scripts::RENEW, &[&first, "15000"]).await,
-        0
-    );
-    assert_eq!(
-        marks.run::<i64>(&scripts::RENEW, &[&second, "15000"]).await,
-        1
-    );
+    assert_eq!(marks.run::<i64>("renew", &[&first, "15000"]).await, 0);
+    assert_eq!(marks.run::<i64>("renew", &[&second, "15000"]).await, 1);
     assert_eq!(marks.release(&first).await, None);
     assert_eq!(
         marks.ask::<i64>(&["EXISTS", "{afterword}:lease"]).await,
@@ -242,7 +250,7 @@ async fn who_lost_the_lease_claims_nothing_and_what_it_wrote_is_marked_again() {
     assert_eq!(marks.clear(&lost, "/articles/1", sequence).await, "lost");
     assert_eq!(
         marks
-            .run::<Option<Vec<String>>>(&scripts::CLAIM, &[&lost, "800"])
+            .run::<Option<Vec<String>>>("claim", &[&lost, "800", "this"])
             .await,
         None
     );
@@ -327,11 +335,127 @@ async fn a_mark_for_a_key_that_is_backing_off_wakes_nobody() {
     let token = marks.take().await;
     marks.changed("/articles/1").await;
     let _: i64 = marks
-        .run(&scripts::POSTPONE, &[&token, "/articles/1", "60000", "why"])
+        .run("postpone", &[&token, "why", "/articles/1", "60000"])
         .await;
     assert_eq!(marks.release(&token).await, None);
     subscriber.subscribe(CHANNEL).await.unwrap();
     marks.wanted("/articles/1").await;
     marks.changed("/articles/1").await;
     assert_eq!(marks.ask::<i64>(&["EXISTS", "{afterword}:waking"]).await, 0);
+}
+
+#[tokio::test]
+async fn while_the_origin_fails_one_key_is_claimed_every_five_seconds_and_its_success_frees_all() {
+    let mut marks = Marks::start().await;
+    for key in ["/articles/1", "/articles/2", "/articles/3"] {
+        marks.changed(key).await;
+    }
+    let token = marks.take().await;
+    assert_eq!(marks.claim(&token).await.len(), 3);
+    marks.hold(&token, &["/articles/1"]).await;
+    assert!(
+        marks.claim(&token).await.is_empty(),
+        "the next probe is 5 s away"
+    );
+    assert!(
+        marks.release(&token).await.is_none(),
+        "nothing to wait for with the lease in hand"
+    );
+    let left: i64 = marks.ask(&["PTTL", "{afterword}:timer"]).await;
+    assert!(
+        (1..=5_000).contains(&left),
+        "the alarm is set to the probe: {left}"
+    );
+
+    let token = marks.take().await;
+    marks.probe_now().await;
+    let probe = marks.claim(&token).await;
+    assert_eq!(probe.len(), 1);
+    assert_ne!(probe[0].0, "/articles/1", "another key's turn");
+    assert!(marks.claim(&token).await.is_empty(), "one probe at a time");
+    assert_eq!(
+        marks.clear(&token, &probe[0].0, probe[0].1).await,
+        "cleared"
+    );
+    assert_eq!(
+        marks.claim(&token).await.len(),
+        2,
+        "all that was held up is due"
+    );
+}
+
+#[tokio::test]
+async fn a_key_that_fails_where_others_succeed_backs_off_alone() {
+    let mut marks = Marks::start().await;
+    for key in ["/articles", "/articles/1"] {
+        marks.changed(key).await;
+    }
+    let token = marks.take().await;
+    marks.hold(&token, &["/articles"]).await;
+    marks.probe_now().await;
+    let probe = marks.claim(&token).await;
+    assert_eq!(probe[0].0, "/articles/1");
+    marks.clear(&token, "/articles/1", probe[0].1).await;
+    assert_eq!(marks.claim(&token).await[0].0, "/articles", "it was freed");
+    marks.hold(&token, &["/articles"]).await;
+    marks.changed("/articles/2").await;
+    assert_eq!(
+        marks.claim(&token).await[0].0,
+        "/articles/2",
+        "it holds up no other now"
+    );
+}
+
+#[tokio::test]
+async fn an_origin_set_up_otherwise_is_asked_at_once() {
+    let mut marks = Marks::start().await;
+    marks.changed("/articles/1").await;
+    marks.changed("/articles/2").await;
+    let token = marks.take().await;
+    marks.hold(&token, &["/articles/1"]).await;
+    assert!(marks.claim(&token).await.is_empty());
+    let claimed: Vec<(String, i64, i64)> = marks.run("claim", &[&token, "800", "another"]).await;
+    assert!(claimed.iter().any(|(key, ..)| key == "/articles/2"), "{claimed:?}");
+}
+
+#[tokio::test]
+async fn every_mark_leaves_an_alarm_of_two_seconds_at_most() {
+    let mut marks = Marks::start().await;
+    let alarm = async |marks: &mut Marks| marks.ask::<i64>(&["PTTL", "{afterword}:timer"]).await;
+    for mark in ["changed", "wanted"] {
+        let _: i64 = marks
+            .run(mark, &[CHANNEL, &format!("/articles/{mark}")])
+            .await;
+        let left = alarm(&mut marks).await;
+        assert!((1..=2_000).contains(&left), "{mark}: {left}");
+        let _: i64 = marks.ask(&["PEXPIRE", "{afterword}:timer", "60000"]).await;
+    }
+    let token = marks.take().await;
+    for (key, sequence) in marks.claim(&token).await {
+        marks.clear(&token, &key, sequence).await;
+    }
+    assert_eq!(marks.release(&token).await, None);
+    let left = alarm(&mut marks).await;
+    assert!(
+        (2_001..=60_000).contains(&left),
+        "with nothing due, the heartbeat: {left}"
+    );
+}
+
+#[tokio::test]
+async fn a_reconciliation_is_due_once_in_a_while_and_at_first() {
+    let mut marks = Marks::start().await;
+    let token = marks.take().await;
+    let due = async |marks: &mut Marks| {
+        marks
+            .run::<i64>("reconcile", &[&token, "60000", "/articles"])
+            .await
+    };
+    assert_eq!(due(&mut marks).await, 1);
+    assert!(marks.due("/articles").await.is_some());
+    assert_eq!(due(&mut marks).await, 1, "until it is done");
+    let _: i64 = marks.run("reconciled", &[&token, "0"]).await;
+    assert_eq!(due(&mut marks).await, 0);
+    let _: i64 = marks.run("reconciled", &[&token, "60000"]).await;
+    assert_eq!(due(&mut marks).await, 1);
 }

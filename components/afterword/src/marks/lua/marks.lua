@@ -1,5 +1,6 @@
--- What all scripts of the marks share; it stands before each of them. Redis runs a script alone, so that whatever one
--- script does is atomic: nobody sees a mark without its sequence number, and no mark slips in between a look and a deletion.
+-- The marks, in Redis: what all verbs share. The verbs follow, a file each, and then the call of the one that is asked for. Redis runs
+-- the script alone, so that whatever a verb does is atomic: nobody sees a mark without its sequence number, and no mark
+-- slips in between a look and a deletion.
 --
 -- due        sorted set: key -> the millisecond from which it is due
 -- counter    the last number given out, for marks and lease tokens alike; never reset, so that no number is used twice
@@ -10,10 +11,27 @@
 -- refreshed  sorted set: key -> the millisecond of its last refresh, kept for one TURN
 -- lease      string: the token of the one worker that may write entries; expires
 -- waking     string: set while a wake-up that reached a worker is under way; expires
-local due, counter, sequences, since, failures, errors, refreshed, lease, waking = unpack(KEYS)
+-- timer      string: its expiry wakes a worker: an alarm clock
+-- alive      string: a worker has been at work lately; expires
+-- origin     hash, there while the origin fails: `probe`, the millisecond of the next request that it may be sent; `why`, why it
+--            failed last; `since`, the millisecond of its first failure; `setup`, what the worker was set up with then
+-- suspects   hash: key -> 'held' while its failure is taken for the origin's; 'own' once the origin has answered for
+--            another key since: then the next such failure is the key's own
+-- reconciled string: the millisecond of the last reconciliation
+local due, counter, sequences, since, failures, errors, refreshed, lease, waking, timer, alive, origin, suspects, reconciled =
+  unpack(KEYS)
 
 -- A key refreshed a moment ago waits this many milliseconds for its next turn, so that a burst costs two refreshes a second.
 local TURN = 500
+
+-- While the origin fails, it is sent a request in so many milliseconds.
+local PROBE = 5000
+
+-- A worker is woken after so many milliseconds at the latest.
+local HEARTBEAT = 60000
+
+-- A mark leaves an alarm of at most this many milliseconds behind.
+local SAFETY = 2000
 
 -- Redis's own clock, in milliseconds: the clocks of the replicas differ.
 local time = redis.call('TIME')
@@ -33,12 +51,26 @@ local function changed(key, sequence)
   redis.call('ZADD', due, 'NX', turn(key), key)
 end
 
+-- Sees to it that a worker is woken within this many milliseconds.
+local function alarm(milliseconds)
+  local left = redis.call('PTTL', timer)
+  if left < 0 or left > milliseconds then
+    redis.call('SET', timer, 1, 'PX', math.max(1, math.ceil(milliseconds)))
+  end
+end
+
 -- Wakes a worker for a key that has its turn, unless one is at work (it looks again before it lets the lease go) or has
--- been woken already. PUBLISH goes through pcall: a user without the right to publish still marks.
+-- been woken already, or the origin fails: then the next probe is soon enough. PUBLISH goes through pcall: a user without the
+-- right to publish still marks. If the wake-up gets lost, or the worker dies on it, that costs SAFETY milliseconds.
 local function wake(channel, key)
   if tonumber(redis.call('ZSCORE', due, key)) > now + TURN then return end
+  local probe = tonumber(redis.call('HGET', origin, 'probe') or 0)
+  if probe > now then return alarm(probe - now) end
+  alarm(SAFETY)
   if redis.call('EXISTS', lease, waking) > 0 then return end
   local reached = redis.pcall('PUBLISH', channel, 'wake')
   if type(reached) == 'number' and reached > 0 then redis.call('SET', waking, 1, 'PX', 1000) end
 end
 
+-- Each is given the arguments after its name.
+local verbs = {}

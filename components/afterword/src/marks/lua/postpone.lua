@@ -1,7 +1,14 @@
--- A key's refresh failed. ARGV: token, key, milliseconds, why; returns 1, or 0 if the lease is another's by now.
+
+-- The refresh of keys failed, and it was about them: key, milliseconds of its pause, and so on. Returns 1, or 0 if the lease is
+-- another's by now.
 -- Nothing is dropped: the mark stays, is due again later, and says why.
-if redis.call('GET', lease) ~= ARGV[1] then return 0 end
-redis.call('HINCRBY', failures, ARGV[2], 1)
-redis.call('HSET', errors, ARGV[2], ARGV[4])
-redis.call('ZADD', due, 'XX', now + ARGV[3], ARGV[2])
-return 1
+function verbs.postpone(token, why, ...)
+  if redis.call('GET', lease) ~= token then return 0 end
+  local keys = {...}
+  for i = 1, #keys, 2 do
+    redis.call('HINCRBY', failures, keys[i], 1)
+    redis.call('HSET', errors, keys[i], why)
+    redis.call('ZADD', due, 'XX', now + keys[i + 1], keys[i])
+  end
+  return 1
+end

@@ -1,0 +1,2 @@
+
+return verbs[table.remove(ARGV, 1)](unpack(ARGV))

@@ -1,0 +1,151 @@
+//! Working off what is due: a few requests at once, and a look for more while they are under way, so that a long list holds up no
+//! item.
+
+use crate::refresh::Refresh;
+use afterword::key::{Id, Key};
+use afterword::marks::{self, Mark, Released};
+use futures_util::future::{Either, LocalBoxFuture, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::pin::pin;
+use std::time::Duration;
+
+/// Requests under way at once.
+const AT_ONCE: usize = 8;
+
+/// The most ids in a request, and the most characters that they may have together: gateways refuse a longer URL.
+const BATCH: (usize, usize) = (100, 4_000);
+
+/// The most marks that are claimed at once: what is under way is among them, and a full load beside it.
+const CLAIM: usize = 2 * AT_ONCE * BATCH.0;
+
+/// How long after a claim the next look is taken while requests are under way.
+const LOOK: Duration = Duration::from_millis(250);
+
+type Job<'a> = LocalBoxFuture<'a, (Vec<Key>, Result<(), marks::Error>)>;
+
+/// Works off what is due, until nothing is, or the lease is lost.
+pub async fn drain(refresh: &Refresh<'_>, reconcile_every: Duration) -> Result<(), marks::Error> {
+    let mut jobs: FuturesUnordered<Job> = FuturesUnordered::new();
+    let mut under_way: Vec<Key> = Vec::new();
+    loop {
+        if jobs.len() < AT_ONCE {
+            let Some(due) = refresh.lease.claim(CLAIM, &refresh.setup).await? else {
+                break;
+            };
+            let new = due
+                .into_iter()
+                .filter(|mark| !under_way.contains(&mark.key))
+                .collect();
+            for batch in batches(new).into_iter().take(AT_ONCE - jobs.len()) {
+                under_way.extend(batch.iter().map(|mark| mark.key.clone()));
+                jobs.push(job(refresh, batch));
+            }
+        }
+        if jobs.is_empty() {
+            match refresh.lease.release(reconcile_every).await? {
+                Released::Done => return Ok(()),
+                // A key refreshed a moment ago waits for its next turn: waiting here is cheaper than being woken again.
+                Released::Kept(wait) => spin_sdk::time::sleep(wait).await,
+            }
+        } else if let Either::Left((Some((done, outcome)), _)) =
+            select(jobs.next(), pin!(spin_sdk::time::sleep(LOOK))).await
+        {
+            outcome?;
+            under_way.retain(|key| !done.contains(key));
+        }
+    }
+    // Each comes to its clears, which mark again what was written without the lease.
+    while let Some((_, outcome)) = jobs.next().await {
+        outcome?;
+    }
+    Ok(())
+}
+
+fn job<'a>(refresh: &'a Refresh<'a>, batch: Vec<Mark>) -> Job<'a> {
+    Box::pin(async move {
+        let keys = batch.iter().map(|mark| mark.key.clone()).collect();
+        (keys, refresh.batch(batch).await)
+    })
+}
+
+/// Marks in batches that fit into a request each; the list is one of its own.
+fn batches(marks: Vec<Mark>) -> Vec<Vec<Mark>> {
+    let (most, longest) = BATCH;
+    let (mut batches, mut items, mut length) = (Vec::new(), Vec::new(), 0);
+    for mark in marks {
+        let Some(own) = id(&mark.key).map(|id| id.as_str().len()) else {
+            batches.push(vec![mark]);
+            continue;
+        };
+        if items.len() == most || length + own > longest {
+            batches.push(std::mem::take(&mut items));
+            length = 0;
+        }
+        length += own;
+        items.push(mark);
+    }
+    if !items.is_empty() {
+        batches.push(items);
+    }
+    batches
+}
+
+/// The id of an item.
+pub fn id(key: &Key) -> Option<&Id> {
+    match key {
+        Key::Item(id) => Some(id),
+        Key::List => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(key: Key) -> Mark {
+        Mark {
+            key,
+            sequence: 1,
+            failures: 0,
+        }
+    }
+
+    fn items(ids: impl Iterator<Item = String>) -> Vec<Mark> {
+        ids.map(|id| mark(Key::Item(Id::parse(&id).unwrap())))
+            .collect()
+    }
+
+    fn lengths(marks: Vec<Mark>) -> Vec<usize> {
+        batches(marks).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_batch_has_at_most_a_hundred_ids() {
+        assert_eq!(
+            lengths(items((0..250).map(|id| id.to_string()))),
+            [100, 100, 50]
+        );
+    }
+
+    #[test]
+    fn long_ids_make_smaller_batches() {
+        assert_eq!(
+            lengths(items((0..65).map(|id| format!("{id:0>128}")))),
+            [31, 31, 3]
+        );
+    }
+
+    #[test]
+    fn the_list_is_a_batch_of_its_own() {
+        let mut marks = items((0..2).map(|id| id.to_string()));
+        marks.insert(1, mark(Key::List));
+        assert_eq!(
+            batches(marks)
+                .iter()
+                .map(|batch| batch[0].key.to_string())
+                .collect::<Vec<_>>(),
+            ["/articles", "/articles/0"]
+        );
+        assert_eq!(lengths(Vec::new()), [0; 0]);
+    }
+}

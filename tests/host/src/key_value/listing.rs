@@ -1,0 +1,103 @@
+//! The keys of a store on their way to a component, and after them how it went.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::{mpsc, oneshot};
+use wasmtime::component::{Destination, FutureReader, StreamProducer, StreamReader, StreamResult};
+use wasmtime::{AsContextMut, StoreContextMut};
+
+use super::Error;
+
+/// What the component gets: the keys, and how it went.
+pub(super) type Readers = (StreamReader<String>, FutureReader<Result<(), Error>>);
+
+/// How many keys wait for the component, as in Spin; the lister waits when there are more.
+const WAITING: usize = 4;
+
+/// The component's end.
+pub(super) struct Listing {
+    keys: mpsc::Receiver<String>,
+    outcome: oneshot::Receiver<Result<(), Error>>,
+}
+
+/// The store's end.
+pub(super) struct Sender {
+    pub keys: mpsc::Sender<String>,
+    outcome: oneshot::Sender<Result<(), Error>>,
+}
+
+impl Listing {
+    pub(super) fn new() -> (Sender, Self) {
+        let (keys_in, keys) = mpsc::channel(WAITING);
+        let (outcome_in, outcome) = oneshot::channel();
+        let sender = Sender {
+            keys: keys_in,
+            outcome: outcome_in,
+        };
+        (sender, Self { keys, outcome })
+    }
+
+    /// A listing without any key, which went wrong.
+    pub(super) fn failed(error: Error) -> Self {
+        let (sender, listing) = Self::new();
+        sender.end(Err(error));
+        listing
+    }
+
+    /// Hands both over to the component.
+    ///
+    /// # Errors
+    /// When the instance has too many streams and futures.
+    pub(super) fn into_readers(self, mut store: impl AsContextMut) -> wasmtime::Result<Readers> {
+        let keys = StreamReader::new(&mut store, Keys(self.keys))?;
+        let outcome = FutureReader::new(&mut store, self.outcome)?;
+        Ok((keys, outcome))
+    }
+
+    /// All keys, and how it went.
+    #[cfg(test)]
+    pub(super) async fn collect(mut self) -> (Vec<String>, Result<(), Error>) {
+        let mut keys = Vec::new();
+        while let Some(key) = self.keys.recv().await {
+            keys.push(key);
+        }
+        (keys, self.outcome.await.unwrap())
+    }
+}
+
+impl Sender {
+    /// Ends the listing. A component that does not ask how it went is not told.
+    pub(super) fn end(self, outcome: Result<(), Error>) {
+        let _ = self.outcome.send(outcome);
+    }
+}
+
+struct Keys(mpsc::Receiver<String>);
+
+impl<D> StreamProducer<D> for Keys {
+    type Item = String;
+    type Buffer = Option<String>;
+
+    fn poll_produce<'a>(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        store: StoreContextMut<'a, D>,
+        mut destination: Destination<'a, String, Option<String>>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        // A read of no items asks only whether there could be some.
+        if destination.remaining(store) == Some(0) {
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        Poll::Ready(Ok(match self.0.poll_recv(context) {
+            Poll::Ready(Some(key)) => {
+                destination.set_buffer(Some(key));
+                StreamResult::Completed
+            }
+            Poll::Ready(None) => StreamResult::Dropped,
+            Poll::Pending if finish => StreamResult::Cancelled,
+            Poll::Pending => return Poll::Pending,
+        }))
+    }
+}
