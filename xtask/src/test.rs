@@ -15,6 +15,7 @@ use crate::{build, workspace};
 #[command(after_help = "Examples:
   cargo xtask test                      everything, on the embedded host
   cargo xtask test webhook              the tests with `webhook` in their names
+  cargo xtask test model --rounds 2000  the random histories, at length
   cargo xtask test --host spin          the scenarios under the `spin` on the PATH
   cargo xtask test -- --nocapture       what comes after -- goes to the test programs")]
 pub struct Flags {
@@ -24,6 +25,10 @@ pub struct Flags {
     /// What the scenarios run the components on
     #[arg(long, value_enum, default_value_t = HostKind::Embedded)]
     host: HostKind,
+
+    /// How many rounds the fault tests run: a few if not given, thousands take hours
+    #[arg(long)]
+    rounds: Option<u32>,
 
     /// Arguments of the test programs
     #[arg(last = true)]
@@ -44,6 +49,9 @@ pub async fn run(flags: Flags, way: Way) -> Result<ExitCode> {
     // Not the examples in the documentation, of which there are none: their empty run would come last.
     cargo.args(["--workspace", "--lib", "--bins", "--tests"]);
     cargo.args(&flags.filter);
+    if let Some(rounds) = flags.rounds {
+        cargo.env("AFTERWORD_ROUNDS", rounds.to_string());
+    }
     if !flags.args.is_empty() {
         cargo.arg("--").args(&flags.args);
     }

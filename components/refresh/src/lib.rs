@@ -21,6 +21,7 @@ use bytes::Bytes;
 use futures_util::future::{Either, pending, select};
 use refresh::Refresh;
 use spin_sdk::redis_subscriber;
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::pin::pin;
@@ -58,7 +59,7 @@ async fn handle(message: Bytes) -> Result<(), Box<dyn Error>> {
         origin: &origin,
         setup: origin.digest(),
         store: &store,
-        reconciles,
+        reconciles: Cell::new(reconciles),
     };
     match select(pin!(drain::drain(&refresh, every)), pin!(keep(&lease))).await {
         Either::Left((drained, _)) => Ok(drained?),

@@ -11,6 +11,7 @@ use afterword::store::Store;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use spin_sdk::wasip3::random::random::get_random_u64;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// How often a list is paged at most, if changes keep coming meanwhile.
@@ -26,8 +27,8 @@ pub struct Refresh<'a> {
     pub setup: Setup,
     /// Where the content goes.
     pub store: &'a Store,
-    /// Whether the stored items are to be held against the list when it has been fetched.
-    pub reconciles: bool,
+    /// Whether the stored items are to be held against the list when it has been fetched; once in a drain will do.
+    pub reconciles: Cell<bool>,
 }
 
 impl Refresh<'_> {
@@ -78,7 +79,7 @@ impl Refresh<'_> {
                 return self.postpone(&mark, &why).await;
             }
         };
-        if self.reconciles {
+        if self.reconciles.get() {
             match reconcile::outdated(self.store, list.as_ref(), &self.origin.table.id_column).await
             {
                 Ok(outdated) => {
@@ -89,6 +90,7 @@ impl Refresh<'_> {
                             freshness::now().saturating_sub(began),
                         ))
                         .await?;
+                    self.reconciles.set(false);
                 }
                 Err(error) => return self.postpone(&mark, &error.to_string()).await,
             }

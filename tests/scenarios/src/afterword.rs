@@ -32,7 +32,8 @@ pub struct Afterword {
     origin: afterword_supabase::Options,
     url: String,
     client: reqwest::Client,
-    // Last: the processes that use it end first.
+    // Last: the processes that use them end first.
+    _store: Option<Redis>,
     _dir: tempfile::TempDir,
 }
 
@@ -42,6 +43,19 @@ impl Afterword {
         let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let url = format!("http://{listen}");
         let redis = Redis::start(&redis_program(), &dir.path().join("redis"), &[]).await?;
+
+        let store = match setup.shared_store {
+            true => Some(Redis::start(&redis_program(), &dir.path().join("store"), &[]).await?),
+            false => None,
+        };
+        let runtime_config = store.as_ref().map(|store| {
+            let text = format!(
+                "[key_value_store.default]\ntype = \"redis\"\nurl = {:?}\n",
+                store.url()
+            );
+            let file = dir.path().join("runtime-config.toml");
+            std::fs::write(&file, text).map(|()| file)
+        });
 
         let mut origin = setup.supabase;
         origin.listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
@@ -71,6 +85,7 @@ impl Afterword {
             dials: setup
                 .dials
                 .then(|| SocketAddr::from(([127, 0, 0, 1], free_port()))),
+            runtime_config: runtime_config.transpose()?,
             ..App::default()
         };
         std::fs::create_dir_all(&app.state_dir)?;
@@ -94,6 +109,7 @@ impl Afterword {
             origin,
             url,
             client,
+            _store: store,
             _dir: dir,
         };
         if setup.worker {
@@ -144,6 +160,34 @@ impl Afterword {
         )
         .await?;
         self.worked_off().await
+    }
+
+    /// Starts one more replica, all of the application in one process (under Spin: with one child for each trigger), and
+    /// returns the base URL at which it serves.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_replica(&mut self) -> Result<String> {
+        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let app = App {
+            components: Vec::new(),
+            listen: Some(listen),
+            dials: None,
+            ..self.app.clone()
+        };
+        let url = format!("http://{listen}");
+        let replica = Process::spawn("replica", host().command(&app)?)?;
+        replica
+            .alive_until(http_answers(
+                &format!("{url}/articles/no-such-article"),
+                PATIENCE,
+            ))
+            .await?;
+        replica
+            .alive_until(self.subscribers(self.workers.len() + 1))
+            .await?;
+        self.workers.push(replica);
+        Ok(url)
     }
 
     async fn subscribers(&self, expected: usize) -> Result<()> {

@@ -17,6 +17,7 @@ pub struct Setup {
     pub(crate) worker: bool,
     pub(crate) dials: bool,
     pub(crate) webhook: bool,
+    pub(crate) shared_store: bool,
 }
 
 impl Default for Setup {
@@ -27,6 +28,7 @@ impl Default for Setup {
             worker: true,
             dials: false,
             webhook: true,
+            shared_store: false,
         }
     }
 }
@@ -65,6 +67,12 @@ impl Setup {
     /// Both processes have fault dials. For scenarios that [`host_has_dials`] lets run.
     pub fn dials(mut self) -> Self {
         self.dials = true;
+        self
+    }
+
+    /// The key-value store is in a Redis of its own, which replicas share, and not in a file.
+    pub fn shared_store(mut self) -> Self {
+        self.shared_store = true;
         self
     }
 

@@ -169,3 +169,54 @@ async fn a_change_while_the_list_is_paged_pages_it_again() {
     assert_eq!(list.as_array().map(Vec::len), Some(250));
     assert_eq!(list[0]["title"], Value::from("Changed meanwhile"));
 }
+
+#[tokio::test]
+async fn an_item_is_refreshed_while_a_long_list_is_fetched() {
+    let mut afterword = with_rows(Setup::default().row_cap(100), 250).await;
+    afterword.start_worker().await.unwrap();
+    afterword.reconciled().await.unwrap();
+    afterword.hit("/articles/7").await;
+    let slow = RestDial {
+        matching: "id=gt.200".into(),
+        delay_ms: 10_000,
+        ..RestDial::default()
+    };
+    afterword
+        .supabase()
+        .set_dials(Dials {
+            rest: vec![slow],
+            ..Dials::default()
+        })
+        .unwrap();
+    afterword.supabase().clear_requests();
+    afterword.webhook("{}").await;
+    afterword.origin_asked("id=gt.200").await;
+    afterword
+        .change(
+            Method::PATCH,
+            "?id=eq.7",
+            json!({"title": "Changed meanwhile"}),
+        )
+        .await;
+    afterword_stack::eventually(
+        std::time::Duration::from_secs(60),
+        "refreshing the item",
+        async || {
+            anyhow::ensure!(
+                afterword.get("/articles/7").await.json()["title"] == "Changed meanwhile",
+                "it is the old one"
+            );
+            Ok(())
+        },
+    )
+    .await
+    .unwrap();
+    assert!(
+        afterword
+            .marks()
+            .await
+            .unwrap()
+            .contains(&"/articles".to_owned()),
+        "the list is still under way"
+    );
+}

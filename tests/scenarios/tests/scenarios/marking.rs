@@ -415,7 +415,10 @@ async fn an_origin_set_up_otherwise_is_asked_at_once() {
     marks.hold(&token, &["/articles/1"]).await;
     assert!(marks.claim(&token).await.is_empty());
     let claimed: Vec<(String, i64, i64)> = marks.run("claim", &[&token, "800", "another"]).await;
-    assert!(claimed.iter().any(|(key, ..)| key == "/articles/2"), "{claimed:?}");
+    assert!(
+        claimed.iter().any(|(key, ..)| key == "/articles/2"),
+        "{claimed:?}"
+    );
 }
 
 #[tokio::test]
