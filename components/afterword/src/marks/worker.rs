@@ -41,7 +41,7 @@ impl Worker {
     /// set it and it is not set.
     pub async fn enable_timers(&self) -> Result<bool, Error> {
         const NAME: &[u8] = b"notify-keyspace-events";
-        let connection = self.connection.borrow().clone();
+        let connection = self.connection();
         let Ok(reply) = connection.command("CONFIG", &[b"GET", NAME]).await else {
             return Ok(false);
         };
@@ -65,7 +65,7 @@ impl Worker {
 
     /// Whether nobody has said for a day what is said when this is true: for a line that is to stand in the log once.
     pub async fn is_first_to_say(&self, what: &str) -> Result<bool, Error> {
-        let connection = self.connection.borrow().clone();
+        let connection = self.connection();
         let name = format!("{{afterword}}:said:{what}");
         Ok(!connection
             .command("SET", &[name.as_bytes(), b"1", b"NX", b"EX", b"86400"])
@@ -95,10 +95,16 @@ impl Worker {
         }))
     }
 
+    /// The present connection. Not to be borrowed across an `await`: another call may replace it meanwhile.
+    fn connection(&self) -> Rc<Connection> {
+        self.connection.borrow().clone()
+    }
+
     /// Runs a verb, on a new connection if the present one is broken, for as long as it is worth it. It may have
     /// run already when it is run again: marks and clears are the same twice, and a lease that was taken unawares expires.
     async fn run(&self, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
-        let first = self.connection.borrow().clone().run(verb, arguments).await;
+        let connection = self.connection();
+        let first = connection.run(verb, arguments).await;
         if first.is_ok() {
             return first;
         }
@@ -203,7 +209,7 @@ impl Lease<'_> {
 
     /// The number of the latest mark of the mark's key: another than the claimed one if it was marked again since.
     pub async fn latest(&self, mark: &Mark) -> Result<i64, Error> {
-        let connection = self.worker.connection.borrow().clone();
+        let connection = self.worker.connection();
         let reply = connection
             .command(
                 "HGET",

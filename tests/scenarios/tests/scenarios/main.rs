@@ -6,6 +6,8 @@ mod hiding;
 mod leaving;
 mod lists;
 mod marking;
+mod origin_failing;
 mod reading;
 mod refreshing;
 mod replaying;
+mod replicating;
