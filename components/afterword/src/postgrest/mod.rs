@@ -1,13 +1,16 @@
 //! The origin: PostgREST, asked with the anonymous key, so that nothing is cached which readers may not read.
 //!
-//! [`key`] is that key, [`list`] turns the list's query into pages, [`fetch`] does one request, [`rows`] takes an answer apart.
+//! [`key`] is that key, [`list`] turns the list's query into pages, [`fetch`] does one request, [`rows`] takes an
+//! answer apart, and [`error`] says whose fault it is that there are none.
 
+pub mod error;
 pub mod fetch;
 pub mod key;
 pub mod list;
 pub mod rows;
 
-pub use fetch::{Base, Blame, Error};
+pub use error::{Blame, Error};
+pub use fetch::Base;
 
 use crate::entry::EntityTag;
 use crate::key::Id;

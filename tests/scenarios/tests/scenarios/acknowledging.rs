@@ -225,3 +225,33 @@ async fn a_connection_that_redis_closed_is_replaced_within_the_request() {
     }
     assert_eq!(afterword.webhook(INSERT).await.status, 202);
 }
+
+#[tokio::test]
+async fn an_acknowledgement_costs_one_command_on_a_connection_that_is_kept() {
+    let afterword = Setup::default().no_worker().start().await;
+    // The first takes the script to a server that does not know it.
+    assert_eq!(afterword.webhook(INSERT).await.status, 202);
+    let _: String = afterword.ask_redis(&["CONFIG", "RESETSTAT"]).await.unwrap();
+    for _ in 0..100 {
+        assert_eq!(afterword.webhook(INSERT).await.status, 202);
+    }
+    let stats: String = afterword.ask_redis(&["INFO", "all"]).await.unwrap();
+    let number = |name: &str| -> u64 {
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap_or_else(|| panic!("{name} in {stats}"));
+        line.chars()
+            .take_while(char::is_ascii_digit)
+            .collect::<String>()
+            .parse()
+            .unwrap()
+    };
+    assert_eq!(number("cmdstat_evalsha:calls="), 100);
+    // An instance takes up to 128 requests: some connections may be new, and this reading is one.
+    let connections = number("total_connections_received:");
+    assert!(
+        connections < 20,
+        "{connections} connections for 100 webhooks"
+    );
+}
