@@ -1,11 +1,12 @@
 //! The outbox: marks that Redis did not take, in the key-value store, until a worker that reaches Redis moves them there.
 //!
 //! Each webhook has a key of its own, `outbox/…`, so that no two writers share one; its value is the marked keys, a line each. A
-//! flag, `outbox`, says that there are some, and is written after them: who sees it deletes it first and then lists, so that
-//! what comes meanwhile raises it again.
+//! flag, `outbox`, says that there are some, and is written after them. It is deleted last, when there is none left: who empties the
+//! outbox may die over it, and the flag is still there for the next.
 
 use crate::key::Key;
 use crate::limit::limit;
+use crate::marks::Worker;
 use crate::store::{Error, Store};
 use spin_sdk::wasip3::random::random::get_random_u64;
 use std::time::Duration;
@@ -28,37 +29,51 @@ pub async fn put(keys: &[Key]) -> Result<(), Error> {
     .await?
 }
 
-/// Kept marks, with the name to [`remove`] them by once they are in Redis.
-pub struct Kept {
-    name: String,
-    /// The marked keys.
-    pub keys: Vec<Key>,
-}
-
-/// All kept marks, if the flag says that there are some, or if `all_the_same`: a flag may have got lost.
-pub async fn kept(store: &Store, all_the_same: bool) -> Result<Vec<Kept>, Error> {
-    let flagged = store.get(FLAG).await?.is_some();
-    if flagged {
-        store.delete(FLAG).await?;
-    } else if !all_the_same {
-        return Ok(Vec::new());
+/// Moves all kept marks to Redis, and returns how many webhooks they were of: if the flag says that there are some, or if
+/// `all_the_same`, since a flag may have got lost.
+///
+/// Nothing else of this instance may use the store meanwhile (see [`Store::keys`]).
+pub async fn empty(
+    store: &Store,
+    worker: &Worker,
+    all_the_same: bool,
+) -> Result<usize, Box<dyn std::error::Error>> {
+    let mut moved = 0;
+    if !all_the_same && store.get(FLAG).await?.is_none() {
+        return Ok(moved);
     }
-    let mut kept = Vec::new();
-    for name in store.keys().await? {
-        if name.starts_with(PREFIX)
-            && let Some(lines) = store.get(&name).await?
-        {
-            let keys = String::from_utf8_lossy(&lines)
-                .lines()
-                .filter_map(Key::from_path)
-                .collect();
-            kept.push(Kept { name, keys });
+    loop {
+        let names = names(store).await?;
+        if names.is_empty() {
+            store.delete(FLAG).await?;
+            // Whose marks were kept between the listing and the deletion has lost its flag.
+            if self::names(store).await?.is_empty() {
+                return Ok(moved);
+            }
+            store.set(FLAG, b"").await?;
+            continue;
         }
+        let mut keys = Vec::new();
+        for name in &names {
+            let lines = store.get(name).await?.unwrap_or_default();
+            keys.extend(
+                String::from_utf8_lossy(&lines)
+                    .lines()
+                    .filter_map(Key::from_path),
+            );
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        worker.changed(&keys).await?;
+        for name in &names {
+            store.delete(name).await?;
+        }
+        moved += names.len();
     }
-    Ok(kept)
 }
 
-/// Forgets kept marks that are in Redis now.
-pub async fn remove(store: &Store, kept: &Kept) -> Result<(), Error> {
-    store.delete(&kept.name).await
+async fn names(store: &Store) -> Result<Vec<String>, Error> {
+    let mut names = store.keys().await?;
+    names.retain(|name| name.starts_with(PREFIX));
+    Ok(names)
 }

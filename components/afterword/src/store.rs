@@ -75,7 +75,8 @@ impl Store {
         Ok(limit(LIMIT, self.0.set(key, value)).await??)
     }
 
-    /// All keys.
+    /// All keys. A store on this machine keeps every other call waiting while it lists them, and the thread with it: an instance
+    /// that made one before it had the last key would wait for ever.
     pub async fn keys(&self) -> Result<Vec<String>, Error> {
         let all = async { self.0.get_keys().await.collect().await };
         Ok(limit(LISTING_LIMIT, all).await??)

@@ -68,26 +68,35 @@ fn job<'a>(refresh: &'a Refresh<'a>, batch: Vec<Mark>) -> Job<'a> {
     })
 }
 
-/// Marks in batches that fit into a request each; the list is one of its own.
+/// Marks in batches that fit into a request each; the list is one of its own, and suspects are apart from the others.
 fn batches(marks: Vec<Mark>) -> Vec<Vec<Mark>> {
+    let (lists, items): (Vec<Mark>, Vec<Mark>) =
+        marks.into_iter().partition(|mark| mark.key == Key::List);
+    let (suspects, others): (Vec<Mark>, Vec<Mark>) =
+        items.into_iter().partition(|mark| mark.suspect);
+    let lists = lists.into_iter().map(|list| vec![list]);
+    lists
+        .chain(chunks(others))
+        .chain(chunks(suspects))
+        .collect()
+}
+
+fn chunks(items: Vec<Mark>) -> Vec<Vec<Mark>> {
     let (most, longest) = BATCH;
-    let (mut batches, mut items, mut length) = (Vec::new(), Vec::new(), 0);
-    for mark in marks {
-        let Some(own) = id(&mark.key).map(|id| id.as_str().len()) else {
-            batches.push(vec![mark]);
-            continue;
-        };
-        if items.len() == most || length + own > longest {
-            batches.push(std::mem::take(&mut items));
+    let (mut chunks, mut chunk, mut length) = (Vec::new(), Vec::new(), 0);
+    for mark in items {
+        let own = id(&mark.key).map_or(0, |id| id.as_str().len());
+        if chunk.len() == most || length + own > longest {
+            chunks.push(std::mem::take(&mut chunk));
             length = 0;
         }
         length += own;
-        items.push(mark);
+        chunk.push(mark);
     }
-    if !items.is_empty() {
-        batches.push(items);
+    if !chunk.is_empty() {
+        chunks.push(chunk);
     }
-    batches
+    chunks
 }
 
 /// The id of an item.
@@ -107,6 +116,7 @@ mod tests {
             key,
             sequence: 1,
             failures: 0,
+            suspect: false,
         }
     }
 
@@ -147,5 +157,12 @@ mod tests {
             ["/articles", "/articles/0"]
         );
         assert_eq!(lengths(Vec::new()), [0; 0]);
+    }
+
+    #[test]
+    fn suspects_are_apart_from_the_others() {
+        let mut marks = items((0..3).map(|id| id.to_string()));
+        marks[1].suspect = true;
+        assert_eq!(lengths(marks), [2, 1]);
     }
 }

@@ -9,13 +9,15 @@ use afterword::marks::{self, Lease, Mark, Setup};
 use afterword::postgrest::{Blame, Error as OriginError, List, Origin};
 use afterword::store::Store;
 use bytes::Bytes;
-use futures_util::future::LocalBoxFuture;
 use spin_sdk::wasip3::random::random::get_random_u64;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::time::Duration;
 
 /// How often a list is paged at most, if changes keep coming meanwhile.
 const PAGINGS: usize = 3;
+
+/// How often a hundred keys can be halved.
+const HALVINGS: usize = 7;
 
 /// What a refresh works with.
 pub struct Refresh<'a> {
@@ -27,46 +29,63 @@ pub struct Refresh<'a> {
     pub setup: Setup,
     /// Where the content goes.
     pub store: &'a Store,
-    /// Whether the stored items are to be held against the list when it has been fetched; once in a drain will do.
-    pub reconciles: Cell<bool>,
+    /// The stored items that are to be held against the list when it has been fetched: if a reconciliation is due, and until it
+    /// is done. They are listed before anything else is under way: while a store on this machine lists its keys, it keeps every other call
+    /// waiting, and the thread with it.
+    pub reconciles: RefCell<Option<Vec<Key>>>,
 }
 
 impl Refresh<'_> {
     /// Refreshes the list, or a batch of items. A failure is the key's, or the origin's, and is noted with the marks; an error of
     /// the marks' own ends the drain, and leaves them as they are.
-    pub fn batch(&self, marks: Vec<Mark>) -> LocalBoxFuture<'_, Result<(), marks::Error>> {
-        Box::pin(async move {
-            match &marks[..] {
-                [mark] if mark.key == Key::List => self.list(mark.clone()).await,
-                _ => self.items(marks).await,
-            }
-        })
+    pub async fn batch(&self, marks: Vec<Mark>) -> Result<(), marks::Error> {
+        match &marks[..] {
+            [mark] if mark.key == Key::List => self.list(mark.clone()).await,
+            _ => self.items(marks).await,
+        }
     }
 
+    /// Refreshes items. A request that fails because of a key in it is split until the bad key stands alone; also if the failure
+    /// looks like the origin's but all keys are suspects. Should nothing succeed on the way, it is the origin's after all.
     async fn items(&self, marks: Vec<Mark>) -> Result<(), marks::Error> {
-        let ids: Vec<Id> = marks
-            .iter()
-            .filter_map(|mark| id(&mark.key))
-            .cloned()
-            .collect();
-        let fetched_at = freshness::now();
-        match self.origin.items(&ids).await {
-            Ok(rows) => {
-                for mark in &marks {
-                    let row = rows.iter().find(|(found, _)| Some(found) == id(&mark.key));
-                    self.put(mark, row.map(|(_, row)| row.clone()), fetched_at)
-                        .await?;
+        let mut parts = vec![marks];
+        let mut failures_in_a_row = 0;
+        while let Some(part) = parts.pop() {
+            let ids: Vec<Id> = part
+                .iter()
+                .filter_map(|mark| id(&mark.key))
+                .cloned()
+                .collect();
+            let fetched_at = freshness::now();
+            let error = match self.origin.items(&ids).await {
+                Ok(rows) => {
+                    failures_in_a_row = 0;
+                    for mark in &part {
+                        let row = rows.iter().find(|(found, _)| Some(found) == id(&mark.key));
+                        self.put(mark, row.map(|(_, row)| row.clone()), fetched_at)
+                            .await?;
+                    }
+                    continue;
                 }
-                Ok(())
+                Err(error) => error,
+            };
+            failures_in_a_row += 1;
+            let splits = match error.blame() {
+                Blame::Key => true,
+                Blame::Origin => part.iter().all(|mark| mark.suspect),
+                Blame::Query | Blame::Setup => false,
+            };
+            if failures_in_a_row > HALVINGS && error.blame() == Blame::Origin {
+                let rest: Vec<Mark> = parts.drain(..).flatten().chain(part).collect();
+                self.failed(&rest, &error).await?;
+            } else if splits && part.len() > 1 {
+                let (left, right) = part.split_at(part.len() / 2);
+                parts.extend([right.to_vec(), left.to_vec()]);
+            } else {
+                self.failed(&part, &error).await?;
             }
-            // Split until the bad key stands alone.
-            Err(error) if error.blame() == Blame::Key && marks.len() > 1 => {
-                let (left, right) = marks.split_at(marks.len() / 2);
-                self.batch(left.to_vec()).await?;
-                self.batch(right.to_vec()).await
-            }
-            Err(error) => self.failed(&marks, &error).await,
         }
+        Ok(())
     }
 
     async fn list(&self, mut mark: Mark) -> Result<(), marks::Error> {
@@ -79,21 +98,22 @@ impl Refresh<'_> {
                 return self.postpone(&mark, &why).await;
             }
         };
-        if self.reconciles.get() {
-            match reconcile::outdated(self.store, list.as_ref(), &self.origin.table.id_column).await
-            {
-                Ok(outdated) => {
-                    println!("reconciled: {} entries are to be refreshed", outdated.len());
-                    self.lease.worker.changed(&outdated).await?;
-                    self.lease
-                        .reconciled(Duration::from_millis(
-                            freshness::now().saturating_sub(began),
-                        ))
-                        .await?;
-                    self.reconciles.set(false);
-                }
-                Err(error) => return self.postpone(&mark, &error.to_string()).await,
-            }
+        let stored = self.reconciles.borrow().clone();
+        if let Some(stored) = stored {
+            let id_column = &self.origin.table.id_column;
+            let outdated =
+                match reconcile::outdated(self.store, stored, list.as_ref(), id_column).await {
+                    Ok(outdated) => outdated,
+                    Err(error) => return self.postpone(&mark, &error.to_string()).await,
+                };
+            println!("reconciled: {} entries are to be refreshed", outdated.len());
+            self.lease.worker.changed(&outdated).await?;
+            self.lease
+                .reconciled(Duration::from_millis(
+                    freshness::now().saturating_sub(began),
+                ))
+                .await?;
+            self.reconciles.replace(None);
         }
         self.put(&mark, list.map(|list| list.content), fetched_at)
             .await

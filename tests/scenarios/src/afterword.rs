@@ -42,7 +42,12 @@ impl Afterword {
         let dir = tempfile::tempdir()?;
         let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let url = format!("http://{listen}");
-        let redis = Redis::start(&redis_program(), &dir.path().join("redis"), &[]).await?;
+        let redis_args: Vec<&str> = setup.redis_args.iter().map(String::as_str).collect();
+        let redis = Redis::start(&redis_program(), &dir.path().join("redis"), &redis_args).await?;
+        let redis_url = match setup.redis_user {
+            Some(user) => redis.url().replace("://", &format!("://{user}@")),
+            None => redis.url(),
+        };
 
         let store = match setup.shared_store {
             true => Some(Redis::start(&redis_program(), &dir.path().join("store"), &[]).await?),
@@ -69,7 +74,7 @@ impl Afterword {
             ("supabase_url", supabase.url()),
             ("supabase_anon_key", supabase.anon_key().to_owned()),
             ("webhook_secret", SECRET.to_owned()),
-            ("redis_url", redis.url()),
+            ("redis_url", redis_url),
             ("redis_address", redis.url()),
         ];
         let app = App {
@@ -474,6 +479,11 @@ impl Afterword {
     /// When there is none.
     pub fn worker(&self) -> &Process {
         self.workers.first().expect("a worker runs")
+    }
+
+    /// All workers, in the order in which they were started.
+    pub fn workers(&self) -> &[Process] {
+        &self.workers
     }
 
     /// The HTTP side.

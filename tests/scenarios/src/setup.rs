@@ -17,6 +17,8 @@ pub struct Setup {
     pub(crate) worker: bool,
     pub(crate) dials: bool,
     pub(crate) webhook: bool,
+    pub(crate) redis_args: Vec<String>,
+    pub(crate) redis_user: Option<&'static str>,
     pub(crate) shared_store: bool,
 }
 
@@ -28,6 +30,8 @@ impl Default for Setup {
             worker: true,
             dials: false,
             webhook: true,
+            redis_args: Vec::new(),
+            redis_user: None,
             shared_store: false,
         }
     }
@@ -74,6 +78,21 @@ impl Setup {
     pub fn shared_store(mut self) -> Self {
         self.shared_store = true;
         self
+    }
+
+    /// Starts Redis with further arguments, such as `["--notify-keyspace-events", "KEA"]`.
+    pub fn redis_args(mut self, args: &[&str]) -> Self {
+        self.redis_args
+            .extend(args.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
+    /// The application's user at Redis, which may do everything but what `rights` take away, such as `["-config"]`. The scenario
+    /// itself goes on as a user who may do everything.
+    pub fn redis_user(mut self, rights: &[&str]) -> Self {
+        self.redis_user = Some("limited:secret");
+        self.redis_args(&["--user", "limited", "on", ">secret", "~*", "&*", "+@all"])
+            .redis_args(rights)
     }
 
     /// Starts it all; returns when requests are answered and the worker listens.

@@ -9,7 +9,7 @@ pub mod script;
 mod worker;
 
 pub use connection::Error;
-pub use worker::{Cleared, Lease, Mark, Released, Setup, Worker};
+pub use worker::{Cleared, Lease, Mark, Released, Setup, Timers, Worker};
 
 use crate::key::Key;
 use std::cell::RefCell;
@@ -18,10 +18,23 @@ use std::time::{Duration, Instant};
 /// The Redis channel that wakes a worker.
 pub const CHANNEL: &str = "afterword.refresh";
 
-/// Whether a message's payload wakes a worker: the word on [`CHANNEL`], or that a timer ran out on its keyspace channel. On that
-/// channel a server may tell of every command too (`set`, `del`, …): if those counted, the worker's own writes would wake it for ever.
-pub fn wakes(payload: &[u8]) -> bool {
-    matches!(payload, b"wake" | b"expired")
+/// What woke a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// The word on [`CHANNEL`].
+    Called,
+    /// A timer ran out, or a lease.
+    Rung,
+}
+
+/// What a message's payload wakes a worker for. On the keyspace channels a server may tell of every command too (`set`, `del`, …): if
+/// those counted, the worker's own writes would wake it for ever.
+pub fn woken(payload: &[u8]) -> Option<Woken> {
+    match payload {
+        b"wake" => Some(Woken::Called),
+        b"expired" => Some(Woken::Rung),
+        _ => None,
+    }
 }
 
 /// A webhook said that `keys` may have changed: marks them, whatever is known of them, and wakes a worker. Returns their

@@ -18,6 +18,23 @@ const ALIVE: Duration = Duration::from_secs(150);
 /// How long a worker tries to reach a Redis that went away: what it has just written may have to be marked again.
 const PERSISTENCE: Duration = Duration::from_secs(20);
 
+/// A day, in seconds.
+const DAY: &[u8] = b"86400";
+
+/// How many seconds Redis has for telling that a timer of one second ran out.
+const PROOF: i64 = 5;
+
+/// Whether Redis tells when a timer has run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timers {
+    /// It does.
+    Told,
+    /// It does not, and may not be told to.
+    Untold,
+    /// It may not be asked, and [`Worker::ring`] has not been answered yet.
+    Unknown,
+}
+
 /// What a worker is set up with, as a short digest: a failing origin of another set-up says nothing about this one's.
 pub type Setup = String;
 
@@ -37,16 +54,16 @@ impl Worker {
         })
     }
 
-    /// Sees to it that Redis tells when a timer runs out (`notify-keyspace-events` with `K` and `x`); false if this user may not
-    /// set it and it is not set.
-    pub async fn enable_timers(&self) -> Result<bool, Error> {
+    /// Sees to it that Redis tells when a timer runs out (`notify-keyspace-events` with `K` and `x`), and says whether it does. Where
+    /// this user may not ask for the setting, what counts is whether it has told lately, `rung` being that it just did.
+    pub async fn timers(&self, rung: bool) -> Result<Timers, Error> {
         const NAME: &[u8] = b"notify-keyspace-events";
         let connection = self.connection();
         let Ok(reply) = connection.command("CONFIG", &[b"GET", NAME]).await else {
-            return Ok(false);
+            return self.proven(rung).await;
         };
         let [_, RedisResult::Binary(events)] = reply.list() else {
-            return Ok(false);
+            return self.proven(rung).await;
         };
         let mut wanted = events.clone();
         // `A` stands for all kinds of events, `x` among them.
@@ -54,13 +71,46 @@ impl Worker {
             .into_iter()
             .filter(|(_, any)| !any.iter().any(|flag| events.contains(flag)));
         wanted.extend(missing.map(|(flag, _)| flag));
-        if wanted == *events {
-            return Ok(true);
+        let on = wanted == *events
+            || connection
+                .command("CONFIG", &[b"SET", NAME, &wanted])
+                .await
+                .is_ok();
+        Ok(if on { Timers::Told } else { Timers::Untold })
+    }
+
+    async fn proven(&self, rung: bool) -> Result<Timers, Error> {
+        const TOLD: &[u8] = b"{afterword}:told";
+        const ASKED: &[u8] = b"{afterword}:asked";
+        let connection = self.connection();
+        if rung {
+            connection.command("SET", &[TOLD, b"1", b"EX", DAY]).await?;
+            return Ok(Timers::Told);
         }
-        Ok(connection
-            .command("CONFIG", &[b"SET", NAME, &wanted])
+        if connection.command("EXISTS", &[TOLD]).await?.integer()? == 1 {
+            return Ok(Timers::Told);
+        }
+        if !connection
+            .command("SET", &[ASKED, b"1", b"NX", b"EX", DAY])
+            .await?
+            .is_nil()
+        {
+            return Ok(Timers::Unknown);
+        }
+        let asked = 86_400 - connection.command("TTL", &[ASKED]).await?.integer()?;
+        Ok(if asked > PROOF {
+            Timers::Untold
+        } else {
+            Timers::Unknown
+        })
+    }
+
+    /// Sets the timer to run out in a second, to see whether Redis tells.
+    pub async fn ring(&self) -> Result<(), Error> {
+        self.connection()
+            .command("SET", &[b"{afterword}:timer", b"1", b"PX", b"1000"])
             .await
-            .is_ok())
+            .map(drop)
     }
 
     /// Whether nobody has said for a day what is said when this is true: for a line that is to stand in the log once.
@@ -68,7 +118,7 @@ impl Worker {
         let connection = self.connection();
         let name = format!("{{afterword}}:said:{what}");
         Ok(!connection
-            .command("SET", &[name.as_bytes(), b"1", b"NX", b"EX", b"86400"])
+            .command("SET", &[name.as_bytes(), b"1", b"NX", b"EX", DAY])
             .await?
             .is_nil())
     }
@@ -134,6 +184,8 @@ pub struct Mark {
     pub sequence: i64,
     /// How often its refresh has failed since it was last cleared.
     pub failures: u32,
+    /// Its request failed where others' succeeded: what looks like the origin's failure is likely to be its own.
+    pub suspect: bool,
 }
 
 /// What became of a mark whose key was written.
@@ -183,11 +235,12 @@ impl Lease<'_> {
             return Ok(None);
         }
         let mut marks = Vec::new();
-        for claimed in reply.list().chunks(3) {
+        for claimed in reply.list().chunks(4) {
             let [
                 RedisResult::Binary(name),
                 RedisResult::Int64(sequence),
                 RedisResult::Int64(failures),
+                RedisResult::Int64(suspect),
             ] = claimed
             else {
                 return Err(Error::Reply);
@@ -199,6 +252,7 @@ impl Lease<'_> {
                         key,
                         sequence: *sequence,
                         failures,
+                        suspect: *suspect == 1,
                     });
                 }
                 None => drop(self.clear_name(name.clone(), *sequence).await?),
@@ -240,16 +294,20 @@ impl Lease<'_> {
         }
     }
 
-    /// The refresh of these keys failed by their own fault: each is due again after its pause. `why` is kept with them.
+    /// The refresh of these keys failed by their own fault: each is due again after its pause. `why` is kept with them. If the lease
+    /// is another's by now they are marked again, as [`clear`](Self::clear) does.
     pub async fn postpone(
         &self,
         keys: impl Iterator<Item = (Key, Duration)>,
         why: &str,
     ) -> Result<(), Error> {
         let keys = keys.flat_map(|(key, pause)| [name(&key), milliseconds(pause)]);
-        self.run("postpone", std::iter::once(why.into()).chain(keys))
-            .await
-            .map(drop)
+        self.run(
+            "postpone",
+            [CHANNEL.into(), why.into()].into_iter().chain(keys),
+        )
+        .await
+        .map(drop)
     }
 
     /// The refresh of these keys failed by the origin's fault, which is asked again after `probe`. A key for which that turns out

@@ -184,14 +184,11 @@ async fn while_redis_is_away_marks_wait_in_the_outbox_and_are_moved_when_it_is_b
     afterword.kill_workers().await;
     afterword.redis.restart().await.unwrap();
     afterword.start_worker().await.unwrap();
-    const MOVED: &str = "moved a webhook's marks from the outbox";
-    afterword_stack::eventually(PATIENCE, "emptying the outbox", async || {
-        let moved = afterword.said().matches(MOVED).count();
-        anyhow::ensure!(moved == 3, "{moved} webhooks' marks were moved");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    afterword
+        .worker()
+        .line_with("moved the marks of 3 webhooks from the outbox", PATIENCE)
+        .await
+        .unwrap();
     assert_eq!(
         afterword.hit("/articles/7").await.json()["title"],
         "Changed"

@@ -66,13 +66,13 @@ impl Marks {
 
     /// The claimed keys with their numbers.
     async fn claim(&mut self, token: &str) -> Vec<(String, i64)> {
-        let claimed: Vec<(String, i64, i64)> = self
+        let claimed: Vec<(String, i64, i64, i64)> = self
             .run::<Option<_>>("claim", &[token, "800", "this"])
             .await
             .expect("the lease is held");
         claimed
             .into_iter()
-            .map(|(key, sequence, _)| (key, sequence))
+            .map(|(key, sequence, ..)| (key, sequence))
             .collect()
     }
 
@@ -128,7 +128,10 @@ async fn a_wish_changes_nothing_about_a_key_that_is_marked() {
     let token = marks.take().await;
     marks.claim(&token).await;
     let _: i64 = marks
-        .run("postpone", &[&token, "why", "/articles/1", "60000"])
+        .run(
+            "postpone",
+            &[&token, CHANNEL, "why", "/articles/1", "60000"],
+        )
         .await;
     let due = marks.due("/articles/1").await;
     assert_eq!(marks.wanted("/articles/1").await, 0);
@@ -149,7 +152,13 @@ async fn a_change_does_not_undo_a_back_off_but_takes_a_new_number() {
     let _: i64 = marks
         .run(
             "postpone",
-            &[&token, "the origin answered 400", "/articles/1", "60000"],
+            &[
+                &token,
+                CHANNEL,
+                "the origin answered 400",
+                "/articles/1",
+                "60000",
+            ],
         )
         .await;
     let due = marks.due("/articles/1").await;
@@ -265,6 +274,28 @@ async fn who_lost_the_lease_claims_nothing_and_what_it_wrote_is_marked_again() {
 }
 
 #[tokio::test]
+async fn what_may_have_been_written_without_the_lease_is_marked_again() {
+    let mut marks = Marks::start().await;
+    let sequence = marks.changed("/articles/1").await;
+    let lost = marks.take().await;
+    let _: i64 = marks.ask(&["DEL", "{afterword}:lease"]).await;
+    let holder = marks.take().await;
+    assert_eq!(
+        marks.clear(&holder, "/articles/1", sequence).await,
+        "cleared"
+    );
+    let arguments = [
+        &lost,
+        CHANNEL,
+        "the store did not answer",
+        "/articles/1",
+        "60000",
+    ];
+    assert_eq!(marks.run::<i64>("postpone", &arguments).await, 0);
+    assert!(marks.due("/articles/1").await.is_some());
+}
+
+#[tokio::test]
 async fn a_mark_wakes_only_where_nobody_is_at_work_or_has_been_woken() {
     let mut marks = Marks::start().await;
     marks.changed("/articles/1").await;
@@ -335,7 +366,10 @@ async fn a_mark_for_a_key_that_is_backing_off_wakes_nobody() {
     let token = marks.take().await;
     marks.changed("/articles/1").await;
     let _: i64 = marks
-        .run("postpone", &[&token, "why", "/articles/1", "60000"])
+        .run(
+            "postpone",
+            &[&token, CHANNEL, "why", "/articles/1", "60000"],
+        )
         .await;
     assert_eq!(marks.release(&token).await, None);
     subscriber.subscribe(CHANNEL).await.unwrap();
@@ -414,7 +448,8 @@ async fn an_origin_set_up_otherwise_is_asked_at_once() {
     let token = marks.take().await;
     marks.hold(&token, &["/articles/1"]).await;
     assert!(marks.claim(&token).await.is_empty());
-    let claimed: Vec<(String, i64, i64)> = marks.run("claim", &[&token, "800", "another"]).await;
+    let claimed: Vec<(String, i64, i64, i64)> =
+        marks.run("claim", &[&token, "800", "another"]).await;
     assert!(
         claimed.iter().any(|(key, ..)| key == "/articles/2"),
         "{claimed:?}"

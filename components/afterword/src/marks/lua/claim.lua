@@ -1,5 +1,6 @@
 
--- What is due, longest due first. Returns key, sequence, failures for each, or nil if the lease is lost.
+-- What is due, longest due first. Returns key, sequence, failures, and 1 for a suspect (see `hold`), for each, or nil if the lease
+-- is lost.
 -- The sequence numbers are read before the worker fetches: a mark set later has another number, and is not cleared.
 -- While the origin fails, one key at a time is given out, and at most one in PROBE milliseconds: its request is the probe. A
 -- failure of a worker that was set up otherwise (another key, another URL) says nothing about this one.
@@ -16,6 +17,7 @@ function verbs.claim(token, limit, setup)
     claimed[#claimed + 1] = key
     claimed[#claimed + 1] = tonumber(redis.call('HGET', sequences, key) or 0)
     claimed[#claimed + 1] = tonumber(redis.call('HGET', failures, key) or 0)
+    claimed[#claimed + 1] = redis.call('HGET', suspects, key) == 'own' and 1 or 0
   end
   if probe and #claimed > 0 then redis.call('HSET', origin, 'probe', now + PROBE) end
   return claimed

@@ -1,0 +1,338 @@
+//! Random histories of changes, reads, faults and restarts, against a model: whatever happened, the cache equals the origin in the
+//! end, and no reader ever goes back in time. `AFTERWORD_ROUNDS` says how many histories (4 else), `AFTERWORD_SEED` replays one.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, SystemTime};
+
+use afterword_scenarios::{Afterword, Setup};
+use afterword_stack::{eventually, wake};
+use afterword_supabase::{Dials, Fault, RestDial};
+use anyhow::{Result, ensure};
+use futures_util::{FutureExt, StreamExt};
+use serde_json::{Value, json};
+
+const STEPS: usize = 30;
+
+/// A lease, a probe and a heartbeat may have to run out, one after another.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Rows that are there throughout, and so are their entries: every read of one is from the store.
+const LASTING: std::ops::RangeInclusive<u64> = 1..=4;
+
+/// Rows that come and go.
+const PASSING: std::ops::RangeInclusive<u64> = 5..=7;
+
+/// Random numbers that a seed repeats (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+
+    fn of(&mut self, ids: std::ops::RangeInclusive<u64>) -> u64 {
+        ids.start() + self.below(ids.end() - ids.start() + 1)
+    }
+}
+
+/// What is known of a row.
+#[derive(Default)]
+struct Row {
+    /// The latest version, also if the row is gone.
+    version: u64,
+    there: bool,
+    /// Whether the webhook about its latest change was acknowledged.
+    told: bool,
+    /// The versions that have been seen in its entry and in the list: no reader sees an older one again.
+    seen: u64,
+    seen_in_list: u64,
+}
+
+struct History {
+    afterword: Afterword,
+    random: Random,
+    rows: BTreeMap<u64, Row>,
+    /// The steps for which Redis stays away.
+    redis_away: usize,
+    origin_fails: bool,
+}
+
+impl History {
+    async fn start(seed: u64) -> Self {
+        let afterword = Setup::default().no_articles().no_webhooks().start().await;
+        let mut history = Self {
+            afterword,
+            random: Random(seed),
+            rows: BTreeMap::new(),
+            redis_away: 0,
+            origin_fails: false,
+        };
+        for id in LASTING.chain(PASSING) {
+            history.insert(id).await;
+        }
+        history.afterword.worked_off().await.unwrap();
+        history
+    }
+
+    async fn step(&mut self) {
+        match self.random.below(100) {
+            0..35 => {
+                let id = self.random.of(1..=*PASSING.end());
+                self.update(id).await;
+            }
+            35..45 => {
+                let id = self.random.of(PASSING);
+                match self.rows[&id].there {
+                    true => self.delete(id).await,
+                    false => self.insert(id).await,
+                }
+            }
+            45..75 => {
+                for _ in 0..3 {
+                    let id = self.random.below(PASSING.end() + 1);
+                    self.read(id).await;
+                }
+            }
+            75..83 => self.kill_worker().await,
+            83..91 => self.turn_origin(),
+            91..95 if self.redis_away == 0 => {
+                eprintln!("Redis is killed");
+                self.afterword.redis.kill().await;
+                self.redis_away = 4;
+            }
+            _ => {
+                let pause = self.random.below(600);
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+        }
+        if self.redis_away > 0 {
+            self.redis_away -= 1;
+            if self.redis_away == 0 {
+                self.restart_redis().await;
+            }
+        }
+    }
+
+    async fn update(&mut self, id: u64) {
+        let version = self.next_version(id);
+        self.change(
+            id,
+            &format!("UPDATE articles SET title = '{version}' WHERE id = {id}"),
+        )
+        .await;
+    }
+
+    async fn insert(&mut self, id: u64) {
+        let version = self.next_version(id);
+        self.rows.get_mut(&id).expect("it has a version").there = true;
+        let sql = format!(
+            "INSERT INTO articles (id, slug, title, published) VALUES ({id}, 'row-{id}', '{version}', true)"
+        );
+        self.change(id, &sql).await;
+    }
+
+    async fn delete(&mut self, id: u64) {
+        self.rows.get_mut(&id).expect("it is there").there = false;
+        self.change(id, &format!("DELETE FROM articles WHERE id = {id}"))
+            .await;
+    }
+
+    fn next_version(&mut self, id: u64) -> u64 {
+        let row = self.rows.entry(id).or_default();
+        row.version += 1;
+        row.version
+    }
+
+    /// Changes a row. Of its webhooks one in five gets lost and one in five comes twice; none does before all are stored.
+    async fn change(&mut self, id: u64, sql: &str) {
+        self.afterword.supabase().execute(sql).unwrap();
+        let all_are_stored = self.rows.len() as u64 == *PASSING.end();
+        let times = match self.random.below(5) {
+            0 if all_are_stored => 0,
+            1 => 2,
+            _ => 1,
+        };
+        eprintln!("{sql}: {times} webhooks");
+        for _ in 0..times {
+            let body = json!({"type": "UPDATE", "record": {"id": id}}).to_string();
+            let answer = self.afterword.webhook(body).await;
+            assert_eq!(answer.status, 202, "{answer:?}");
+        }
+        self.rows.get_mut(&id).expect("it has a version").told = times > 0;
+    }
+
+    /// Reads an item, or the list as number 0.
+    async fn read(&mut self, id: u64) {
+        if id == 0 {
+            let answer = self.afterword.get("/articles").await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            for shown in answer.json().as_array().unwrap() {
+                let row = self.rows.get_mut(&shown["id"].as_u64().unwrap()).unwrap();
+                let version = version(shown);
+                assert!(
+                    (row.seen_in_list..=row.version).contains(&version),
+                    "{} was seen before: {shown}",
+                    row.seen_in_list
+                );
+                row.seen_in_list = version;
+            }
+            return;
+        }
+        let answer = self.afterword.get(&format!("/articles/{id}")).await;
+        let row = self.rows.get_mut(&id).expect("all rows are known");
+        if LASTING.contains(&id) {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let version = version(&answer.json());
+            assert!(
+                (row.seen..=row.version).contains(&version),
+                "{} was seen before: {answer:?}",
+                row.seen
+            );
+            row.seen = version;
+        } else if answer.status == 200 {
+            assert!(version(&answer.json()) <= row.version, "{answer:?}");
+        } else {
+            let failing = self.origin_fails && matches!(answer.status, 502..=504);
+            assert!(answer.status == 404 || failing, "{answer:?}");
+        }
+    }
+
+    async fn kill_worker(&mut self) {
+        if self.redis_away > 0 {
+            return;
+        }
+        eprintln!("the worker is killed");
+        self.afterword.kill_workers().await;
+        self.afterword.start_worker().await.unwrap();
+    }
+
+    async fn restart_redis(&mut self) {
+        eprintln!("Redis is started");
+        self.afterword.redis.restart().await.unwrap();
+        // Without Redis, workers end: whoever runs them starts them again.
+        self.afterword.kill_workers().await;
+        self.afterword.start_worker().await.unwrap();
+    }
+
+    fn turn_origin(&mut self) {
+        let (fault, delay_ms) = match self.random.below(5) {
+            0 => (Some(Fault::Status(503)), 0),
+            1 => (Some(Fault::Html), 0),
+            2 => (Some(Fault::Cut), 0),
+            3 => (Some(Fault::Drop), 0),
+            _ => (None, 1_500),
+        };
+        let faulty = RestDial {
+            matching: String::new(),
+            delay_ms,
+            fault,
+        };
+        self.origin_fails = !self.origin_fails;
+        eprintln!("the origin fails: {} ({faulty:?})", self.origin_fails);
+        let rest = if self.origin_fails { vec![faulty] } else { vec![] };
+        let dials = Dials {
+            rest,
+            ..Dials::default()
+        };
+        self.afterword.supabase().set_dials(dials).unwrap();
+    }
+
+    /// Ends all faults, and holds the cache against the origin: first what was acknowledged, then all, after a reconciliation.
+    async fn settle(mut self) {
+        if self.redis_away > 0 {
+            self.restart_redis().await;
+        }
+        self.afterword
+            .supabase()
+            .set_dials(Dials::default())
+            .unwrap();
+        self.origin_fails = false;
+        let origin = self.afterword.origin("?order=id.asc").await;
+        eventually(LIMIT, "what was acknowledged", async || {
+            for (id, _) in self.rows.iter().filter(|(_, row)| row.told) {
+                self.equal(*id, &origin).await?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
+
+        let _: u64 = self
+            .afterword
+            .ask_redis(&["DEL", "{afterword}:reconciled"])
+            .await
+            .unwrap();
+        wake(&self.afterword.redis.url(), LIMIT).await.unwrap();
+        self.afterword.reconciled().await.unwrap();
+        assert_eq!(self.afterword.get("/articles").await.json(), origin);
+        for id in self.rows.keys() {
+            self.equal(*id, &origin).await.unwrap();
+        }
+        for id in 0..=*PASSING.end() {
+            self.read(id).await;
+        }
+    }
+
+    async fn equal(&self, id: u64, origin: &Value) -> Result<()> {
+        let answer = self.afterword.get(&format!("/articles/{id}")).await;
+        match origin.as_array().unwrap().iter().find(|row| row["id"] == id) {
+            Some(row) => ensure!(
+                answer.status == 200 && answer.json() == *row,
+                "{answer:?} instead of {row}"
+            ),
+            None => ensure!(answer.status == 404, "{answer:?} without a row"),
+        }
+        Ok(())
+    }
+}
+
+fn version(row: &Value) -> u64 {
+    row["title"].as_str().unwrap().parse().unwrap()
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+    )
+}
+
+#[tokio::test]
+async fn whatever_happens_the_cache_equals_the_origin_in_the_end_and_no_reader_goes_back_in_time() {
+    let seeds: Vec<u64> = match number("AFTERWORD_SEED") {
+        Some(seed) => vec![seed],
+        None => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let first = now.unwrap().as_secs() * 100_000;
+            (first..first + number("AFTERWORD_ROUNDS").unwrap_or(4)).collect()
+        }
+    };
+    let failed: Vec<u64> = futures_util::stream::iter(seeds)
+        .map(async |seed| {
+            eprintln!("history {seed} begins");
+            let history = AssertUnwindSafe(live(seed)).catch_unwind().await;
+            history.is_err().then_some(seed)
+        })
+        .buffer_unordered(4)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    assert!(
+        failed.is_empty(),
+        "replay each with AFTERWORD_SEED: {failed:?}"
+    );
+}
+
+async fn live(seed: u64) {
+    let mut history = History::start(seed).await;
+    for _ in 0..STEPS {
+        history.step().await;
+    }
+    history.settle().await;
+}
