@@ -49,6 +49,10 @@ pub async fn run(flags: Flags, way: Way) -> Result<ExitCode> {
     // Not the examples in the documentation, of which there are none: their empty run would come last.
     cargo.args(["--workspace", "--lib", "--bins", "--tests"]);
     cargo.args(&flags.filter);
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        // More than the usual one for each processor: scenarios mostly wait.
+        cargo.env("RUST_TEST_THREADS", "4");
+    }
     if let Some(rounds) = flags.rounds {
         cargo.env("AFTERWORD_ROUNDS", rounds.to_string());
     }

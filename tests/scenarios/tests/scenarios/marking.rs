@@ -101,6 +101,18 @@ impl Marks {
         self.run("release", &[token, "300000"]).await
     }
 
+    /// Waits for the beginning of a turn, so that what follows falls into one.
+    async fn turn_begins(&mut self) {
+        loop {
+            let (_, microseconds): (u64, u64) = self.ask(&["TIME"]).await;
+            let into = microseconds / 1_000 % 500;
+            if into < 100 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(505 - into)).await;
+        }
+    }
+
     async fn due(&mut self, key: &str) -> Option<f64> {
         self.ask(&["ZSCORE", "{afterword}:due", key]).await
     }
@@ -185,6 +197,7 @@ async fn a_mark_set_after_the_claim_is_not_cleared_and_waits_for_its_turn() {
     let claimed = marks.changed("/articles/1").await;
     let token = marks.take().await;
     marks.claim(&token).await;
+    marks.turn_begins().await;
     let again = marks.changed("/articles/1").await;
     assert_eq!(marks.clear(&token, "/articles/1", claimed).await, "again");
     assert!(
@@ -215,6 +228,7 @@ async fn a_key_refreshed_a_moment_ago_waits_for_its_next_turn() {
     let mut marks = Marks::start().await;
     let sequence = marks.changed("/articles/1").await;
     let token = marks.take().await;
+    marks.turn_begins().await;
     marks.clear(&token, "/articles/1", sequence).await;
     marks.changed("/articles/1").await;
     marks.changed("/articles/2").await;

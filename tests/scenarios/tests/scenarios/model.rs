@@ -234,7 +234,11 @@ impl History {
         };
         self.origin_fails = !self.origin_fails;
         eprintln!("the origin fails: {} ({faulty:?})", self.origin_fails);
-        let rest = if self.origin_fails { vec![faulty] } else { vec![] };
+        let rest = if self.origin_fails {
+            vec![faulty]
+        } else {
+            vec![]
+        };
         let dials = Dials {
             rest,
             ..Dials::default()
@@ -280,7 +284,12 @@ impl History {
 
     async fn equal(&self, id: u64, origin: &Value) -> Result<()> {
         let answer = self.afterword.get(&format!("/articles/{id}")).await;
-        match origin.as_array().unwrap().iter().find(|row| row["id"] == id) {
+        match origin
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row["id"] == id)
+        {
             Some(row) => ensure!(
                 answer.status == 200 && answer.json() == *row,
                 "{answer:?} instead of {row}"

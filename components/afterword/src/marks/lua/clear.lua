@@ -23,7 +23,7 @@ function verbs.clear(token, key, sequence, channel)
     end
   end
   if redis.call('HGET', sequences, key) ~= sequence then
-    redis.call('ZADD', due, 'XX', now + TURN, key)
+    redis.call('ZADD', due, 'XX', tick(now), key)
     return 'again'
   end
   redis.call('ZREM', due, key)

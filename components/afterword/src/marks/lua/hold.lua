@@ -2,7 +2,8 @@
 -- The refresh of keys failed because the origin does, which is to be asked again after so many milliseconds: key, milliseconds of
 -- its own pause, and so on. Returns 1, or 0 if the lease is another's by now.
 -- The keys stay due, behind those that have not been tried, so that the next probe is another's. One for which the origin failed
--- before, and answered for others since, has a failure of its own: it backs off alone and holds up no other.
+-- before, and answered for others since, has a failure of its own: it backs off alone and holds up no other, but for SUSPECT
+-- milliseconds at most: what looks like the origin's failure may pass like one.
 function verbs.hold(token, why, setup, pause, ...)
   if redis.call('GET', lease) ~= token then return 0 end
   local keys = {...}
@@ -11,7 +12,7 @@ function verbs.hold(token, why, setup, pause, ...)
     redis.call('HINCRBY', failures, key, 1)
     redis.call('HSET', errors, key, why)
     if redis.call('HGET', suspects, key) == 'own' then
-      redis.call('ZADD', due, 'XX', now + math.max(pause, keys[i + 1]), key)
+      redis.call('ZADD', due, 'XX', now + math.max(pause, math.min(keys[i + 1], SUSPECT)), key)
     else
       redis.call('HSET', suspects, key, 'held')
       redis.call('ZADD', due, 'XX', now + 1, key)

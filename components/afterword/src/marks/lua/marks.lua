@@ -21,11 +21,15 @@
 local due, counter, sequences, since, failures, errors, refreshed, lease, waking, timer, alive, origin, suspects, reconciled =
   unpack(KEYS)
 
--- A key refreshed a moment ago waits this many milliseconds for its next turn, so that a burst costs two refreshes a second.
+-- A key refreshed a moment ago waits for its next turn, so that a burst costs two refreshes a second. Turns are the ticks of a
+-- common clock, so many milliseconds apart: what waits becomes due together, and is fetched with one request.
 local TURN = 500
 
 -- While the origin fails, it is sent a request in so many milliseconds.
 local PROBE = 5000
+
+-- A key that fails as the origin does, while others succeed, is tried again after so many milliseconds at the latest.
+local SUSPECT = 8000
 
 -- A worker is woken after so many milliseconds at the latest.
 local HEARTBEAT = 60000
@@ -37,10 +41,15 @@ local SAFETY = 2000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
+-- The next turn after a millisecond.
+local function tick(after)
+  return (math.floor(after / TURN) + 1) * TURN
+end
+
 -- When a key that is not marked becomes due if it is marked now.
 local function turn(key)
   local last = redis.call('ZSCORE', refreshed, key)
-  return last and math.max(now, last + TURN) or now
+  return last and math.max(now, tick(last)) or now
 end
 
 -- A new sequence number, whatever the worker is doing with the key: its clear then sees another number than it claimed.
