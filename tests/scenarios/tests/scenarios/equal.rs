@@ -1,8 +1,7 @@
 //! What the fault tests share: whether the cache equals the origin, random numbers that can be replayed, and how long to go on.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use afterword_scenarios::Afterword;
+use fastrand::Rng;
 use serde_json::Value;
 
 /// Reads the list and these articles, and compares each with what PostgREST answers to the anonymous key. All that it answers has
@@ -57,40 +56,12 @@ pub fn rounds(few: usize) -> usize {
     }
 }
 
-/// Random numbers (Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators*: SplitMix64).
-pub struct Random(u64);
-
-impl Random {
-    /// Starts at `AFTERWORD_SEED`, else somewhere, and prints where: a failure shows it.
-    pub fn seeded() -> Self {
-        let seed = match std::env::var("AFTERWORD_SEED") {
-            Ok(seed) => seed.parse().expect("AFTERWORD_SEED is a number"),
-            Err(_) => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .expect("it is past 1970")
-                .subsec_nanos()
-                .into(),
-        };
-        eprintln!("AFTERWORD_SEED={seed}");
-        Self(seed)
-    }
-
-    /// Any number.
-    pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`.
-    pub fn below(&mut self, end: u32) -> u32 {
-        (self.number() % u64::from(end)) as u32
-    }
-
-    /// One of these.
-    pub fn one_of(&mut self, some: &[u32]) -> u32 {
-        some[self.below(some.len() as u32) as usize]
-    }
+/// Random numbers that start at `AFTERWORD_SEED`, else somewhere, and print where: a failure shows it.
+pub fn seeded() -> Rng {
+    let seed = match std::env::var("AFTERWORD_SEED") {
+        Ok(seed) => seed.parse().expect("AFTERWORD_SEED is a number"),
+        Err(_) => Rng::new().u64(..),
+    };
+    eprintln!("AFTERWORD_SEED={seed}");
+    Rng::with_seed(seed)
 }

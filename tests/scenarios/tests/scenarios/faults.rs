@@ -10,11 +10,12 @@ use afterword_scenarios::{Afterword, Answer, SECRET, Setup, host_has_dials};
 use afterword_stack::eventually;
 use afterword_supabase::{Dials, Outcome, RestDial, WebhookDials};
 use anyhow::ensure;
+use fastrand::Rng;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::equal::{Random, answers_equal_origin, cache_equals_origin, rounds};
+use crate::equal::{answers_equal_origin, cache_equals_origin, rounds, seeded};
 use crate::refreshing::rows;
 
 /// Far longer than anything here takes on an idle machine. A heartbeat (a minute) and a lease (15 s) fit in.
@@ -49,7 +50,7 @@ async fn webhook_about(afterword: &Afterword, id: u32) -> Answer {
 
 /// A table that changes at random.
 struct Table {
-    random: Random,
+    random: Rng,
     /// The rows that only ever get other titles.
     lasting: Vec<u32>,
     /// The other ids, and which of them have a row.
@@ -60,7 +61,7 @@ struct Table {
 
 impl Table {
     /// The table of [`with_entries`]: of its forty articles the first twenty last.
-    fn new(random: Random) -> Self {
+    fn new(random: Rng) -> Self {
         Self {
             random,
             lasting: (1..=20).collect(),
@@ -74,31 +75,43 @@ impl Table {
     async fn change(&mut self, afterword: &Afterword) {
         self.changes += 1;
         let version = format!("Version {}", self.changes);
-        if self.random.below(2) == 0 {
-            let id = self.random.one_of(&self.lasting);
+        if self.random.u32(..2) == 0 {
+            let id = self
+                .random
+                .choice(&self.lasting)
+                .copied()
+                .expect("there are some");
             let title = json!({ "title": version });
             return afterword
                 .change(Method::PATCH, &format!("?id=eq.{id}"), title)
                 .await;
         }
-        let id = self.random.one_of(&self.passing);
+        let id = self
+            .random
+            .choice(&self.passing)
+            .copied()
+            .expect("there are some");
         if !self.there.contains(&id) {
             self.there.insert(id);
             let row = json!({"id": id, "slug": version, "title": version, "published": true});
             return afterword.change(Method::POST, "", row).await;
         }
         let query = format!("?id=eq.{id}");
-        match self.random.below(3) {
+        match self.random.u32(..3) {
             0 => {
                 self.there.remove(&id);
                 afterword.change(Method::DELETE, &query, json!(null)).await;
             }
             1 => {
-                let hidden = json!({"published": self.random.below(2) == 0});
+                let hidden = json!({"published": self.random.u32(..2) == 0});
                 afterword.change(Method::PATCH, &query, hidden).await;
             }
             _ => {
-                let to = self.random.one_of(&self.passing);
+                let to = self
+                    .random
+                    .choice(&self.passing)
+                    .copied()
+                    .expect("there are some");
                 let moved =
                     json!({"id": if self.there.contains(&to) { id } else { to }, "title": version});
                 self.there.remove(&id);
@@ -154,11 +167,11 @@ async fn a_worker_killed_at_random_moments_under_a_thousand_changes_loses_none()
     let mut afterword = with_entries(without_reconciliation(), 40).await;
     // So that many a moment is one between a claim and a write.
     slow_refreshes(&afterword, 20);
-    let mut table = Table::new(Random::seeded());
+    let mut table = Table::new(seeded());
     let (rounds, mut at_work) = (rounds(10), 0);
     for round in 1..=rounds {
         let (done, mut progress) = watch::channel(0);
-        let (changes, moment) = (table.random.below(CHANGES), table.random.below(30));
+        let (changes, moment) = (table.random.u32(..CHANGES), table.random.u32(..30));
         tokio::join!(
             async {
                 for _ in 0..CHANGES {
@@ -339,10 +352,10 @@ async fn redis_killed_and_restarted_under_load_loses_no_acknowledged_change() {
     let readers: Vec<_> = (0..2)
         .map(|_| tokio::spawn(load.clone().reads(1..=READ)))
         .collect();
-    let (mut random, mut restarted) = (Random::seeded(), false);
+    let (mut random, mut restarted) = (seeded(), false);
     for _ in 0..rounds(4) {
         more(&load.acknowledged, "marks", |sums| sums.marked).await;
-        tokio::time::sleep(Duration::from_millis(random.below(600).into())).await;
+        tokio::time::sleep(Duration::from_millis(random.u32(..600).into())).await;
         afterword.redis.kill().await;
         more(&load.acknowledged, "webhooks in the outbox", |sums| {
             sums.outbox
@@ -448,12 +461,12 @@ async fn reconciled_from_now_on(afterword: &Afterword) {
 #[tokio::test]
 async fn webhooks_dropped_doubled_and_shuffled_are_made_good_by_one_reconciliation() {
     let mut afterword = with_entries(Setup::default().variable("max_age", "5"), 40).await;
-    let mut table = Table::new(Random::seeded());
+    let mut table = Table::new(seeded());
     let faults = WebhookDials {
         drop: 0.2,
         duplicate: 0.2,
         reorder_ms: 100,
-        seed: table.random.number(),
+        seed: table.random.u64(..),
         ..WebhookDials::default()
     };
     afterword

@@ -1,5 +1,5 @@
 //! Random histories of changes, reads, faults and restarts, against a model: whatever happened, the cache equals the origin in the
-//! end, and no reader ever goes back in time. `AFTERWORD_ROUNDS` says how many histories (4 else), `AFTERWORD_SEED` replays one.
+//! end, and no reader ever goes back in time. `AFTERWORD_ROUNDS` says how many histories ([`HISTORIES`] else), `AFTERWORD_SEED` replays one.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -9,10 +9,17 @@ use afterword_scenarios::{Afterword, Setup};
 use afterword_stack::{eventually, wake};
 use afterword_supabase::{Dials, Fault, RestDial};
 use anyhow::{Result, ensure};
+use fastrand::Rng;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 
 const STEPS: usize = 30;
+
+/// Histories at once: they mostly wait.
+const AT_ONCE: usize = 16;
+
+/// How many there are if nobody says.
+const HISTORIES: u64 = 200;
 
 /// A lease, a probe and a heartbeat may have to run out, one after another.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -22,23 +29,6 @@ const LASTING: std::ops::RangeInclusive<u64> = 1..=4;
 
 /// Rows that come and go.
 const PASSING: std::ops::RangeInclusive<u64> = 5..=7;
-
-/// Random numbers that a seed repeats (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-
-    fn of(&mut self, ids: std::ops::RangeInclusive<u64>) -> u64 {
-        ids.start() + self.below(ids.end() - ids.start() + 1)
-    }
-}
 
 /// What is known of a row.
 #[derive(Default)]
@@ -55,7 +45,7 @@ struct Row {
 
 struct History {
     afterword: Afterword,
-    random: Random,
+    random: Rng,
     rows: BTreeMap<u64, Row>,
     /// The steps for which Redis stays away.
     redis_away: usize,
@@ -67,7 +57,7 @@ impl History {
         let afterword = Setup::default().no_articles().no_webhooks().start().await;
         let mut history = Self {
             afterword,
-            random: Random(seed),
+            random: Rng::with_seed(seed),
             rows: BTreeMap::new(),
             redis_away: 0,
             origin_fails: false,
@@ -80,13 +70,13 @@ impl History {
     }
 
     async fn step(&mut self) {
-        match self.random.below(100) {
+        match self.random.u64(..100) {
             0..35 => {
-                let id = self.random.of(1..=*PASSING.end());
+                let id = self.random.u64(1..=*PASSING.end());
                 self.update(id).await;
             }
             35..45 => {
-                let id = self.random.of(PASSING);
+                let id = self.random.u64(PASSING);
                 match self.rows[&id].there {
                     true => self.delete(id).await,
                     false => self.insert(id).await,
@@ -94,7 +84,7 @@ impl History {
             }
             45..75 => {
                 for _ in 0..3 {
-                    let id = self.random.below(PASSING.end() + 1);
+                    let id = self.random.u64(0..=*PASSING.end());
                     self.read(id).await;
                 }
             }
@@ -106,7 +96,7 @@ impl History {
                 self.redis_away = 4;
             }
             _ => {
-                let pause = self.random.below(600);
+                let pause = self.random.u64(..600);
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
         }
@@ -152,7 +142,7 @@ impl History {
     async fn change(&mut self, id: u64, sql: &str) {
         self.afterword.supabase().execute(sql).unwrap();
         let all_are_stored = self.rows.len() as u64 == *PASSING.end();
-        let times = match self.random.below(5) {
+        let times = match self.random.u64(..5) {
             0 if all_are_stored => 0,
             1 => 2,
             _ => 1,
@@ -220,7 +210,7 @@ impl History {
     }
 
     fn turn_origin(&mut self) {
-        let (fault, delay_ms) = match self.random.below(5) {
+        let (fault, delay_ms) = match self.random.u64(..5) {
             0 => (Some(Fault::Status(503)), 0),
             1 => (Some(Fault::Html), 0),
             2 => (Some(Fault::Cut), 0),
@@ -319,7 +309,7 @@ async fn whatever_happens_the_cache_equals_the_origin_in_the_end_and_no_reader_g
         None => {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
             let first = now.unwrap().as_secs() * 100_000;
-            (first..first + number("AFTERWORD_ROUNDS").unwrap_or(4)).collect()
+            (first..first + number("AFTERWORD_ROUNDS").unwrap_or(HISTORIES)).collect()
         }
     };
     let failed: Vec<u64> = futures_util::stream::iter(seeds)
@@ -328,7 +318,7 @@ async fn whatever_happens_the_cache_equals_the_origin_in_the_end_and_no_reader_g
             let history = AssertUnwindSafe(live(seed)).catch_unwind().await;
             history.is_err().then_some(seed)
         })
-        .buffer_unordered(4)
+        .buffer_unordered(AT_ONCE)
         .filter_map(std::future::ready)
         .collect()
         .await;
