@@ -27,10 +27,11 @@ pub fn by_the_way(process: &'static str, verbose: bool) -> impl Fn(Stream, &str)
 }
 
 fn of_the_application(process: &str, verbose: bool, stream: Stream, line: &str) -> Option<String> {
-    // Spin tells on standard error where it logs, and on standard output which routes it serves.
+    // Spin tells on standard error where it logs and stores, and on standard output which routes it serves.
     let chatter = stream == Stream::Stdout
         || line.is_empty()
-        || line.starts_with("Logging component stdio to");
+        || line.starts_with("Logging component stdio to")
+        || line.starts_with("Storing default key-value data to");
     if chatter && !verbose {
         return None;
     }
