@@ -23,14 +23,25 @@ const LOOK: Duration = Duration::from_millis(250);
 
 type Job<'a> = LocalBoxFuture<'a, (Vec<Key>, Result<(), marks::Error>)>;
 
-/// Works off what is due, until nothing is, or the lease is lost.
+/// Works off what is due, until nothing is, or the lease is lost. However it ends, each job that has begun comes to its clears,
+/// which mark again what was written without the lease.
 pub async fn drain(refresh: &Refresh<'_>, reconcile_every: Duration) -> Result<(), marks::Error> {
-    let mut jobs: FuturesUnordered<Job> = FuturesUnordered::new();
+    let mut jobs = FuturesUnordered::new();
+    let drained = work_off(refresh, reconcile_every, &mut jobs).await;
+    jobs.fold(drained, async |drained, (_, outcome)| drained.and(outcome))
+        .await
+}
+
+async fn work_off<'a>(
+    refresh: &'a Refresh<'a>,
+    reconcile_every: Duration,
+    jobs: &mut FuturesUnordered<Job<'a>>,
+) -> Result<(), marks::Error> {
     let mut under_way: Vec<Key> = Vec::new();
     loop {
         if jobs.len() < AT_ONCE {
             let Some(due) = refresh.lease.claim(CLAIM, &refresh.setup).await? else {
-                break;
+                return Ok(());
             };
             let new = due
                 .into_iter()
@@ -54,11 +65,6 @@ pub async fn drain(refresh: &Refresh<'_>, reconcile_every: Duration) -> Result<(
             under_way.retain(|key| !done.contains(key));
         }
     }
-    // Each comes to its clears, which mark again what was written without the lease.
-    while let Some((_, outcome)) = jobs.next().await {
-        outcome?;
-    }
-    Ok(())
 }
 
 fn job<'a>(refresh: &'a Refresh<'a>, batch: Vec<Mark>) -> Job<'a> {

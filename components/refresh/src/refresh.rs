@@ -136,7 +136,8 @@ impl Refresh<'_> {
             if list.as_ref().is_none_or(|list| list.pages == 1) {
                 return Ok(Ok((list, fetched_at)));
             }
-            let latest = self.lease.latest(mark).await?;
+            // Without a mark the lease is another's by now, as the clear will find.
+            let latest = self.lease.latest(mark).await?.unwrap_or(mark.sequence);
             let by_id = list.as_ref().is_some_and(|list| list.by_id);
             if latest == mark.sequence || paging == PAGINGS && by_id {
                 return Ok(Ok((list, fetched_at)));

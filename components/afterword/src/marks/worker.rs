@@ -261,22 +261,19 @@ impl Lease<'_> {
         Ok(Some(marks))
     }
 
-    /// The number of the latest mark of the mark's key: another than the claimed one if it was marked again since.
-    pub async fn latest(&self, mark: &Mark) -> Result<i64, Error> {
+    /// The number of the latest mark of the mark's key: another than the claimed one if it was marked again since. `None` if it is
+    /// no longer marked, which only another worker can have brought about.
+    pub async fn latest(&self, mark: &Mark) -> Result<Option<i64>, Error> {
         let connection = self.worker.connection();
+        let marked = name(&mark.key);
         let reply = connection
-            .command(
-                "HGET",
-                &[
-                    script::SEQUENCES.as_bytes(),
-                    mark.key.to_string().as_bytes(),
-                ],
-            )
+            .command("HGET", &[script::SEQUENCES.as_bytes(), &marked])
             .await?;
-        str::from_utf8(reply.text()?)
-            .ok()
-            .and_then(|digits| digits.parse().ok())
-            .ok_or(Error::Reply)
+        if reply.is_nil() {
+            return Ok(None);
+        }
+        let digits = str::from_utf8(reply.text()?).map_err(|_| Error::Reply)?;
+        digits.parse().map(Some).map_err(|_| Error::Reply)
     }
 
     /// The store holds content of the mark's key that was fetched after the claim.
