@@ -486,6 +486,7 @@ async fn every_mark_leaves_an_alarm_of_two_seconds_at_most() {
     for (key, sequence) in marks.claim(&token).await {
         marks.clear(&token, &key, sequence).await;
     }
+    let _: i64 = marks.ask(&["DEL", "{afterword}:timer"]).await;
     assert_eq!(marks.release(&token).await, None);
     let left = alarm(&mut marks).await;
     assert!(
