@@ -103,7 +103,10 @@ impl Afterword {
         let worker_dials = setup
             .dials
             .then(|| SocketAddr::from(([127, 0, 0, 1], free_port())));
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(PATIENCE)
+            .build()?;
         let mut afterword = Self {
             supabase: Some(supabase),
             redis,

@@ -116,7 +116,7 @@ async fn a_stale_entry_is_sent_and_refreshed_after_the_response() {
 
 fn slow_reads() -> Dials {
     let slow = RestDial {
-        delay_ms: 60_000,
+        delay_ms: 600_000,
         ..RestDial::default()
     };
     Dials {
