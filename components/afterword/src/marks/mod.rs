@@ -2,7 +2,7 @@
 //! coalesce by themselves and their number is bounded by the number of keys.
 //!
 //! Everything that knows Redis is here. [`changed`] and [`wanted`] are the two verbs of the HTTP components; [`Worker`] and
-//! [`Lease`] are the worker's side. The scripts, in `lua/`, say what is atomic and why.
+//! [`Lease`] are the worker's side. The script, a file for each verb in `lua/`, says what is atomic and why.
 
 mod connection;
 pub mod script;
