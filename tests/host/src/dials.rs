@@ -1,4 +1,5 @@
-//! Fault dials: what a test sets to make the host fail, wait or die where Spin cannot be made to.
+//! Fault dials: what a test sets to make the host fail, wait or die where Spin cannot be made to. And how often each kind of call was
+//! made, for a test that says what something costs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// The kinds of call from a component to the outside that a dial can act on.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Call {
+    /// Opening the store: the components do it once in an instance, so that this counts their instances.
+    #[serde(rename = "key-value.open")]
+    KeyValueOpen,
     /// Reading a key.
     #[serde(rename = "key-value.get")]
     KeyValueGet,
@@ -90,20 +94,26 @@ struct State {
     settings: Settings,
     /// Calls of the kind that [`Settings::die`] names, since the dials were set.
     counted: u64,
+    /// Calls of each kind, since the process began.
+    calls: BTreeMap<Call, u64>,
 }
 
 impl Dials {
     /// Replaces all settings and starts the count for [`Settings::die`] anew.
     pub fn set(&self, settings: Settings) {
-        *self.state() = State {
-            settings,
-            counted: 0,
-        };
+        let mut state = self.state();
+        state.settings = settings;
+        state.counted = 0;
     }
 
     /// The present settings.
     pub fn settings(&self) -> Settings {
         self.state().settings.clone()
+    }
+
+    /// How many calls of each kind the components have made since the process began; a kind that is not named was not called.
+    pub fn calls(&self) -> BTreeMap<Call, u64> {
+        self.state().calls.clone()
     }
 
     /// Carries a call out, as far as the dials let it; `failure` makes the error that a failing dial gives.
@@ -135,6 +145,7 @@ impl Dials {
 
     fn count(&self, call: Call) -> (Fault, Option<When>) {
         let mut state = self.state();
+        *state.calls.entry(call).or_default() += 1;
         let fault = state.settings.faults.get(&call).copied();
         let death = state.settings.die.filter(|death| death.call == call);
         let death = death.and_then(|death| {
@@ -201,6 +212,15 @@ mod tests {
         assert_eq!(dials.count(Call::KeyValueSet).1, None);
         dials.set(settings(death));
         assert_eq!(dials.count(Call::KeyValueSet).1, None);
+    }
+
+    #[tokio::test]
+    async fn calls_are_counted_whatever_becomes_of_them() {
+        let dials = Dials::default();
+        let _ = set_call(&dials).await;
+        dials.set(settings(r#"{"faults":{"key-value.set":{"fail":true}}}"#));
+        let _ = set_call(&dials).await;
+        assert_eq!(dials.calls(), BTreeMap::from([(Call::KeyValueSet, 2)]));
     }
 
     #[test]

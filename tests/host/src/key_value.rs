@@ -115,7 +115,7 @@ impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
         if !component.key_value_stores.contains(&label) {
             return Err(Error::AccessDenied);
         }
-        component.key_value.open().await?;
+        around(&component, Call::KeyValueOpen, component.key_value.open()).await?;
         accessor.with(|mut access| {
             let pushed = access.get().table.push(OpenStore { label });
             pushed.map_err(|_| Error::StoreTableFull)
