@@ -1,106 +1,41 @@
 //! The responses of the HTTP components, and how they leave in one piece.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, WWW_AUTHENTICATE};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 use spin_sdk::http::IntoResponse;
 use spin_sdk::wasip3::http::types;
 use spin_sdk::wasip3::wit_bindgen::yield_async;
 
-use crate::entry::Entry;
+use crate::problem::{METHOD_NOT_ALLOWED, Problem};
 
 /// A whole response, its content in memory.
 pub type Answer = Response<Full<Bytes>>;
 
-/// An entry as its readers get it.
-pub fn entry(entry: &Entry) -> Answer {
-    let mut answer = content(StatusCode::OK, "application/json", entry.content.clone());
-    if let Ok(tag) = HeaderValue::from_bytes(entry.tag.as_bytes()) {
-        answer.headers_mut().insert(ETAG, tag);
-    }
+/// An answer with content. Browsers are told to take its type as it is (the Fetch standard's `nosniff`): an article's text is not to
+/// be run as a page's script.
+pub fn content(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer {
+    let length = body.len().into();
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    let fields = answer.headers_mut();
+    fields.insert(CONTENT_LENGTH, length);
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }
 
-/// Where the marks are that a webhook set.
-pub enum Noted {
-    /// In Redis, under this sequence number.
-    Marked(i64),
-    /// In the outbox, until Redis can be reached.
-    Outbox,
-    /// Nowhere: the webhook was about another table.
-    Nothing,
-}
-
-/// A webhook's acknowledgement: 202.
-pub fn received(noted: &Noted) -> Answer {
-    let received = Received {
-        received: true,
-        id: if let Noted::Marked(sequence) = noted {
-            Some(*sequence)
-        } else {
-            None
-        },
-        deferred: matches!(noted, Noted::Outbox).then_some("outbox"),
-    };
-    json(StatusCode::ACCEPTED, "application/json", &received)
-}
-
-/// An error, as RFC 9457 has it: a sentence for people, no internals. Not to be kept by any cache.
-pub fn problem(status: StatusCode, detail: &str) -> Answer {
-    let problem = Problem {
-        title: status.canonical_reason(),
-        status: status.as_u16(),
-        detail,
-    };
-    let mut answer = json(status, "application/problem+json", &problem);
-    answer
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+/// An answer that has no content by its status (RFC 9110, section 6.4.1): 204 or 304.
+pub fn without_content(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
     answer
 }
 
-/// 401 with the challenge that RFC 9110, section 11.6.1 asks for.
-pub fn unauthorized() -> Answer {
-    let mut answer = problem(
-        StatusCode::UNAUTHORIZED,
-        "Send `Authorization: Bearer` with the webhook's secret.",
-    );
-    answer
-        .headers_mut()
-        .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    answer
-}
-
-/// 405 with the methods that are allowed, such as `GET, HEAD`.
-pub fn method_not_allowed(allow: &'static str) -> Answer {
-    let mut answer = problem(
-        StatusCode::METHOD_NOT_ALLOWED,
-        &format!("This resource answers {allow}."),
-    );
-    answer
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allow));
-    answer
-}
-
-#[derive(Serialize)]
-struct Received {
-    received: bool,
-    id: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deferred: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct Problem<'a> {
-    title: Option<&'static str>,
-    status: u16,
-    detail: &'a str,
-}
-
-fn json(status: StatusCode, media_type: &'static str, value: &impl Serialize) -> Answer {
+/// JSON with this media type.
+pub fn json(status: StatusCode, media_type: &'static str, value: &impl Serialize) -> Answer {
     content(
         status,
         media_type,
@@ -108,14 +43,33 @@ fn json(status: StatusCode, media_type: &'static str, value: &impl Serialize) ->
     )
 }
 
-fn content(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer {
-    let length = body.len().into();
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_LENGTH, length);
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+/// An error. Not to be kept by any cache.
+pub fn problem(problem: &Problem) -> Answer {
+    let answer = json(problem.status, "application/problem+json", problem);
+    with(answer, CACHE_CONTROL, HeaderValue::from_static("no-store"))
+}
+
+/// The answer to `OPTIONS`: 204 with the methods that are allowed, such as `GET, HEAD, OPTIONS`.
+pub fn options(allow: &'static str) -> Answer {
+    with(
+        without_content(StatusCode::NO_CONTENT),
+        ALLOW,
+        HeaderValue::from_static(allow),
+    )
+}
+
+/// 405 with the methods that are allowed.
+pub fn method_not_allowed(allow: &'static str) -> Answer {
+    with(
+        problem(&METHOD_NOT_ALLOWED),
+        ALLOW,
+        HeaderValue::from_static(allow),
+    )
+}
+
+/// The answer with one field more, or with this value in its place.
+pub fn with(mut answer: Answer, name: HeaderName, value: HeaderValue) -> Answer {
+    answer.headers_mut().insert(name, value);
     answer
 }
 
@@ -123,9 +77,9 @@ fn content(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer 
 /// through here. (To a `HEAD` request too: the host sends no body then.)
 ///
 /// Spin's HTTP listener does not set `TCP_NODELAY`. A head that leaves before the first byte of the body is ready makes the body
-/// wait for the client's delayed ACK of the head: 40 ms on every answer of a kept-alive connection. So every answer declares
-/// its length, the response is put into its WASI form first, which spawns the task that writes the body, and that task is let
-/// run twice (once to start, once to offer the bytes) before the host gets the head.
+/// wait for the client's delayed ACK of the head: 40 ms on every answer of a kept-alive connection. So every answer with content
+/// declares its length, the response is put into its WASI form first, which spawns the task that writes the body, and that task is
+/// let run twice (once to start, once to offer the bytes) before the host gets the head.
 pub async fn send(answer: Answer) -> Result<types::Response, types::ErrorCode> {
     let response = answer.into_response()?;
     yield_async().await;

@@ -26,7 +26,7 @@ impl Lifetime {
     /// What these limits say about an entry fetched at `fetched_at`; both times in milliseconds since 1970. An entry from the
     /// future (the writer's clock was ahead) has the age zero.
     pub fn judge(&self, fetched_at: u64, now: u64) -> Freshness {
-        let age = Duration::from_millis(now.saturating_sub(fetched_at));
+        let age = age(fetched_at, now);
         if age <= self.max_age {
             Freshness::Fresh
         } else if age <= self.max_age.saturating_add(self.stale_if_error) {
@@ -35,6 +35,24 @@ impl Lifetime {
             Freshness::Expired
         }
     }
+
+    /// Whether an entry is sent at all, be it stale.
+    pub fn serves(&self, fetched_at: u64, now: u64) -> bool {
+        self.judge(fetched_at, now) != Freshness::Expired
+    }
+
+    /// For how many seconds more an entry is fresh: negative from the moment on at which it is stale.
+    pub fn ttl(&self, fetched_at: u64, now: u64) -> i64 {
+        let milliseconds =
+            |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let left = milliseconds(self.max_age).saturating_sub(milliseconds(age(fetched_at, now)));
+        left.div_euclid(1_000)
+    }
+}
+
+/// How old what was fetched at `fetched_at` is; both times in milliseconds since 1970.
+pub fn age(fetched_at: u64, now: u64) -> Duration {
+    Duration::from_millis(now.saturating_sub(fetched_at))
 }
 
 /// This host's clock: milliseconds since 1970.
@@ -68,6 +86,29 @@ mod tests {
                 "{age} ms"
             );
         }
+    }
+
+    #[test]
+    fn a_stale_entrys_time_to_live_is_negative_from_its_first_millisecond_on() {
+        let lifetime = |max_age| Lifetime {
+            max_age: Duration::from_secs(max_age),
+            stale_if_error: Duration::ZERO,
+        };
+        for (age, ttl) in [
+            (0, 300),
+            (1, 299),
+            (299_001, 0),
+            (300_000, 0),
+            (300_001, -1),
+            (312_000, -12),
+        ] {
+            assert_eq!(
+                lifetime(300).ttl(1_000_000, 1_000_000 + age),
+                ttl,
+                "{age} ms"
+            );
+        }
+        assert!(lifetime(u64::MAX).ttl(0, u64::MAX) <= 0, "no overflow");
     }
 
     #[test]

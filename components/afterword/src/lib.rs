@@ -8,23 +8,37 @@
 //! | [`store`] | Spin's key-value store, with time limits |
 //! | [`marks`] | what is dirty, in Redis: the scripts and the two sides that call them |
 //! | [`outbox`] | marks that Redis did not take |
+//! | [`door`] | who may post a webhook |
 //! | [`webhook`] | what a Supabase database webhook marks |
 //! | [`row`] | a row's JSON, of which just the id is looked at |
 //! | [`postgrest`] | the origin: rows and lists as the anonymous key may read them |
+//! | [`fields`] | the header fields of requests |
+//! | [`conditional`] | what a client has already |
+//! | [`accept`] | in which coding a client wants it |
+//! | [`cors`] | whose pages may read it |
+//! | [`cache_status`] | how the cache came by an answer |
+//! | [`problem`] | the errors |
 //! | [`answer`] | the responses of the HTTP components, and how they leave in one piece |
 //! | [`variables`] | the application's variables, read and checked |
 //! | [`limit`] | a time limit for everything that the host does for us, since the host sets none |
 //!
 //! Data flows one way: request → key → entry → answer; webhook → marks → rows → entries.
 
+pub mod accept;
 pub mod answer;
+pub mod cache_status;
+pub mod conditional;
+pub mod cors;
+pub mod door;
 pub mod entry;
+pub mod fields;
 pub mod freshness;
 pub mod key;
 pub mod limit;
 pub mod marks;
 pub mod outbox;
 pub mod postgrest;
+pub mod problem;
 pub mod row;
 pub mod store;
 pub mod variables;

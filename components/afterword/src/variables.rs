@@ -1,11 +1,14 @@
 //! The application's variables, read and checked. `spin.toml` hands each component those that it needs.
 
+use crate::cors::Cors;
+use crate::door::Secrets;
 use crate::freshness::Lifetime;
 use crate::postgrest::{Base, Origin, is_query, key::ApiKey, list::ListQuery};
 use crate::webhook::Table;
-use http::Uri;
-use std::cell::Cell;
+use http::{HeaderValue, Uri};
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A variable that is missing or cannot be used: a sentence for the operator, without the variable's value.
@@ -62,21 +65,56 @@ pub async fn table() -> Result<Table> {
     })
 }
 
-/// `max_age` and `stale_if_error`. Read once in an instance, since every read asks for them: an instance lives for a hundred and
-/// some requests.
+/// `max_age` and `stale_if_error`.
 pub async fn lifetime() -> Result<Lifetime> {
-    thread_local! {
-        static READ: Cell<Option<Lifetime>> = const { Cell::new(None) };
-    }
-    if let Some(lifetime) = READ.get() {
-        return Ok(lifetime);
-    }
-    let lifetime = Lifetime {
+    Ok(Lifetime {
         max_age: seconds("max_age").await?,
         stale_if_error: seconds("stale_if_error").await?,
-    };
-    READ.set(Some(lifetime));
-    Ok(lifetime)
+    })
+}
+
+/// How reads are answered.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// How long an entry is served.
+    pub lifetime: Lifetime,
+    /// `cache_control`: the `Cache-Control` of what is served.
+    pub cache_control: HeaderValue,
+    /// `cdn_cache_control`: its `CDN-Cache-Control` (RFC 9213), if any.
+    pub cdn_cache_control: Option<HeaderValue>,
+    /// `cors_allow_origins`
+    pub cors: Cors,
+}
+
+/// All that every read asks for. Read once in an instance: one lives for a hundred and some requests.
+pub async fn reading() -> Result<Rc<Reading>> {
+    thread_local! {
+        static READ: RefCell<Option<Rc<Reading>>> = const { RefCell::new(None) };
+    }
+    if let Some(reading) = READ.with_borrow(Clone::clone) {
+        return Ok(reading);
+    }
+    let reading = Rc::new(Reading {
+        lifetime: lifetime().await?,
+        cache_control: field_value("cache_control", &filled("cache_control").await?)?,
+        cdn_cache_control: match variable("cdn_cache_control").await?.trim() {
+            "" => None,
+            value => Some(field_value("cdn_cache_control", value)?),
+        },
+        cors: Cors::parse(&variable("cors_allow_origins").await?)
+            .map_err(|why| unusable("cors_allow_origins", why))?,
+    });
+    READ.set(Some(reading.clone()));
+    Ok(reading)
+}
+
+fn field_value(name: &str, value: &str) -> Result<HeaderValue> {
+    let value = value.trim();
+    let fits = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    HeaderValue::from_str(value)
+        .ok()
+        .filter(|_| fits)
+        .ok_or_else(|| unusable(name, "it holds a character that no header field may"))
 }
 
 /// `redis_url`. May hold a password.
@@ -84,9 +122,10 @@ pub async fn redis_url() -> Result<String> {
     variable("redis_url").await
 }
 
-/// `webhook_secret`. An empty one would let everybody in, so it is refused.
-pub async fn webhook_secret() -> Result<String> {
-    filled("webhook_secret").await
+/// `webhook_secret`, of which there may be two.
+pub async fn webhook_secrets() -> Result<Secrets> {
+    Secrets::parse(&variable("webhook_secret").await?)
+        .map_err(|why| unusable("webhook_secret", why))
 }
 
 /// The origin: `supabase_url`, `supabase_anon_key`, `item_query`, `list_query`, and the table.

@@ -3,11 +3,15 @@
 //! a column that row-level security hides never gets into the cache.
 
 use crate::key::{Id, Key};
+use crate::problem::{NOT_AN_OBJECT, NOT_JSON, Problem, TOO_DEEP};
 use crate::row;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use std::fmt;
+
+/// How deep a body's objects and arrays may lie in each other: deeper than any row's that people write, and far less than PostgreSQL
+/// could send.
+const DEPTH: usize = 1_000;
 
 /// The table that the application caches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,24 +24,6 @@ pub struct Table {
     pub id_column: String,
 }
 
-/// Why a body is no webhook's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// It is not JSON.
-    NotJson,
-    /// It is JSON, but not an object.
-    NotAnObject,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotJson => "The body is not JSON.",
-            Self::NotAnObject => "The body is not a JSON object, as a database webhook's is.",
-        })
-    }
-}
-
 /// Members of a JSON object by name, their values unread.
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -46,11 +32,14 @@ type Members<'a> = BTreeMap<String, &'a RawValue>;
 /// `INSERT`, `UPDATE` and `DELETE` mark the row's item, under its old id too if that is another, and the list. Any other type, or
 /// an id that no path can have, marks the list alone. A webhook of another table or schema marks nothing; one that names none
 /// (a hand-made `{}`) counts as the table's own.
-pub fn marked(body: &[u8], table: &Table) -> Result<Vec<Key>, Refused> {
+pub fn marked(body: &[u8], table: &Table) -> Result<Vec<Key>, &'static Problem> {
+    if deeper_than(DEPTH, body) {
+        return Err(&TOO_DEEP);
+    }
     let members: Members =
         serde_json::from_slice(body).map_err(|error| match error.classify() {
-            Category::Data => Refused::NotAnObject,
-            Category::Syntax | Category::Eof | Category::Io => Refused::NotJson,
+            Category::Data => &NOT_AN_OBJECT,
+            Category::Syntax | Category::Eof | Category::Io => &NOT_JSON,
         })?;
     if !names(&members, "schema", &table.schema) || !names(&members, "table", &table.name) {
         return Ok(Vec::new());
@@ -66,6 +55,22 @@ pub fn marked(body: &[u8], table: &Table) -> Result<Vec<Key>, Refused> {
         }
     }
     Ok(keys)
+}
+
+/// Whether objects and arrays lie deeper in each other. Says something about any bytes, JSON or not.
+fn deeper_than(depth: usize, body: &[u8]) -> bool {
+    let (mut open, mut quoted, mut escaped) = (0_usize, false, false);
+    body.iter().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => open += 1,
+            b'}' | b']' if !quoted => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > depth
+    })
 }
 
 fn names(members: &Members, member: &str, expected: &str) -> bool {
@@ -153,34 +158,41 @@ mod tests {
 
     #[test]
     fn what_is_no_json_object_is_refused() {
-        let deep = format!("{{\"a\":{}", "[".repeat(100_000));
-        for body in ["", "hello", "{", "{\"type\":}", &deep] {
+        for body in ["", "hello", "{", "{\"type\":}"] {
             assert_eq!(
                 marked(body.as_bytes(), &table()),
-                Err(Refused::NotJson),
+                Err(&NOT_JSON),
                 "{body:.20}"
             );
         }
         for body in ["[]", "7", "null", "\"{}\""] {
             assert_eq!(
                 marked(body.as_bytes(), &table()),
-                Err(Refused::NotAnObject),
+                Err(&NOT_AN_OBJECT),
                 "{body}"
             );
         }
-        assert_eq!(
-            marked(b"{\"a\": \"\xff\"}", &table()),
-            Err(Refused::NotJson)
-        );
+        assert_eq!(marked(b"{\"a\": \"\xff\"}", &table()), Err(&NOT_JSON));
     }
 
     #[test]
-    fn deep_nesting_inside_a_record_neither_fails_nor_overflows() {
-        let deep = format!(
-            r#"{{"type":"INSERT","record":{{"id":7,"body":{}{}}}}}"#,
-            "[".repeat(100_000),
-            "]".repeat(100_000)
-        );
-        assert_eq!(paths(&deep), ["/articles", "/articles/7"]);
+    fn a_body_nested_deeper_than_a_thousand_is_refused_and_one_below_is_not() {
+        let nested = |depth: usize| {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            format!(r#"{{"type":"INSERT","record":{{"id":7,"body":{open}{close}}}}}"#)
+        };
+        assert_eq!(paths(&nested(998)), ["/articles", "/articles/7"]);
+        for depth in [999, 1_000_000] {
+            assert_eq!(marked(nested(depth).as_bytes(), &table()), Err(&TOO_DEEP));
+        }
+    }
+
+    #[test]
+    fn brackets_in_text_are_not_nesting() {
+        let text = format!(r#"\"\\\"{}"#, "[{".repeat(2_000));
+        let body = format!(r#"{{"type":"INSERT","record":{{"id":7,"body":"{text}"}}}}"#);
+        assert_eq!(paths(&body), ["/articles", "/articles/7"]);
+        let side_by_side = format!(r#"{{"record":{{"tags":[{}{{}}]}}}}"#, "[],".repeat(2_000));
+        assert_eq!(paths(&side_by_side), ["/articles"]);
     }
 }

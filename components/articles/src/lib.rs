@@ -1,21 +1,36 @@
-//! `GET` and `HEAD` on `/articles` and `/articles/{id}`: read from the key-value store, from Supabase if it is not there.
+//! `GET`, `HEAD` and `OPTIONS` on `/articles` and `/articles/{id}`: read from the key-value store, from Supabase if it is not there.
 //!
 //! A read never waits for the refresh that it causes: what is missing or too old is marked *wanted* after the response.
+//!
+//! - this file: from a request to an answer
+//! - [`representation`]: an entry in the coding and on the conditions that the reader asks for
+//! - [`miss`]: what the store does not have
+//! - [`collapse`]: many who miss the same, in one instance
+
+mod collapse;
+mod miss;
+mod representation;
 
 use afterword::answer::{self, Answer};
+use afterword::cache_status::{CacheStatus, Forward};
 use afterword::entry::Entry;
+use afterword::fields::Fields;
 use afterword::freshness::{self, Freshness};
 use afterword::key::Key;
 use afterword::limit::limit;
-use afterword::postgrest::{self, Origin, fetch};
 use afterword::store::{self, Store};
-use afterword::{marks, variables};
-use bytes::Bytes;
-use http::{Method, StatusCode};
+use afterword::variables::Reading;
+use afterword::{accept, cors, problem, variables};
+use http::header::VARY;
+use http::{HeaderValue, Method};
+use miss::{After, Outcome, miss};
+use representation::Asked;
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
-use std::error::Error;
+
+/// The methods that are answered.
+const ALLOW: &str = "GET, HEAD, OPTIONS";
 
 struct Articles;
 
@@ -28,115 +43,115 @@ impl Guest for Articles {
         let method = Method::try_from(request.get_method()).unwrap_or_default();
         let target = request.get_path_with_query().unwrap_or_default();
         let path = target.split('?').next().unwrap_or_default();
-        let (answer, wanted) = read(&method, path).await;
+        let fields = Fields::of(&request);
+        let (answer, after) = match variables::reading().await {
+            Ok(reading) => {
+                let (answer, after) = respond(&method, path, &fields, &reading).await;
+                (shared(answer, &fields, &reading), after)
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                (answer::problem(&problem::NOT_SET_UP), None)
+            }
+        };
         let response = answer::send(answer).await?;
-        if let Some(key) = wanted {
-            wasip3::spawn(async move {
-                if let Err(error) = want(&key).await {
-                    eprintln!("could not mark {key} as wanted: {error}");
-                }
-            });
+        if let Some(after) = after {
+            wasip3::spawn(after.carry_out());
         }
         Ok(response)
     }
 }
 
-/// The answer, and the key that is wanted because of it.
-async fn read(method: &Method, path: &str) -> (Answer, Option<Key>) {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return (answer::method_not_allowed("GET, HEAD"), None);
-    }
+/// The answer, and what is to be done after it.
+async fn respond(
+    method: &Method,
+    path: &str,
+    fields: &Fields,
+    reading: &Reading,
+) -> (Answer, Option<After>) {
     let Some(key) = Key::from_path(path) else {
-        return (
-            answer::problem(StatusCode::NOT_FOUND, "No article has this path."),
-            None,
-        );
+        return (answer::problem(&problem::NO_SUCH_PATH), None);
     };
-    match stored(&key).await {
-        Ok(Some((entry, Freshness::Fresh))) => (answer::entry(&entry), None),
-        Ok(Some((entry, Freshness::Stale))) => (answer::entry(&entry), Some(key)),
-        Ok(_) => pass_through(key).await,
+    match *method {
+        Method::GET | Method::HEAD if accept::json(&fields.lines("accept")) => {
+            read(key, &Asked::by(fields), reading).await
+        }
+        Method::GET | Method::HEAD => (answer::problem(&problem::NOT_ACCEPTABLE), None),
+        Method::OPTIONS => (options(fields, reading), None),
+        _ => (answer::method_not_allowed(ALLOW), None),
+    }
+}
+
+async fn read(key: Key, asked: &Asked, reading: &Reading) -> (Answer, Option<After>) {
+    let (lifetime, now) = (reading.lifetime, freshness::now());
+    let why = match stored(&key).await {
+        Ok(Some(entry)) => {
+            let ttl = lifetime.ttl(entry.fetched_at, now);
+            let hit =
+                || representation::stored(&entry, asked, reading, CacheStatus::Hit { ttl }, now);
+            match lifetime.judge(entry.fetched_at, now) {
+                Freshness::Fresh => return (hit(), None),
+                Freshness::Stale => return (hit(), Some(After::Stale(key))),
+                Freshness::Expired => Forward::Stale,
+            }
+        }
+        Ok(None) => Forward::UriMiss,
         Err(error) => {
             eprintln!("could not read the entry of {key}: {error}");
-            pass_through(key).await
+            Forward::Bypass
         }
-    }
+    };
+    let (outcome, status, after) = miss(key, why, lifetime).await;
+    let answer = match outcome {
+        Outcome::Stored(entry) => {
+            representation::stored(&entry, asked, reading, status, freshness::now())
+        }
+        Outcome::Fetched(entry, _) => representation::fetched(&entry, asked, reading, status),
+        Outcome::Failed(problem, _) | Outcome::Known(problem, _) => {
+            representation::explained(answer::problem(problem), status)
+        }
+    };
+    (answer, after)
 }
 
 /// The stored entry. A store that is dead in whatever way holds a read for a second at most.
-async fn stored(key: &Key) -> Result<Option<(Entry, Freshness)>, Box<dyn Error>> {
+async fn stored(key: &Key) -> Result<Option<Entry>, store::Error> {
     let value = async { Store::open().await?.get(&key.to_string()).await };
-    let value = limit(store::LIMIT, value)
-        .await
-        .map_err(store::Error::from)??;
-    let Some(entry) = value.and_then(Entry::decode) else {
-        return Ok(None);
+    Ok(limit(store::LIMIT, value).await??.and_then(Entry::decode))
+}
+
+/// The answer to `OPTIONS`, which may be a browser's question whether a page may read.
+fn options(fields: &Fields, reading: &Reading) -> Answer {
+    let mut answer = answer::options(ALLOW);
+    if !fields.lines("access-control-request-method").is_empty()
+        && let Some(allow) = allowed(fields, reading)
+    {
+        answer.headers_mut().extend(cors::preflight(allow));
+    }
+    answer
+}
+
+/// The answer as pages of other origins may read it, or not.
+fn shared(mut answer: Answer, fields: &Fields, reading: &Reading) -> Answer {
+    if reading.cors.varies() {
+        let origin = HeaderValue::from_static("Origin");
+        answer.headers_mut().append(VARY, origin);
+    }
+    if let Some(allow) = allowed(fields, reading) {
+        answer.headers_mut().extend(cors::readable(allow));
+    }
+    answer
+}
+
+fn allowed(fields: &Fields, reading: &Reading) -> Option<HeaderValue> {
+    // Asked for only where it counts: most applications have no list.
+    let lines = match reading.cors.varies() {
+        true => fields.lines("origin"),
+        false => Vec::new(),
     };
-    let freshness = variables::lifetime()
-        .await?
-        .judge(entry.fetched_at, freshness::now());
-    Ok(Some((entry, freshness)))
-}
-
-/// Answers from the origin. The entry is not written here: a reader that fetched before a change and wrote after it would
-/// put the old row back. The worker writes it, soon after.
-async fn pass_through(key: Key) -> (Answer, Option<Key>) {
-    let fetched_at = freshness::now();
-    match fetched(&key).await {
-        Ok(Some(content)) => (answer::entry(&Entry::new(content, fetched_at)), Some(key)),
-        Ok(None) => (
-            answer::problem(StatusCode::NOT_FOUND, "There is no such article."),
-            None,
-        ),
-        Err(answer) => (answer, None),
-    }
-}
-
-async fn fetched(key: &Key) -> Result<Option<Bytes>, Answer> {
-    let origin = variables::origin().await.map_err(|error| {
-        eprintln!("{error}");
-        answer::problem(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "This application is not set up; its log says why.",
-        )
-    })?;
-    limit(fetch::WHOLE, content(&origin, key))
-        .await
-        .unwrap_or(Err(postgrest::Error::TimedOut))
-        .map_err(|error| {
-            eprintln!("could not fetch {key}: {error}");
-            failing(&error)
-        })
-}
-
-async fn content(origin: &Origin, key: &Key) -> Result<Option<Bytes>, postgrest::Error> {
-    match key {
-        Key::List => Ok(origin.list().await?.map(|list| list.content)),
-        Key::Item(id) => origin.item(id).await,
-    }
-}
-
-/// RFC 9110, section 15.6: 504 where the origin did not answer in time, 503 where it asks for patience, else 502.
-fn failing(error: &postgrest::Error) -> Answer {
-    match error {
-        postgrest::Error::TimedOut => answer::problem(
-            StatusCode::GATEWAY_TIMEOUT,
-            "The articles' origin did not answer in time.",
-        ),
-        postgrest::Error::Status {
-            status: StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS,
-            ..
-        } => answer::problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The articles' origin cannot answer now.",
-        ),
-        _ => answer::problem(
-            StatusCode::BAD_GATEWAY,
-            "The articles' origin gave no usable answer.",
-        ),
-    }
-}
-
-async fn want(key: &Key) -> Result<(), Box<dyn Error>> {
-    Ok(marks::wanted(&variables::redis_url().await?, key).await?)
+    let origin = match &lines[..] {
+        [origin] => Some(&origin[..]),
+        _ => None,
+    };
+    reading.cors.allow(origin)
 }

@@ -4,11 +4,13 @@
 //! - this file: from a message to a drain, and what belongs to every drain
 //! - [`drain`]: what is due becomes requests, a few at once
 //! - [`refresh`]: from marks to entries
+//! - [`compress`]: an entry in the codings that make it shorter
 //! - [`reconcile`]: the stored items held against the list
 //! - [`retry`]: when what failed is tried again
 
 #![expect(unsafe_code, reason = "the SDK's macro exports the handler with it")]
 
+mod compress;
 mod drain;
 mod reconcile;
 mod refresh;

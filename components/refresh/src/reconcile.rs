@@ -33,7 +33,7 @@ pub async fn outdated(
         let entry = store.get(&key.to_string()).await?.and_then(Entry::decode);
         let at = shown.binary_search_by(|(shown, _)| shown.as_str().cmp(id.as_str()));
         let agrees = match (entry, at) {
-            (Some(entry), Ok(at)) => row::agree(&entry.content, shown[at].1),
+            (Some(entry), Ok(at)) => row::agree(&entry.identity.content, shown[at].1),
             _ => false,
         };
         if !agrees {

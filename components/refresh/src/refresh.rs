@@ -1,13 +1,13 @@
 //! From marks to entries.
 
 use crate::drain::id;
-use crate::{reconcile, retry};
+use crate::{compress, reconcile, retry};
 use afterword::entry::Entry;
 use afterword::freshness;
 use afterword::key::{Id, Key};
 use afterword::marks::{self, Lease, Mark, Setup};
 use afterword::postgrest::{Blame, Error as OriginError, List, Origin};
-use afterword::store::Store;
+use afterword::store::{self, Store};
 use bytes::Bytes;
 use spin_sdk::wasip3::random::random::get_random_u64;
 use std::cell::RefCell;
@@ -157,9 +157,7 @@ impl Refresh<'_> {
         let name = mark.key.to_string();
         let (written, done) = match content {
             Some(content) => (
-                self.store
-                    .set(&name, &Entry::new(content, fetched_at).encode())
-                    .await,
+                self.write(&name, Entry::new(content, fetched_at)).await,
                 "updated cache",
             ),
             None => (self.store.delete(&name).await, "removed from cache"),
@@ -170,6 +168,18 @@ impl Refresh<'_> {
         println!("{done}: {name}");
         self.lease.clear(mark).await?;
         Ok(())
+    }
+
+    /// Writes an entry in place of the former one, which says when the content has changed; compressed, unless it was before.
+    async fn write(&self, name: &str, mut entry: Entry) -> Result<(), store::Error> {
+        let former = self.store.get(name).await?.and_then(Entry::decode);
+        if let Some(former) = &former {
+            entry = entry.after(former);
+        }
+        if former.is_none_or(|former| former.identity != entry.identity) {
+            compress::compress(&mut entry).await;
+        }
+        self.store.set(name, &entry.encode()).await
     }
 
     async fn failed(&self, marks: &[Mark], error: &OriginError) -> Result<(), marks::Error> {

@@ -75,6 +75,14 @@ impl Reply {
         }
     }
 
+    /// Two integers.
+    pub(super) fn integers(&self) -> Result<[i64; 2], Error> {
+        match self.0[..] {
+            [RedisResult::Int64(first), RedisResult::Int64(second)] => Ok([first, second]),
+            _ => Err(Error::Reply),
+        }
+    }
+
     /// A single string.
     pub(super) fn text(&self) -> Result<&[u8], Error> {
         match &self.0[..] {
@@ -146,7 +154,17 @@ thread_local! {
 /// Runs a verb on the connection that this instance keeps; a kept connection that turns out broken is replaced, once. That
 /// it may have run before its connection broke does no harm: marking twice is marking.
 pub(super) async fn kept(url: &str, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
-    let reply = limit(ANSWER_LIMIT, on_kept_or_new(url, verb, arguments)).await;
+    kept_within(ANSWER_LIMIT, url, verb, arguments).await
+}
+
+/// The same, with a limit of its own.
+pub(super) async fn kept_within(
+    most: Duration,
+    url: &str,
+    verb: &str,
+    arguments: &[Vec<u8>],
+) -> Result<Reply, Error> {
+    let reply = limit(most, on_kept_or_new(url, verb, arguments)).await;
     if reply.is_err() {
         // It may be one that is dead without having said so: the next request is not to wait for it again.
         KEPT.set(None);

@@ -1,8 +1,8 @@
 //! Marks: what is dirty. The durable state is in Redis, as a set of keys and not as a queue of messages, so that marks
 //! coalesce by themselves and their number is bounded by the number of keys.
 //!
-//! Everything that knows Redis is here. [`changed`] and [`wanted`] are the two verbs of the HTTP components; [`Worker`] and
-//! [`Lease`] are the worker's side. The script, a file for each verb in `lua/`, says what is atomic and why.
+//! Everything that knows Redis is here. [`changed`] and [`wanted`] are the two verbs of the HTTP components; [`turn`], [`fetched`] and
+//! [`answered`] keep a crowd that misses a key from the origin; [`Worker`] and [`Lease`] are the worker's side. The script, a file for each verb in `lua/`, says what is atomic and why.
 
 mod connection;
 pub mod script;
@@ -52,8 +52,8 @@ fn changed_arguments(keys: &[Key]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A reader found the entry of `key` missing or stale: marks it if it is not marked, and wakes a worker. At most once a second
-/// for a key in an instance: what a thousand readers want is one refresh.
+/// A reader was sent a stale entry of `key`: marks it if it is not marked, and wakes a worker. At most once a second for a key in
+/// an instance: what a thousand readers want is one refresh.
 pub async fn wanted(redis_url: &str, key: &Key) -> Result<(), Error> {
     const PAUSE: Duration = Duration::from_secs(1);
     thread_local! {
@@ -71,11 +71,69 @@ pub async fn wanted(redis_url: &str, key: &Key) -> Result<(), Error> {
     if asked_lately {
         return Ok(());
     }
-    connection::kept(
-        redis_url,
-        "wanted",
-        &changed_arguments(std::slice::from_ref(key)),
-    )
-    .await?;
-    Ok(())
+    fetched(redis_url, key).await
+}
+
+/// A reader whose [`Turn`] it was got what it missed from the origin: marks `key` if it is not marked, and wakes a worker, which
+/// stores it. Who misses it before that may ask the origin in turn.
+pub async fn fetched(redis_url: &str, key: &Key) -> Result<(), Error> {
+    let arguments = changed_arguments(std::slice::from_ref(key));
+    connection::kept(redis_url, "wanted", &arguments)
+        .await
+        .map(drop)
+}
+
+/// What a reader does who found no entry of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Asks the origin: nobody else does.
+    Ask,
+    /// Waits for what the reader who asks gets stored.
+    Wait,
+    /// Gives the answer that another got from the origin a moment ago.
+    Answered {
+        /// Its status.
+        status: u16,
+        /// For how much longer it holds.
+        ttl: Duration,
+    },
+}
+
+/// A reader found no entry of `key`: whose turn it is to ask the origin. Nobody else's is it for three seconds, or until the reader
+/// says what came of it ([`fetched`], [`answered`]): so long does one that died hold up the others.
+pub async fn turn(redis_url: &str, key: &Key) -> Result<Turn, Error> {
+    const CLAIM: Duration = Duration::from_secs(3);
+    // A crowd makes many instances connect at once, and each that gives up asks the origin.
+    const LIMIT: Duration = Duration::from_secs(1);
+    let arguments = [key.to_string().into_bytes(), milliseconds(CLAIM)];
+    let reply = connection::kept_within(LIMIT, redis_url, "miss", &arguments).await?;
+    let [status, ttl] = reply.integers()?;
+    Ok(match status {
+        0 => Turn::Ask,
+        1 => Turn::Wait,
+        _ => Turn::Answered {
+            status: u16::try_from(status).map_err(|_| Error::Reply)?,
+            ttl: Duration::from_millis(ttl.unsigned_abs()),
+        },
+    })
+}
+
+/// A reader whose [`Turn`] it was came to this error's status, which holds for so long, for all who miss the key.
+pub async fn answered(redis_url: &str, key: &Key, status: u16, ttl: Duration) -> Result<(), Error> {
+    let arguments = [
+        key.to_string().into_bytes(),
+        number(status),
+        milliseconds(ttl),
+    ];
+    connection::kept(redis_url, "answered", &arguments)
+        .await
+        .map(drop)
+}
+
+fn milliseconds(duration: Duration) -> Vec<u8> {
+    number(duration.as_millis())
+}
+
+fn number(number: impl std::fmt::Display) -> Vec<u8> {
+    number.to_string().into_bytes()
 }

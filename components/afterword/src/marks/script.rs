@@ -2,7 +2,7 @@
 
 /// The Redis keys of the marks, in the order in which the script unpacks them. All carry one hash tag, so that they stay
 /// together wherever a server distributes keys.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 15] = [
     "{afterword}:due",
     "{afterword}:counter",
     SEQUENCES,
@@ -17,6 +17,7 @@ pub const KEYS: [&str; 14] = [
     "{afterword}:origin",
     "{afterword}:suspects",
     "{afterword}:reconciled",
+    "{afterword}:misses",
 ];
 
 /// Hash: marked key → the sequence number of its latest mark.
@@ -27,6 +28,7 @@ pub const TEXT: &str = concat!(
     include_str!("lua/marks.lua"),
     include_str!("lua/changed.lua"),
     include_str!("lua/wanted.lua"),
+    include_str!("lua/miss.lua"),
     include_str!("lua/take.lua"),
     include_str!("lua/renew.lua"),
     include_str!("lua/claim.lua"),

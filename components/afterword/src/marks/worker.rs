@@ -1,7 +1,7 @@
 //! The worker's side of the marks: the lease, and what its holder may do.
 
 use super::connection::{Connection, Error, Reply};
-use super::{CHANNEL, changed_arguments, script};
+use super::{CHANNEL, changed_arguments, milliseconds, number, script};
 use crate::key::Key;
 use crate::limit::limit;
 use spin_sdk::redis::RedisResult;
@@ -365,12 +365,4 @@ impl Lease<'_> {
 
 fn name(key: &Key) -> Vec<u8> {
     key.to_string().into_bytes()
-}
-
-fn milliseconds(duration: Duration) -> Vec<u8> {
-    number(duration.as_millis())
-}
-
-fn number(number: impl std::fmt::Display) -> Vec<u8> {
-    number.to_string().into_bytes()
 }

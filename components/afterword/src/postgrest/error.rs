@@ -47,18 +47,18 @@ pub enum Blame {
     Setup,
 }
 
+/// The anonymous key may not read this (PostgreSQL 42501, *insufficient privilege*): an answer, not a failure.
+pub(super) fn is_refusal(code: &str) -> bool {
+    code == "42501"
+}
+
+/// The id cannot be a value of its column's type (22P02, *invalid text representation*; 22003, *numeric value out of range*), so
+/// that no row has it.
+pub(super) fn is_no_such_value(code: &str) -> bool {
+    matches!(code, "22P02" | "22003")
+}
+
 impl Error {
-    /// The anonymous key may not read this (PostgreSQL 42501, *insufficient privilege*): an answer, not a failure.
-    pub fn is_refusal(&self) -> bool {
-        self.code() == Some("42501")
-    }
-
-    /// The id cannot be a value of its column's type (22P02, *invalid text representation*; 22003, *numeric value out of range*), so
-    /// that no row has it.
-    pub fn is_no_such_value(&self) -> bool {
-        matches!(self.code(), Some("22P02" | "22003"))
-    }
-
     /// The offset lies behind the last row (PGRST103).
     pub fn is_beyond_the_end(&self) -> bool {
         matches!(
@@ -92,13 +92,6 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-
-    fn code(&self) -> Option<&str> {
-        match self {
-            Self::Status { code, .. } => Some(code),
             _ => None,
         }
     }
@@ -165,13 +158,17 @@ mod tests {
             br#"{"code":"42501","details":null,"message":"permission denied for table articles"}"#,
             None,
         );
-        assert!(error.is_refusal());
+        let code = |error: &Error| match error {
+            Error::Status { code, .. } => code.clone(),
+            _ => panic!("{error}"),
+        };
+        assert!(is_refusal(&code(&error)));
         let gateway = refused(
             StatusCode::UNAUTHORIZED,
             br#"{"message":"Invalid API key"}"#,
             None,
         );
-        assert!(!gateway.is_refusal());
+        assert!(!is_refusal(&code(&gateway)));
         assert_eq!(
             gateway.to_string(),
             "the origin answered 401 Unauthorized  Invalid API key"

@@ -47,6 +47,8 @@ pub struct Request<'a> {
 /// An answer of rows.
 #[derive(Debug, Default)]
 pub struct Page {
+    /// 200, or 206 for a part of the rows.
+    pub status: StatusCode,
     /// What came, unread.
     pub body: Bytes,
     /// The number of rows in all, if the origin said it.
@@ -77,6 +79,7 @@ async fn exchange(request: &Request<'_>) -> Result<Page, Error> {
     match status {
         StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(Page {
             body,
+            status,
             total: total(&content_range),
         }),
         _ => Err(refused(status, &body, seconds(&retry_after))),

@@ -13,11 +13,12 @@ pub use error::{Blame, Error};
 pub use fetch::Base;
 
 use crate::entry::EntityTag;
-use crate::key::Id;
+use crate::key::{Id, Key};
 use crate::row;
 use crate::webhook::Table;
 use bytes::Bytes;
 use fetch::{Page, Request};
+use http::StatusCode;
 use key::ApiKey;
 use list::{ListQuery, Pages};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -58,19 +59,39 @@ pub struct List {
     pub by_id: bool,
 }
 
+/// What a reader gets from the origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The resource's content; `None` if there is nothing that the anonymous key may read.
+    pub content: Option<Bytes>,
+    /// The status of the origin's answer, of the last if there were several: a row that is not there is a 200 without rows.
+    pub status: StatusCode,
+}
+
 impl Origin {
-    /// The row with this id, as PostgREST spells it; `None` if there is none that the anonymous key may read. An id that only
-    /// means the same to the database (`007`) is none: each row has one path.
-    pub async fn item(&self, id: &Id) -> Result<Option<Bytes>, Error> {
-        Ok(self
-            .items(std::slice::from_ref(id))
-            .await?
-            .pop()
-            .map(|(_, row)| row))
+    /// The content of `key`: the list, or the row with this id, as PostgREST spells it. An id that only means the same to the
+    /// database (`007`) is none: each row has one path.
+    pub async fn read(&self, key: &Key) -> Result<Read, Error> {
+        Ok(match key {
+            Key::List => {
+                let (list, status) = self.list_and_status().await?;
+                let content = list.map(|list| list.content);
+                Read { content, status }
+            }
+            Key::Item(id) => {
+                let (mut rows, status) = self.items_and_status(std::slice::from_ref(id)).await?;
+                let content = rows.pop().map(|(_, row)| row);
+                Read { content, status }
+            }
+        })
     }
 
     /// The rows with these ids, of those that exist and may be read.
     pub async fn items(&self, ids: &[Id]) -> Result<Vec<(Id, Bytes)>, Error> {
+        Ok(self.items_and_status(ids).await?.0)
+    }
+
+    async fn items_and_status(&self, ids: &[Id]) -> Result<(Vec<(Id, Bytes)>, StatusCode), Error> {
         let filter = match ids {
             [id] => format!("{}=eq.{}", self.id_column(), id.as_str()),
             // Quoted, since a dot is reserved inside the parentheses.
@@ -83,8 +104,10 @@ impl Origin {
             }
         };
         let page = match self.get(&join(&self.item_query, &filter), false).await {
-            Err(error) if error.is_refusal() || ids.len() == 1 && error.is_no_such_value() => {
-                return Ok(Vec::new());
+            Err(Error::Status { status, code, .. })
+                if error::is_refusal(&code) || ids.len() == 1 && error::is_no_such_value(&code) =>
+            {
+                return Ok((Vec::new(), status));
             }
             answer => answer?,
         };
@@ -95,19 +118,27 @@ impl Origin {
                 found.push((id, page.body.slice_ref(row.get().as_bytes())));
             }
         }
-        Ok(found)
+        Ok((found, page.status))
     }
 
     /// All rows that the list's query selects, however few the origin gives in one answer. `None` if the anonymous key may read none.
     pub async fn list(&self) -> Result<Option<List>, Error> {
+        Ok(self.list_and_status().await?.0)
+    }
+
+    async fn list_and_status(&self) -> Result<(Option<List>, StatusCode), Error> {
         let mut pages = Pages::new(&self.list_query, &self.table.id_column);
         let mut content = vec![b'['];
+        let mut status = StatusCode::OK;
         while let Some(query) = pages.next() {
             let page = match self.get(&query, pages.count() == 1).await {
-                Err(error) if error.is_refusal() => return Ok(None),
+                Err(Error::Status { status, code, .. }) if error::is_refusal(&code) => {
+                    return Ok((None, status));
+                }
                 Err(error) if error.is_beyond_the_end() => Page::default(),
                 answer => answer?,
             };
+            status = page.status;
             let rows = if page.body.is_empty() {
                 Vec::new()
             } else {
@@ -128,11 +159,12 @@ impl Origin {
             pages.received(rows.len(), last, page.total);
         }
         content.push(b']');
-        Ok(Some(List {
+        let list = List {
             content: content.into(),
             pages: pages.count(),
             by_id: self.list_query.is_by_id(),
-        }))
+        };
+        Ok((Some(list), status))
     }
 
     /// A short digest of all that decides what the origin answers, for telling one set-up from another. The key cannot be

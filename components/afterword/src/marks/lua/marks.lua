@@ -18,7 +18,8 @@
 -- suspects   hash: key -> 'held' while its failure is taken for the origin's; 'own' once the origin has answered for
 --            another key since: then the next such failure is the key's own
 -- reconciled string: the millisecond of the last reconciliation
-local due, counter, sequences, since, failures, errors, refreshed, lease, waking, timer, alive, origin, suspects, reconciled =
+-- misses     hash: slot -> what is known of a key that readers miss (`miss`): until which millisecond, the status, the key
+local due, counter, sequences, since, failures, errors, refreshed, lease, waking, timer, alive, origin, suspects, reconciled, misses =
   unpack(KEYS)
 
 -- A key refreshed a moment ago waits for its next turn, so that a burst costs two refreshes a second. Turns are the ticks of a
@@ -36,6 +37,9 @@ local HEARTBEAT = 60000
 
 -- A mark leaves an alarm of at most this many milliseconds behind.
 local SAFETY = 2000
+
+-- The first hexadecimal digits of a key's SHA-1 are its slot among the misses: there are 4,096.
+local SLOT = 3
 
 -- Redis's own clock, in milliseconds: the clocks of the replicas differ.
 local time = redis.call('TIME')
@@ -79,6 +83,16 @@ local function wake(channel, key)
   if redis.call('EXISTS', lease, waking) > 0 then return end
   local reached = redis.pcall('PUBLISH', channel, 'wake')
   if type(reached) == 'number' and reached > 0 then redis.call('SET', waking, 1, 'PX', 1000) end
+end
+
+-- Where something is known of a key that readers miss.
+local function slot(key)
+  return string.sub(redis.sha1hex(key), 1, SLOT)
+end
+
+local function answered(key, status, lasts)
+  redis.call('HSET', misses, slot(key), string.format('%d %d %s', now + lasts, status, key))
+  redis.call('PEXPIRE', misses, HEARTBEAT)
 end
 
 -- Each is given the arguments after its name.

@@ -1,0 +1,187 @@
+//! Proactive negotiation (RFC 9110, section 12): which stored coding a client wants, and whether it takes JSON at all.
+
+use crate::entry::{Coding, Entry};
+use crate::fields::{members, parts};
+
+/// A quality value in thousandths (RFC 9110, section 12.4.2): 0 is *not acceptable*.
+type Quality = u16;
+
+const BEST: Quality = 1_000;
+
+/// The coding in which to send an entry to a client with this `Accept-Encoding`: of those that are stored, the one with the highest
+/// quality, the shorter one of equals. `None` if the client takes none of them.
+pub fn coding(accept_encoding: &[Vec<u8>], entry: &Entry) -> Option<Coding> {
+    // Without the field any coding will do (RFC 9110, section 12.5.3), but who does not ask for one mostly cannot undo it.
+    if accept_encoding.is_empty() {
+        return Some(Coding::Identity);
+    }
+    let asked: Vec<(&[u8], Quality)> = members(accept_encoding).filter_map(weighted).collect();
+    let quality = |names: &[&str]| {
+        let named = |(member, _): &&(&[u8], Quality)| {
+            names
+                .iter()
+                .any(|name| member.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        asked.iter().find(named).map(|(_, quality)| *quality)
+    };
+    let any = quality(&["*"]);
+    [
+        // It is acceptable unless it is excluded; what is named is wanted more.
+        (
+            Coding::Identity,
+            quality(&["identity"]).or(any).unwrap_or(1),
+        ),
+        (
+            Coding::Gzip,
+            quality(&["gzip", "x-gzip"]).or(any).unwrap_or(0),
+        ),
+        (Coding::Brotli, quality(&["br"]).or(any).unwrap_or(0)),
+    ]
+    .into_iter()
+    .filter(|(coding, quality)| *quality > 0 && entry.variant(*coding).is_some())
+    .max_by_key(|(_, quality)| *quality)
+    .map(|(coding, _)| coding)
+}
+
+/// Whether a client with this `Accept` takes `application/json`. The range that names it most closely counts (RFC 9110, section
+/// 12.5.1); parameters of a range, such as `charset`, are passed over.
+pub fn json(accept: &[Vec<u8>]) -> bool {
+    if members(accept).next().is_none() {
+        return true;
+    }
+    let quality = |name: &str| {
+        members(accept)
+            .filter_map(weighted)
+            .filter(|(range, _)| range.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, quality)| quality)
+            .max()
+    };
+    quality("application/json")
+        .or_else(|| quality("application/*"))
+        .or_else(|| quality("*/*"))
+        .is_some_and(|quality| quality > 0)
+}
+
+/// A member without its parameters, and its quality. `None` for one whose `q` is none: it does not count.
+fn weighted(member: &[u8]) -> Option<(&[u8], Quality)> {
+    let mut parts = parts(member, b';');
+    let name = parts.next()?;
+    let mut quality = BEST;
+    for parameter in parts {
+        if let [b'q' | b'Q', b'=', value @ ..] = parameter {
+            quality = thousandths(value)?;
+        }
+    }
+    Some((name, quality))
+}
+
+/// `0` or `1`, with up to three decimals, and not over 1.
+fn thousandths(value: &[u8]) -> Option<Quality> {
+    let (whole, decimals) = match value {
+        [whole] => (whole, &[][..]),
+        [whole, b'.', decimals @ ..] if decimals.len() <= 3 => (whole, decimals),
+        _ => return None,
+    };
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| Quality::from(byte - b'0'));
+    let mut quality = digit(whole)?;
+    for place in 0..3 {
+        quality = quality * 10 + decimals.get(place).map_or(Some(0), digit)?;
+    }
+    (quality <= BEST).then_some(quality)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Variant;
+    use bytes::Bytes;
+
+    fn lines(lines: &[&str]) -> Vec<Vec<u8>> {
+        lines.iter().map(|line| line.as_bytes().to_vec()).collect()
+    }
+
+    fn chosen(accept_encoding: &[&str], stored: &[Coding]) -> Option<Coding> {
+        let variant = |coding| {
+            stored
+                .contains(&coding)
+                .then(|| Variant::new(Bytes::from_static(b"x")))
+        };
+        let entry = Entry {
+            brotli: variant(Coding::Brotli),
+            gzip: variant(Coding::Gzip),
+            ..Entry::new(Bytes::from_static(b"{}"), 0)
+        };
+        coding(&lines(accept_encoding), &entry)
+    }
+
+    #[test]
+    fn the_coding_of_the_highest_quality_is_chosen_and_the_shortest_of_equals() {
+        use Coding::{Brotli, Gzip, Identity};
+        for (field, expected) in [
+            ("gzip, deflate, br, zstd", Brotli),
+            ("gzip, deflate", Gzip),
+            ("x-gzip", Gzip),
+            ("GZIP", Gzip),
+            ("br;q=0.5, gzip;q=0.8", Gzip),
+            ("br;q=0.8, gzip ; q=0.8", Brotli),
+            ("gzip;q=0.001", Gzip),
+            ("gzip;q=0.5, identity", Identity),
+            ("gzip;q=0.5, identity;q=0.4", Gzip),
+            ("*", Brotli),
+            ("*;q=0.1, gzip", Gzip),
+            ("br;q=0, *", Gzip),
+            ("deflate", Identity),
+            ("", Identity),
+            ("br;q=0, gzip;q=0.000", Identity),
+            // A quality that is none takes its member away.
+            ("br;q=1.001, gzip;q=0.1", Gzip),
+            ("br;q=, gzip;q=x, identity;q=0.5", Identity),
+            ("br;q=0.1234, gzip;q=1.", Gzip),
+        ] {
+            let chosen = chosen(&[field], &[Brotli, Gzip]);
+            assert_eq!(chosen, Some(expected), "{field}");
+        }
+        assert_eq!(chosen(&[], &[Brotli, Gzip]), Some(Identity), "no field");
+        assert_eq!(chosen(&["gzip", "br"], &[Brotli, Gzip]), Some(Brotli));
+    }
+
+    #[test]
+    fn what_is_not_stored_is_not_chosen_and_what_is_excluded_not_sent() {
+        use Coding::{Brotli, Gzip, Identity};
+        assert_eq!(chosen(&["br, gzip"], &[]), Some(Identity));
+        assert_eq!(chosen(&["br, gzip;q=0.1"], &[Gzip]), Some(Gzip));
+        for field in ["identity;q=0", "br, identity;q=0", "*;q=0", "br, *;q=0"] {
+            assert_eq!(chosen(&[field], &[]), None, "{field}");
+        }
+        assert_eq!(chosen(&["br, *;q=0"], &[Brotli]), Some(Brotli));
+        assert_eq!(chosen(&["identity, *;q=0"], &[Brotli]), Some(Identity));
+    }
+
+    #[test]
+    fn json_is_taken_by_the_range_that_names_it_most_closely() {
+        for field in [
+            "*/*",
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "application/*;q=0.001",
+            "*/*;q=0, application/json",
+            "application/json;profile=\"a,b;q=0\"",
+        ] {
+            assert!(json(&lines(&[field])), "{field}");
+        }
+        for field in [
+            "text/html",
+            "application/vnd.pgrst.object+json",
+            "application/json;q=0",
+            "application/json;q=0, */*",
+            "application/*;q=0, */*",
+            "*/*;q=0.0",
+            "json",
+        ] {
+            assert!(!json(&lines(&[field])), "{field}");
+        }
+        assert!(json(&[]) && json(&lines(&["", " ,"])), "no range");
+        assert!(json(&lines(&["text/html", "*/*"])));
+    }
+}
