@@ -283,6 +283,11 @@ impl Afterword {
         self.send(Method::GET, path, &[], "").await
     }
 
+    /// Reads a path with these header fields.
+    pub async fn get_with(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send(Method::GET, path, fields, "").await
+    }
+
     /// Sends a webhook with the right secret.
     pub async fn webhook(&self, body: impl Into<reqwest::Body>) -> Answer {
         let authorization = format!("Bearer {SECRET}");
@@ -450,6 +455,27 @@ impl Afterword {
     /// When the host does not take them.
     pub async fn turn_http_dials(&self, faults: Value) {
         self.turn(self.app.dials, json!({ "faults": faults })).await;
+    }
+
+    /// How often the HTTP side has made a kind of call so far, such as `key-value.get`.
+    ///
+    /// # Panics
+    /// When the host does not tell.
+    pub async fn http_calls(&self, kind: &str) -> u64 {
+        let dials = self.app.dials.expect("the setup has dials");
+        let asked = self.client.get(format!("http://{dials}/calls")).send();
+        let answer = asked.await.expect("the dials answer");
+        let calls: Value = answer.json().await.expect("calls are JSON");
+        calls[kind].as_u64().unwrap_or(0)
+    }
+
+    /// Lets what readers of the same key share of a miss come to its end, as some seconds would.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn forget_misses(&self) {
+        let deleted = self.ask_redis::<u64>(&["DEL", "{afterword}:misses"]).await;
+        deleted.expect("Redis answers");
     }
 
     /// Turns the dials of the first worker: `{"faults": …, "die": …}`.

@@ -9,7 +9,9 @@ pub struct Answer {
     pub status: u16,
     /// The header fields.
     pub fields: reqwest::header::HeaderMap,
-    /// The content.
+    /// The content as it came.
+    pub bytes: Vec<u8>,
+    /// The content as text, as far as it is.
     pub body: String,
 }
 
@@ -20,10 +22,12 @@ impl Answer {
     /// When the connection breaks.
     pub async fn of(response: reqwest::Response) -> anyhow::Result<Self> {
         let (status, fields) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes().await?.to_vec();
         Ok(Self {
             status,
             fields,
-            body: response.text().await?,
+            body: String::from_utf8_lossy(&bytes).into_owned(),
+            bytes,
         })
     }
 
@@ -32,6 +36,11 @@ impl Answer {
         self.fields.get(name).map_or("", |value| {
             value.to_str().expect("header fields are ASCII here")
         })
+    }
+
+    /// Whether there is such a header field.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
     }
 
     /// The content as JSON.

@@ -68,10 +68,12 @@ async fn with_nothing_stored_a_failing_origin_is_told_by_its_status_and_never_a_
                 "no internals: {answer:?}"
             );
         }
+        afterword.forget_misses().await;
     }
     afterword.stop_origin().await;
     assert_eq!(afterword.get("/articles/7").await.status, 502);
     afterword.start_origin().await.unwrap();
+    afterword.forget_misses().await;
     assert_eq!(afterword.get("/articles/7").await.status, 200);
     assert!(!afterword.said().contains("trap"), "{}", afterword.said());
     afterword.marked(&["/articles/7"]).await;

@@ -198,13 +198,27 @@ async fn another_method_is_405_with_what_is_allowed() {
         Method::PUT,
         Method::PATCH,
         Method::DELETE,
-        Method::OPTIONS,
+        Method::TRACE,
+        Method::from_bytes(b"PURGE").unwrap(),
     ] {
         let answer = afterword.send(method, "/articles/7", &[], "{}").await;
-        assert_eq!((answer.status, answer.field("allow")), (405, "GET, HEAD"));
+        assert_eq!(
+            (answer.status, answer.field("allow")),
+            (405, "GET, HEAD, OPTIONS")
+        );
     }
     let answer = afterword.get("/revalidate").await;
-    assert_eq!((answer.status, answer.field("allow")), (405, "POST"));
+    assert_eq!(
+        (answer.status, answer.field("allow")),
+        (405, "POST, OPTIONS")
+    );
+    for (path, allow) in [
+        ("/articles/7", "GET, HEAD, OPTIONS"),
+        ("/revalidate", "POST, OPTIONS"),
+    ] {
+        let answer = afterword.send(Method::OPTIONS, path, &[], "").await;
+        assert_eq!((answer.status, answer.field("allow")), (204, allow));
+    }
 }
 
 #[tokio::test]

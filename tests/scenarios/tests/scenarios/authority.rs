@@ -1,0 +1,131 @@
+//! Least authority: what the manifest lets each component reach is exactly this.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+const MANIFEST: &str = include_str!("../../../../spin.toml");
+
+const ORIGIN: &str = "{{ supabase_url }}";
+const REDIS: &str = "{{ redis_address }}";
+
+/// What names the table.
+const TABLE: [&str; 3] = ["schema", "table", "id_column"];
+
+/// What it takes to ask the origin.
+const FETCHING: [&str; 4] = [
+    "supabase_url",
+    "supabase_anon_key",
+    "list_query",
+    "item_query",
+];
+
+const LIFETIME: [&str; 2] = ["max_age", "stale_if_error"];
+
+fn strings(value: &Value) -> Vec<&str> {
+    let items = value.as_array().expect("an array");
+    items.iter().map(|item| item.as_str().unwrap()).collect()
+}
+
+#[test]
+fn each_component_reaches_what_it_needs_and_nothing_else() {
+    let manifest: Table = MANIFEST.parse().unwrap();
+    let components = manifest["component"].as_table().unwrap();
+    let expected = BTreeMap::from([
+        (
+            "articles",
+            (
+                vec![ORIGIN, REDIS],
+                [
+                    &TABLE[..],
+                    &FETCHING,
+                    &LIFETIME,
+                    &["redis_url"],
+                    &["cache_control", "cdn_cache_control", "cors_allow_origins"],
+                ]
+                .concat(),
+            ),
+        ),
+        (
+            // No origin, and no key for it.
+            "revalidate",
+            (
+                vec![REDIS],
+                [&TABLE[..], &["redis_url", "webhook_secret"]].concat(),
+            ),
+        ),
+        (
+            // No webhook secret.
+            "refresh",
+            (
+                vec![ORIGIN, REDIS],
+                [&TABLE[..], &FETCHING, &LIFETIME, &["redis_url"]].concat(),
+            ),
+        ),
+    ]);
+    assert_eq!(
+        components.keys().collect::<Vec<_>>(),
+        ["articles", "refresh", "revalidate"]
+    );
+    for (name, (hosts, mut variables)) in expected {
+        let component = components[name].as_table().unwrap();
+        variables.sort_unstable();
+        let given = component["variables"].as_table().unwrap();
+        assert_eq!(given.keys().collect::<Vec<_>>(), variables, "{name}");
+        for (variable, value) in given {
+            let own = format!("{{{{ {variable} }}}}");
+            assert_eq!(value.as_str(), Some(&*own), "{name}: {variable}");
+        }
+        assert_eq!(
+            strings(&component["allowed_outbound_hosts"]),
+            hosts,
+            "{name}"
+        );
+        assert_eq!(
+            strings(&component["key_value_stores"]),
+            ["default"],
+            "{name}"
+        );
+        // Nothing else that gives a component something: no files, no databases, no other component's.
+        for key in component.keys() {
+            assert!(
+                [
+                    "source",
+                    "key_value_stores",
+                    "allowed_outbound_hosts",
+                    "variables",
+                    "build"
+                ]
+                .contains(&&**key),
+                "{name}: {key}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_secret_is_declared_as_one() {
+    let manifest: Table = MANIFEST.parse().unwrap();
+    let secret = |variable: &str| manifest["variables"][variable].get("secret").is_some();
+    for variable in ["supabase_anon_key", "webhook_secret", "redis_url"] {
+        assert!(secret(variable), "{variable}");
+    }
+}
+
+#[test]
+fn what_is_open_to_the_network_is_two_routes() {
+    let manifest: Table = MANIFEST.parse().unwrap();
+    let routes: Vec<(&str, &str)> = manifest["trigger"]["http"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|trigger| {
+            let text = |name: &str| trigger[name].as_str().unwrap();
+            (text("route"), text("component"))
+        })
+        .collect();
+    assert_eq!(
+        routes,
+        [("/articles/...", "articles"), ("/revalidate", "revalidate")]
+    );
+}

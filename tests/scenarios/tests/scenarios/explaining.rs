@@ -1,0 +1,204 @@
+//! Every answer says how it came about: `Cache-Status`, `Age`, `Cache-Control`.
+
+use std::time::Duration;
+
+use afterword_scenarios::{Setup, host_has_dials};
+use afterword_supabase::{Dials, Fault, RestDial};
+use serde_json::json;
+
+use crate::stored::make_old;
+
+#[tokio::test]
+async fn a_miss_a_hit_a_stale_hit_and_what_is_too_old_are_told_apart() {
+    let mut afterword = Setup::default()
+        .variable("max_age", "300")
+        .variable("stale_if_error", "600")
+        .no_worker()
+        .start()
+        .await;
+    for path in ["/articles/7", "/articles"] {
+        let missed = afterword.get(path).await;
+        assert_eq!(
+            missed.field("cache-status"),
+            "afterword; fwd=uri-miss; fwd-status=200"
+        );
+        assert!(!missed.has("age"), "it has just come from the origin");
+        assert!(!missed.has("last-modified"));
+    }
+    let missing = afterword.get("/articles/4711").await;
+    assert_eq!(
+        missing.field("cache-status"),
+        "afterword; fwd=uri-miss; fwd-status=200",
+        "an answer without rows"
+    );
+
+    afterword.start_worker().await.unwrap();
+    afterword.hit("/articles/7").await;
+    afterword.kill_workers().await;
+    let ttl = |told: &str| -> i64 {
+        let ttl = told.strip_prefix("afterword; hit; ttl=");
+        ttl.and_then(|ttl| ttl.parse().ok())
+            .unwrap_or_else(|| panic!("{told}"))
+    };
+    for (old, from, to, age) in [(100, 100, 200, 100), (400, -200, -100, 400)] {
+        make_old(&afterword, "/articles/7", Duration::from_secs(old));
+        let hit = afterword.get("/articles/7").await;
+        let ttl = ttl(hit.field("cache-status"));
+        assert!((from..=to).contains(&ttl), "{ttl}");
+        let told: u64 = hit.field("age").parse().unwrap();
+        assert!((age..age + 100).contains(&told), "{told}");
+        assert_eq!(ttl, 300 - i64::try_from(told).unwrap() - 1, "{hit:?}");
+        let unchanged = [("if-none-match", hit.field("etag"))];
+        let unchanged = afterword.get_with("/articles/7", &unchanged).await;
+        assert_eq!(unchanged.status, 304);
+        assert!(
+            unchanged
+                .field("cache-status")
+                .starts_with("afterword; hit; ttl=")
+        );
+    }
+    make_old(&afterword, "/articles/7", Duration::from_secs(901));
+    let expired = afterword.get("/articles/7").await;
+    assert_eq!(
+        expired.field("cache-status"),
+        "afterword; fwd=stale; fwd-status=200"
+    );
+}
+
+#[tokio::test]
+async fn an_error_tells_what_the_origin_answered_and_that_it_is_known() {
+    let afterword = Setup::default().no_worker().start().await;
+    let every = RestDial {
+        fault: Some(Fault::Status(503)),
+        ..RestDial::default()
+    };
+    let dials = Dials {
+        rest: vec![every],
+        ..Dials::default()
+    };
+    afterword.supabase().set_dials(dials).unwrap();
+    let failed = afterword.get("/articles/7").await;
+    assert_eq!(
+        failed.field("cache-status"),
+        "afterword; fwd=uri-miss; fwd-status=503"
+    );
+    assert_eq!(failed.field("cache-control"), "no-store");
+    afterword.supabase().set_dials(Dials::default()).unwrap();
+    let missing = afterword.get("/articles/4711").await;
+    assert_eq!(missing.status, 404);
+    let known = afterword_stack::eventually(
+        Duration::from_secs(60),
+        "waiting for a known error",
+        async || {
+            let known = afterword.get("/articles/4711").await;
+            assert_eq!(known.status, 404);
+            let told = known.field("cache-status");
+            anyhow::ensure!(told.contains("detail=negative"), "{told}");
+            Ok(told.to_owned())
+        },
+    );
+    let known = known.await.unwrap();
+    assert!(known.starts_with("afterword; hit; ttl="), "{known}");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_read_is_bypassed_and_that_is_told() {
+    if !host_has_dials() {
+        return;
+    }
+    let afterword = Setup::default().dials().start().await;
+    afterword.hit("/articles/7").await;
+    let fails = json!({"key-value.get": {"fail": true}});
+    afterword.turn_http_dials(fails).await;
+    let answer = afterword.get("/articles/7").await;
+    assert_eq!(
+        answer.field("cache-status"),
+        "afterword; fwd=bypass; fwd-status=200"
+    );
+}
+
+#[tokio::test]
+async fn a_value_that_no_version_wrote_is_a_miss() {
+    let afterword = Setup::default().start().await;
+    afterword.hit("/articles/7").await;
+    for value in [&b""[..], b"AFW\x01", b"{\"id\":7}", &[0xff; 200]] {
+        crate::stored::replace(&afterword, "/articles/7", value);
+        let answer = afterword.get("/articles/7").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(
+            answer.field("cache-status"),
+            "afterword; fwd=uri-miss; fwd-status=200"
+        );
+        afterword.hit("/articles/7").await;
+    }
+}
+
+#[tokio::test]
+async fn downstream_caches_are_told_what_the_operator_says() {
+    let afterword = Setup::default().start().await;
+    let hit = afterword.hit("/articles/7").await;
+    assert_eq!(
+        hit.field("cache-control"),
+        "public, max-age=0, must-revalidate"
+    );
+    assert!(!hit.has("cdn-cache-control"));
+    assert_eq!(hit.field("x-content-type-options"), "nosniff");
+    let afterword = Setup::default()
+        .variable("cache_control", "public, max-age=60")
+        .variable(
+            "cdn_cache_control",
+            "max-age=300, stale-while-revalidate=60",
+        )
+        .start()
+        .await;
+    for answer in [
+        afterword.get("/articles/7").await,
+        afterword.hit("/articles/7").await,
+    ] {
+        assert_eq!(answer.field("cache-control"), "public, max-age=60");
+        assert_eq!(
+            answer.field("cdn-cache-control"),
+            "max-age=300, stale-while-revalidate=60"
+        );
+    }
+    assert!(
+        !afterword
+            .get("/articles/4711")
+            .await
+            .has("cdn-cache-control")
+    );
+}
+
+#[tokio::test]
+async fn a_hit_costs_one_look_into_the_store_and_nothing_else() {
+    if !host_has_dials() {
+        return;
+    }
+    let afterword = Setup::default().dials().start().await;
+    let tag = afterword.hit("/articles/7").await.field("etag").to_owned();
+    let kinds = [
+        "key-value.get",
+        "key-value.set",
+        "redis.open",
+        "redis.execute",
+        "http.send",
+    ];
+    let mut before = Vec::new();
+    for kind in kinds {
+        before.push(afterword.http_calls(kind).await);
+    }
+    for fields in [
+        &[][..],
+        &[("accept-encoding", "br")],
+        &[("if-none-match", tag.as_str())],
+        &[("origin", "https://example.org")],
+    ] {
+        for _ in 0..25 {
+            let status = afterword.get_with("/articles/7", fields).await.status;
+            assert!(matches!(status, 200 | 304));
+        }
+    }
+    for (kind, (before, cost)) in kinds.iter().zip(before.iter().zip([100, 0, 0, 0, 0])) {
+        assert_eq!(afterword.http_calls(kind).await - before, cost, "{kind}");
+    }
+}

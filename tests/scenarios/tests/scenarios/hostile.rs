@@ -1,0 +1,232 @@
+//! Requests that nobody sends who means well. Each is answered with a 4xx and a problem, none ends an instance, and the next good
+//! request is answered.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use afterword_scenarios::{SECRET, Setup};
+use serde_json::Value;
+
+/// Sends these very bytes; returns status, head and body of the answer.
+fn exchange(address: &str, request: &[u8]) -> (u16, String, Vec<u8>) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    // A server that answers before it has read all may close the connection meanwhile.
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let end = answer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .unwrap_or_else(|| panic!("no answer: {}", String::from_utf8_lossy(&answer)));
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head, answer[end + 4..].to_vec())
+}
+
+fn request(method: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut request =
+        format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+    for (name, value) in fields {
+        request += &format!("{name}: {value}\r\n");
+    }
+    if !body.is_empty() {
+        request += &format!("content-length: {}\r\n", body.len());
+    }
+    [request.as_bytes(), b"\r\n", body].concat()
+}
+
+/// Requests, each with the status that it deserves.
+fn table() -> Vec<(u16, Vec<u8>)> {
+    let bearer = format!("Bearer {SECRET}");
+    let long = |length: usize| "x".repeat(length);
+    let get = |target: &str| request("GET", target, &[], b"");
+    let with = |name: &str, value: &str| request("GET", "/articles/7", &[(name, value)], b"");
+    let post = |body: &[u8]| request("POST", "/revalidate", &[("authorization", &bearer)], body);
+    let knock = |fields: &[(&str, &str)]| request("POST", "/revalidate", fields, b"{}");
+    let deep = |open: &str| format!("{{\"record\":{}", open.repeat(100_000));
+    let signature = |id: &str, timestamp: &str, signature: &str| {
+        knock(&[
+            ("webhook-id", id),
+            ("webhook-timestamp", timestamp),
+            ("webhook-signature", signature),
+        ])
+    };
+    let now = format!(
+        "{}",
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+    );
+    let mut table = Vec::new();
+    // Paths. No id can leave the path, or get into PostgREST's query.
+    for target in [
+        "/articles/",
+        "/articles//",
+        "/articles//7",
+        "/articles/7/",
+        "/articles/1/2",
+        "/articles/%2e%2e",
+        "/articles/%2e%2e%2f%2e%2e",
+        "/articles/../../etc/passwd",
+        "/articles/%00",
+        "/articles/7%00",
+        "/articles/%37",
+        "/articles/7%0d%0aSet-Cookie:%20a=b",
+        "/articles/%",
+        "/articles/%zz",
+        "/articles/%c3%a9",
+        "/articles/%ff",
+        "/articles/7,8",
+        "/articles/7)",
+        "/articles/(7)",
+        "/articles/eq.7&select=*",
+        "/articles/7;id=8",
+        "/articles/7'--",
+        "/articles/*",
+        "/articles/7%26select=*",
+        "/articles/$where",
+        "/articles/7|8",
+        "/articles/{7}",
+        "/articles/\"7\"",
+        "/articles/7:8",
+        "/articles/@7",
+        "/articles/7+8",
+    ] {
+        table.push((404, get(target)));
+    }
+    table.push((404, get(&format!("/articles/{}", long(129)))));
+    table.push((404, get(&format!("/articles/{}", long(10_000)))));
+    table.push((404, get(&format!("/articles/{}", "%41".repeat(100)))));
+    // What is an id, but nobody's: a filter's own words are none of PostgREST's.
+    for target in [
+        "/articles/..",
+        "/articles/is.null",
+        "/articles/not.eq.7",
+        "/articles/99999999999999999999999999999999",
+        "/articles/-1",
+        "/articles/NaN",
+        "/articles/7?id=eq.8&select=secret",
+    ] {
+        let status = if target.contains('?') { 200 } else { 404 };
+        table.push((status, get(target)));
+    }
+    table.retain(|(status, _)| *status != 200);
+    // Methods.
+    for method in ["POST", "PUT", "DELETE", "PATCH", "PROPFIND", "get", "X"] {
+        table.push((405, request(method, "/articles/7", &[], b"")));
+    }
+    table.push((405, request("POST", "/articles", &[], &[b'x'; 100_000])));
+    for method in ["GET", "PUT", "DELETE", "HEAD."] {
+        table.push((405, request(method, "/revalidate", &[], b"")));
+    }
+    // Fields.
+    table.push((406, with("accept", "text/html")));
+    table.push((406, with("accept", &format!("a/b;q={}", long(20_000)))));
+    table.push((406, with("accept", "application/json;q=0")));
+    table.push((406, with("accept-encoding", "identity;q=0, *;q=0")));
+    // The door.
+    for authorization in [
+        "",
+        "Bearer",
+        "Bearer x",
+        "Basic OnNlY3JldA==",
+        "Bearer \u{e9}\u{e9}",
+        &long(20_000),
+    ] {
+        table.push((401, knock(&[("authorization", authorization)])));
+    }
+    table.push((
+        401,
+        knock(&[("authorization", &bearer), ("authorization", &bearer)]),
+    ));
+    table.push((401, signature("a", "0", "v1,x")));
+    table.push((401, signature("a", "-9223372036854775808", "v1,x")));
+    table.push((401, signature("a", "99999999999999999999999", "v1,x")));
+    table.push((401, signature("a", &now, "v1,")));
+    table.push((401, signature("a", &now, &"v1,x ".repeat(5_000))));
+    table.push((401, signature("", &now, "v2,x v1a,y , ,,")));
+    // Bodies.
+    for body in [
+        "",
+        "no json",
+        "[]",
+        "null",
+        "\"x\"",
+        "{",
+        "{\"type\":}",
+        "{}{}",
+        "{\"type\":\"INSERT\",\"record\":{\"id\":\"\\ud800\"}",
+        &deep("["),
+        &deep("{\"a\":"),
+    ] {
+        table.push((400, post(body.as_bytes())));
+    }
+    table.push((400, post(b"{\"a\":\"\xff\xfe\"}")));
+    table.push((400, post(&[0; 1_000])));
+    table.push((413, post(&vec![b' '; (4 << 20) + 1])));
+    table
+}
+
+#[tokio::test]
+async fn every_hostile_request_is_a_4xx_with_a_problem_and_the_next_good_one_is_answered() {
+    let afterword = Setup::default().start().await;
+    let good = afterword.hit("/articles/7").await;
+    let address = afterword.url().trim_start_matches("http://").to_owned();
+    let table = table();
+    assert!(table.len() >= 60, "{} requests", table.len());
+    for (expected, request) in table {
+        let shown = String::from_utf8_lossy(&request[..request.len().min(300)]).into_owned();
+        let address = address.clone();
+        let answer = tokio::task::spawn_blocking(move || exchange(&address, &request));
+        let (status, head, body) = answer.await.unwrap();
+        assert_eq!(status, expected, "{shown}\n{head}");
+        assert!(
+            head.contains("content-type: application/problem+json"),
+            "{shown}\n{head}"
+        );
+        let problem: Value = serde_json::from_slice(&body)
+            .unwrap_or_else(|error| panic!("{error}: {shown}\n{head}"));
+        let of_type = problem["type"].as_str().unwrap();
+        assert!(of_type.starts_with("urn:problem-type:afterword:"));
+        assert_eq!(problem["status"], expected);
+        assert!(problem["detail"].as_str().is_some_and(|it| !it.is_empty()));
+        assert_eq!(
+            afterword.get("/articles/7").await.body,
+            good.body,
+            "{shown}"
+        );
+    }
+    let said = afterword.said();
+    for trap in ["trap", "panicked", "instance failed", "no response", SECRET] {
+        assert!(!said.contains(trap), "{trap}: {said}");
+    }
+    assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn no_path_that_is_no_key_reaches_the_origin_and_no_id_changes_the_query() {
+    let afterword = Setup::default().no_worker().start().await;
+    for id in [
+        "..",
+        "is.null",
+        "not.eq.7",
+        "in.7",
+        "7.8",
+        "or.id.eq.7",
+        "~",
+    ] {
+        afterword.supabase().clear_requests();
+        afterword.get(&format!("/articles/{id}")).await;
+        let asked = afterword.supabase().requests();
+        // A client may have resolved `..` itself.
+        for request in asked {
+            assert_eq!(request.query, format!("select=*&id=eq.{id}"));
+            assert_eq!(request.path, "/rest/v1/articles");
+        }
+    }
+}

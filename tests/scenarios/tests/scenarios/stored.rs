@@ -1,0 +1,54 @@
+//! The key-value store's file, as Spin and the embedded host write it: for what a scenario cannot wait for, or nobody should write.
+
+use std::time::Duration;
+
+use afterword::entry::Entry;
+use afterword::freshness;
+use afterword_scenarios::Afterword;
+use rusqlite::{Connection, params};
+
+fn open(afterword: &Afterword) -> Connection {
+    let file = afterword.state_dir().join("sqlite_key_value.db");
+    let connection = Connection::open(file).unwrap();
+    connection.busy_timeout(Duration::from_secs(10)).unwrap();
+    connection
+}
+
+/// The names of all keys, in alphabetical order.
+pub fn keys(afterword: &Afterword) -> Vec<String> {
+    let connection = open(afterword);
+    let mut query = connection
+        .prepare("SELECT key FROM spin_key_value ORDER BY key")
+        .unwrap();
+    let keys = query.query_map([], |row| row.get(0)).unwrap();
+    keys.collect::<Result<_, _>>().unwrap()
+}
+
+/// The value of a key, which is there.
+pub fn value(afterword: &Afterword, key: &str) -> Vec<u8> {
+    let query = "SELECT value FROM spin_key_value WHERE key = ?1";
+    open(afterword)
+        .query_row(query, [key], |row| row.get(0))
+        .unwrap_or_else(|error| panic!("{key}: {error}"))
+}
+
+/// Puts another value in place of that of a key, which is there.
+pub fn replace(afterword: &Afterword, key: &str, value: &[u8]) {
+    let update = "UPDATE spin_key_value SET value = ?2 WHERE key = ?1";
+    let changed = open(afterword)
+        .execute(update, params![key, value])
+        .unwrap();
+    assert_eq!(changed, 1, "{key} is there");
+}
+
+/// The entry of a path, which is there.
+pub fn entry(afterword: &Afterword, path: &str) -> Entry {
+    Entry::decode(value(afterword, path)).expect("an entry")
+}
+
+/// Makes an entry as old as this.
+pub fn make_old(afterword: &Afterword, path: &str, age: Duration) {
+    let mut entry = entry(afterword, path);
+    entry.fetched_at = freshness::now() - u64::try_from(age.as_millis()).unwrap();
+    replace(afterword, path, &entry.encode());
+}
