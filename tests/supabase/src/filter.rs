@@ -22,7 +22,7 @@ enum Test {
 }
 
 /// The operators that PostgREST has and this stand-in does not, by the names in its `QueryParams.hs`.
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 17] = [
     "like",
     "ilike",
     "match",
@@ -40,10 +40,15 @@ const OTHERS: [&str; 20] = [
     "nxr",
     "nxl",
     "adj",
-    "eq(any)",
-    "eq(all)",
-    "like(any)",
 ];
+
+/// The operators that PostgREST also has with a list of values: `like(any)`, `eq(all)`.
+const QUANTIFIED: [&str; 9] = [
+    "eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch",
+];
+
+/// The operators that PostgREST also has with the name of a language: `fts(english)`.
+const SEARCHES: [&str; 4] = ["fts", "plfts", "phfts", "wfts"];
 
 impl Filter {
     /// Parses a query parameter: the column's name, and `[not.]operator.value`.
@@ -68,13 +73,13 @@ impl Filter {
                 RestError::parse("filter", value, start + 4, expecting)
             })?),
             "in" if known => Test::In(list(operand).ok_or_else(|| {
-                if operand.starts_with('(') {
+                if operand.trim_start().starts_with('(') {
                     RestError::parse("filter", value, value.chars().count() + 1, "\",\" or \")\"")
                 } else {
                     RestError::parse("filter", value, start + 4, "\"(\"")
                 }
             })?),
-            other if known && OTHERS.contains(&other) => {
+            other if known && lacks(other) => {
                 return Err(RestError::not_implemented(format!(
                     "The stand-in has no operator '{other}'; it has eq, neq, gt, gte, lt, lte, in and is, each with not."
                 )));
@@ -137,6 +142,17 @@ pub(crate) fn conditions(
     Ok((clause, values))
 }
 
+/// Whether PostgREST has an operator that the stand-in lacks.
+fn lacks(operator: &str) -> bool {
+    match operator.split_once('(') {
+        None => OTHERS.contains(&operator),
+        Some((name, "any)" | "all)")) if QUANTIFIED.contains(&name) => true,
+        Some((name, language)) => {
+            SEARCHES.contains(&name) && language.ends_with(')') && language != ")"
+        }
+    }
+}
+
 fn is(word: &str) -> Option<&'static str> {
     Some(match word.to_ascii_lowercase().as_str() {
         "null" | "unknown" => "IS NULL",
@@ -147,33 +163,41 @@ fn is(word: &str) -> Option<&'static str> {
     })
 }
 
-/// The items of `(a,"b,c",d)`. In quotes, a backslash takes the next character as it is.
+/// The items of `(a,"b,c",d)`. Like PostgREST, it does not look at what comes after the parenthesis.
 fn list(operand: &str) -> Option<Vec<String>> {
-    let inner = operand.trim().strip_prefix('(')?.strip_suffix(')')?;
+    let mut rest = operand.trim_start().strip_prefix('(')?.trim_start();
     let mut items = Vec::new();
-    let mut characters = inner.chars().peekable();
     loop {
-        let mut item = String::new();
-        if characters.next_if_eq(&'"').is_some() {
-            loop {
-                match characters.next()? {
-                    '"' => break,
-                    '\\' => item.push(characters.next()?),
-                    other => item.push(other),
-                }
-            }
-        } else {
-            while let Some(other) = characters.next_if(|c| !matches!(c, ',' | ')')) {
-                item.push(other);
-            }
-        }
+        let (item, after) = quoted(rest).unwrap_or_else(|| bare(rest));
         items.push(item);
-        match characters.next() {
-            None => return Some(items),
-            Some(',') => {}
-            Some(_) => return None,
+        match after.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => return after.starts_with(')').then_some(items),
         }
     }
+}
+
+/// A quoted item, and what comes after it. A backslash takes the next character as it is. An item that goes on after its
+/// closing quote, or has none, is not quoted but has a quote in it: clients quote what has a comma or a parenthesis, and
+/// send `"hi" said` as it is.
+fn quoted(list: &str) -> Option<(String, &str)> {
+    let mut characters = list.strip_prefix('"')?.chars();
+    let mut item = String::new();
+    loop {
+        match characters.next()? {
+            '"' => break,
+            '\\' => item.push(characters.next()?),
+            other => item.push(other),
+        }
+    }
+    let after = characters.as_str();
+    (after.is_empty() || after.starts_with([',', ')'])).then_some((item, after))
+}
+
+/// An item as it stands, and what comes after it.
+fn bare(list: &str) -> (String, &str) {
+    let (item, after) = list.split_at(list.find([',', ')']).unwrap_or(list.len()));
+    (item.to_owned(), after)
 }
 
 #[cfg(test)]
@@ -187,8 +211,61 @@ mod tests {
             ["1", "a,b", "say \"hi\"", "x y"]
         );
         assert_eq!(list("()").unwrap(), [""]);
+        assert_eq!(list(" ( 1,2 )").unwrap(), ["1", "2 "]);
+        assert_eq!(list("(1,2)3").unwrap(), ["1", "2"]);
         assert_eq!(list("(1,2"), None);
-        assert_eq!(list(r#"("a"b)"#), None);
+        assert_eq!(list(r#"(1,"2""#), None);
+    }
+
+    #[test]
+    fn an_item_that_does_not_end_with_its_quote_is_taken_as_it_stands() {
+        assert_eq!(list(r#"("a"b)"#).unwrap(), [r#""a"b"#]);
+        assert_eq!(
+            list(r#"(nowhere,"hi" said)"#).unwrap(),
+            ["nowhere", r#""hi" said"#]
+        );
+        assert_eq!(
+            list(r#"(""hi", she said")"#).unwrap(),
+            [r#"""hi""#, r#" she said""#]
+        );
+        assert_eq!(list(r#"("a,b)"#).unwrap(), [r#""a"#, "b"]);
+        assert_eq!(list(r#"(a"b")"#).unwrap(), [r#"a"b""#]);
+    }
+
+    #[test]
+    fn an_operator_with_a_quantifier_or_a_language_is_known_but_lacking() {
+        for value in [
+            "like(any).{a,b}",
+            "like(all).{a,b}",
+            "ilike(any).{a,b}",
+            "ilike(all).{a,b}",
+            "not.eq(any).{1,2}",
+            "gte(all).{1,2}",
+            "imatch(any).{a,b}",
+            "fts(english).cat",
+            "wfts(simple).cat",
+        ] {
+            assert_eq!(
+                Filter::parse("title", value).unwrap_err().code,
+                "PGRST127",
+                "{value}"
+            );
+        }
+        for value in [
+            "like(some).{a,b}",
+            "like().a",
+            "cs(any).{a}",
+            "neq(any).{1}",
+            "in(any).(1)",
+            "fts().cat",
+            "fts(english.cat",
+        ] {
+            assert_eq!(
+                Filter::parse("title", value).unwrap_err().code,
+                "PGRST100",
+                "{value}"
+            );
+        }
     }
 
     #[test]

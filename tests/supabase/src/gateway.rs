@@ -10,7 +10,9 @@ use crate::{answer::Answer, error::RestError, options::Keys, policy::Role};
 /// bearer token, if there is one, to be a JWT that it can verify. The stand-in has issued two JWTs and knows no other.
 ///
 /// Without a bearer token the key itself sets the role, as the gateway of the Supabase CLI has it. (Hosted projects do so
-/// for `sb_…` keys alone, and take a request with just a service-role JWT in `apikey` for an anonymous one.)
+/// for `sb_…` keys alone, and take a request with just a service-role JWT in `apikey` for an anonymous one.) A bearer
+/// token that starts with `sb_` never gets as far as PostgREST: supabase-js sends such a key in both places, and the
+/// gateway goes by the one in `apikey`.
 pub(crate) fn role(headers: &HeaderMap, query: &str, keys: &Keys) -> Result<Role, Answer> {
     let header = |name| Some(headers.get(name)?.to_str().unwrap_or_default());
     let apikey = header("apikey").map(str::to_owned).or_else(|| {
@@ -36,6 +38,7 @@ pub(crate) fn role(headers: &HeaderMap, query: &str, keys: &Keys) -> Result<Role
     };
     match header(AUTHORIZATION.as_str()).and_then(bearer) {
         None => Ok(by_key),
+        Some(token) if token.starts_with("sb_") => Ok(by_key),
         Some(token) if token == keys.anon => Ok(Role::Anon),
         Some(token) if token == keys.service => Ok(Role::Service),
         Some(token) => Err(invalid_token(token).answer()),
@@ -106,13 +109,20 @@ mod tests {
     }
 
     #[test]
-    fn a_publishable_key_as_bearer_is_no_jwt() {
+    fn a_key_of_the_newer_form_as_bearer_leaves_the_role_to_the_apikey() {
         let keys = Keys::default();
-        let answer = ask(
-            &keys.publishable,
-            Some(&format!("Bearer {}", keys.publishable)),
-        )
-        .unwrap_err();
+        for bearer in [&keys.publishable, &keys.secret, "sb_secret_of_another"] {
+            let bearer = format!("Bearer {bearer}");
+            let ask = |apikey| ask(apikey, Some(&bearer));
+            assert_eq!(ask(&keys.publishable), Ok(Role::Anon), "{bearer}");
+            assert_eq!(ask(&keys.anon), Ok(Role::Anon), "{bearer}");
+            assert_eq!(ask(&keys.secret), Ok(Role::Service), "{bearer}");
+        }
+    }
+
+    #[test]
+    fn a_bearer_token_that_is_no_jwt_is_refused_by_postgrest() {
+        let answer = ask(&Keys::default().publishable, Some("Bearer nonsense")).unwrap_err();
         assert_eq!(answer.status, 401);
         assert_eq!(
             answer.body,

@@ -9,11 +9,14 @@
 //!   as row-level security has it.
 //! - Unlike real PostgREST, where `select=*` asks for the right to every column and fails with 42501, `*` leaves out
 //!   what the role may not read; [`Options::strict_columns`] makes it fail.
-//! - Text is compared bytewise, and without `order` rows come by their key.
+//! - There is one schema, `public`: a request that names another one is refused (PGRST106).
+//! - Text is compared bytewise. Without `order` rows are read by their key, and the rows of a change come in the order in
+//!   which they were changed.
 //!
 //! # Map
-//! A request: `server` (connections, dials, log) → `rest` → `gateway` (keys to roles) → `query`, `filter`, `prefer`,
-//! `range`, `media`, `payload` (what is asked) → `policy` (what is allowed) → `read` or `write` → `database`.
+//! A request: `server` (connections, dials, log) → `rest` → `gateway` (keys to roles) → `profile`, `query`, `filter`,
+//! `prefer`, `range`, `media`, `payload` (what is asked) → `policy` (what is allowed) → `read`, or `write` and `returning`
+//! → `database`.
 //! Values: `schema` (tables), `types`, `jsonb` (the webhooks' text), `constraint` and `error` (refusals), `answer`, `cut`.
 //! A change: `database` (triggers note it) → `webhook`. Setting up: `options`, `sample`, `dials`, `supabase`.
 
@@ -31,10 +34,12 @@ mod options;
 mod payload;
 mod policy;
 mod prefer;
+mod profile;
 mod query;
 mod range;
 mod read;
 mod rest;
+mod returning;
 mod sample;
 mod schema;
 mod server;

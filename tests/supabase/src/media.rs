@@ -20,17 +20,24 @@ impl Media {
             return Ok(Self::Array);
         };
         let accept = accept.to_str().unwrap_or_default();
-        accept
-            .split(',')
-            .find_map(|item| match item.split(';').next()?.trim() {
-                "" | "*/*" | "application/*" | "application/json" => Some(Self::Array),
-                OBJECT | "application/vnd.pgrst.object" => Some(Self::Object),
-                _ => None,
-            })
-            .ok_or_else(|| {
-                let message = format!("None of these media types are available: {accept}");
-                RestError::new(406, "PGRST107", message)
-            })
+        accept.split(',').find_map(Self::named).ok_or_else(|| {
+            let message = format!("None of these media types are available: {accept}");
+            RestError::new(406, "PGRST107", message)
+        })
+    }
+
+    /// The form that an item of `Accept` names. `nulls=stripped` makes it one that the stand-in lacks: with the nulls it
+    /// would be another answer than the one asked for.
+    fn named(item: &str) -> Option<Self> {
+        let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
+        let strips_nulls = parameters
+            .split(';')
+            .any(|parameter| parameter.trim() == "nulls=stripped");
+        match name.trim() {
+            "" | "*/*" | "application/*" | "application/json" => Some(Self::Array),
+            OBJECT | "application/vnd.pgrst.object" if !strips_nulls => Some(Self::Object),
+            _ => None,
+        }
     }
 
     pub fn content_type(self) -> String {

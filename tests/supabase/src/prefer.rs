@@ -4,8 +4,24 @@
 
 use http::HeaderMap;
 
-/// The preferences of a request. `count=planned` and `count=estimated` are counted exactly here, and
-/// `return=headers-only` gives no `Location`.
+use crate::error::RestError;
+
+const RESOLUTION: [&str; 2] = [
+    "resolution=merge-duplicates",
+    "resolution=ignore-duplicates",
+];
+const MISSING: [&str; 2] = ["missing=default", "missing=null"];
+const REPRESENTATION: [&str; 3] = [
+    "return=representation",
+    "return=minimal",
+    "return=headers-only",
+];
+const COUNT: [&str; 3] = ["count=exact", "count=planned", "count=estimated"];
+const HANDLING: [&str; 2] = ["handling=strict", "handling=lenient"];
+const MAX_AFFECTED: &str = "max-affected=";
+
+/// The preferences of a request. `count=planned` and `count=estimated` are counted exactly here, `return=headers-only`
+/// gives no `Location`, and `timezone=…` is not followed. `tx=…` is not followed on Supabase either.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Prefer {
     resolution: Option<&'static str>,
@@ -13,14 +29,17 @@ pub(crate) struct Prefer {
     representation: Option<&'static str>,
     count: Option<&'static str>,
     handling: Option<&'static str>,
+    max_affected: Option<i64>,
 }
 
 impl Prefer {
-    pub fn new(headers: &HeaderMap) -> Self {
+    /// The preferences of these headers. One that PostgREST does not know is refused if they are to be handled strictly.
+    pub fn new(headers: &HeaderMap) -> Result<Self, RestError> {
         let all: Vec<&str> = headers
             .get_all("prefer")
             .iter()
             .filter_map(|value| value.to_str().ok())
+            .filter(|value| !value.is_empty())
             .flat_map(|value| value.split(','))
             .map(str::trim)
             .collect();
@@ -29,20 +48,27 @@ impl Prefer {
             all.iter()
                 .find_map(|sent| kind.iter().find(|known| *known == sent).copied())
         };
-        Self {
-            resolution: first(&[
-                "resolution=merge-duplicates",
-                "resolution=ignore-duplicates",
-            ]),
-            missing: first(&["missing=default", "missing=null"]),
-            representation: first(&[
-                "return=representation",
-                "return=minimal",
-                "return=headers-only",
-            ]),
-            count: first(&["count=exact", "count=planned", "count=estimated"]),
-            handling: first(&["handling=strict", "handling=lenient"]),
+        let prefer = Self {
+            resolution: first(&RESOLUTION),
+            missing: first(&MISSING),
+            representation: first(&REPRESENTATION),
+            count: first(&COUNT),
+            handling: first(&HANDLING),
+            max_affected: all
+                .iter()
+                .find_map(|sent| sent.strip_prefix(MAX_AFFECTED))
+                .and_then(|rows| rows.parse().ok()),
+        };
+        let unknown: Vec<_> = all.into_iter().filter(|sent| !known(sent)).collect();
+        if prefer.strict() && !unknown.is_empty() {
+            return Err(RestError::new(
+                400,
+                "PGRST122",
+                "Invalid preferences given with handling=strict",
+            )
+            .details(format!("Invalid preferences: {}", unknown.join(", "))));
         }
+        Ok(prefer)
     }
 
     pub fn merge_duplicates(&self) -> bool {
@@ -65,21 +91,42 @@ impl Prefer {
         self.count.is_some()
     }
 
+    fn strict(&self) -> bool {
+        self.handling == Some("handling=strict")
+    }
+
+    /// Refuses a change of more rows than `max-affected` allows, which counts with `handling=strict` only.
+    pub fn check_affected(&self, rows: usize) -> Result<(), RestError> {
+        match self.max_affected {
+            Some(most) if self.strict() && i64::try_from(rows).is_ok_and(|rows| rows > most) => {
+                Err(RestError::new(
+                    400,
+                    "PGRST124",
+                    "Query result exceeds max-affected preference constraint",
+                )
+                .details(format!("The query affects {rows} rows")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What `Preference-Applied` says to a request of this method, if anything.
     pub fn applied(&self, method: &str) -> Option<String> {
-        let of = |preference, methods: &[&str]| {
-            if methods.contains(&method) {
-                preference
-            } else {
-                None
-            }
+        let of = |preference, methods: &[&str]| match methods.contains(&method) {
+            true => preference,
+            false => None,
         };
+        let max_affected = self
+            .max_affected
+            .filter(|_| self.strict())
+            .map(|most| format!("{MAX_AFFECTED}{most}"));
         let applied: Vec<&str> = [
             of(self.resolution, &["POST"]),
             of(self.missing, &["POST", "PATCH"]),
             of(self.representation, &["POST", "PATCH", "DELETE"]),
             self.count,
             self.handling,
+            of(max_affected.as_deref(), &["PATCH", "DELETE"]),
         ]
         .into_iter()
         .flatten()
@@ -88,9 +135,31 @@ impl Prefer {
     }
 }
 
+/// Whether PostgREST knows a preference.
+fn known(preference: &str) -> bool {
+    [
+        &RESOLUTION[..],
+        &MISSING,
+        &REPRESENTATION,
+        &COUNT,
+        &HANDLING,
+    ]
+    .concat()
+    .contains(&preference)
+        || matches!(preference, "tx=commit" | "tx=rollback")
+        || preference.starts_with("timezone=")
+        || preference.starts_with(MAX_AFFECTED)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn prefer(value: &str) -> Result<Prefer, RestError> {
+        let mut headers = HeaderMap::new();
+        headers.insert("prefer", value.parse().unwrap());
+        Prefer::new(&headers)
+    }
 
     #[test]
     fn the_first_preference_of_a_kind_counts_over_several_headers() {
@@ -100,7 +169,7 @@ mod tests {
             "count=exact,   return=minimal, anything".parse().unwrap(),
         );
         headers.append("prefer", "return=representation".parse().unwrap());
-        let prefer = Prefer::new(&headers);
+        let prefer = Prefer::new(&headers).unwrap();
         assert!(prefer.count() && !prefer.representation());
         assert_eq!(
             prefer.applied("POST").unwrap(),
@@ -108,5 +177,41 @@ mod tests {
         );
         assert_eq!(prefer.applied("GET").unwrap(), "count=exact");
         assert_eq!(Prefer::default().applied("POST"), None);
+    }
+
+    #[test]
+    fn an_unknown_preference_is_refused_if_handling_is_strict() {
+        let error = prefer("handling=strict, nonsense, count=some, tx=commit").unwrap_err();
+        assert_eq!((error.status, error.code), (400, "PGRST122"));
+        assert_eq!(
+            error.details.unwrap(),
+            "Invalid preferences: nonsense, count=some"
+        );
+        for value in [
+            "",
+            "nonsense",
+            "handling=lenient, nonsense",
+            "handling=strict, count=exact, timezone=Europe/Berlin, max-affected=many",
+        ] {
+            assert!(prefer(value).is_ok(), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_most_rows_that_may_be_affected_count_if_handling_is_strict() {
+        let strict = prefer("handling=strict, max-affected=2").unwrap();
+        assert_eq!(strict.check_affected(2), Ok(()));
+        let error = strict.check_affected(3).unwrap_err();
+        assert_eq!((error.status, error.code), (400, "PGRST124"));
+        assert_eq!(error.details.unwrap(), "The query affects 3 rows");
+        for method in ["PATCH", "DELETE"] {
+            let applied = strict.applied(method).unwrap();
+            assert_eq!(applied, "handling=strict, max-affected=2");
+        }
+        assert_eq!(strict.applied("POST").unwrap(), "handling=strict");
+
+        let lenient = prefer("max-affected=2").unwrap();
+        assert_eq!(lenient.check_affected(3), Ok(()));
+        assert_eq!(lenient.applied("PATCH"), None);
     }
 }

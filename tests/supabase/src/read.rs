@@ -25,8 +25,8 @@ pub(crate) fn read(
     query: &Query,
     row_cap: u64,
 ) -> Result<Answer, RestError> {
-    let prefer = Prefer::new(headers);
     let media = Media::accepted(headers)?;
+    let prefer = Prefer::new(headers)?;
     let window = Window::new(method, headers, query)?;
     let selection = Selection::new(access, query)?;
     let (clause, mut values) = conditions(access, access.visible(), &query.filters)?;
@@ -69,6 +69,7 @@ pub(crate) fn read(
     Ok(answer)
 }
 
+/// The order that is asked for, or else that of the key: SQLite's own would depend on the index that it reads.
 fn order_by(access: &Access, query: &Query) -> Result<String, RestError> {
     let mut terms = Vec::new();
     for order in &query.order {
@@ -76,6 +77,9 @@ fn order_by(access: &Access, query: &Query) -> Result<String, RestError> {
         let direction = if order.descending { "DESC" } else { "ASC" };
         let nulls = if order.nulls_first { "FIRST" } else { "LAST" };
         terms.push(format!("{column} {direction} NULLS {nulls}"));
+    }
+    if query.order.is_empty() {
+        terms.extend(access.table.primary_key.iter().map(|key| quote(key)));
     }
     Ok(match terms.is_empty() {
         true => String::new(),
@@ -131,7 +135,7 @@ impl<'a> Selection<'a> {
     }
 
     /// The text that PostgreSQL's `row_to_json` gives: no spaces, keys in the order of the selection.
-    fn row(&self, row: &Row<'_>) -> rusqlite::Result<String> {
+    pub fn row(&self, row: &Row<'_>) -> rusqlite::Result<String> {
         let mut text = String::from("{");
         for (i, (column, key)) in self.0.iter().enumerate() {
             let separator = if i == 0 { "" } else { "," };

@@ -13,6 +13,7 @@ use crate::{
     payload,
     policy::{Access, Role},
     prefer::Prefer,
+    profile,
     query::Query,
     read::read,
     schema::{Table, quote},
@@ -47,8 +48,9 @@ impl Rest {
         body: &[u8],
         role: Role,
     ) -> Result<(Answer, Vec<Change>), RestError> {
-        let name = table_name(request.uri.path())?;
         let (method, headers) = (&request.method, &request.headers);
+        profile::check(method, headers)?;
+        let name = table_name(request.uri.path())?;
         let query = Query::parse(request.uri.query().unwrap_or_default())?;
         match *method {
             Method::GET | Method::HEAD => {

@@ -1,5 +1,7 @@
 //! The columns' types, and their values as text, as JSON and as SQLite stores them.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use rusqlite::types::{Value as Sql, ValueRef};
 use serde_json::Value as Json;
@@ -43,7 +45,11 @@ impl Type {
         let word = text.trim();
         let value = match self {
             Self::Text => Some(Sql::Text(text.to_owned())),
-            Self::Bigint => word.parse().ok().map(Sql::Integer),
+            Self::Bigint => match word.parse() {
+                Ok(number) => Some(Sql::Integer(number)),
+                Err(error) if overflows(&error) => return Err(self.out_of_range(text)),
+                Err(_) => None,
+            },
             Self::Double => word.parse().ok().map(Sql::Real),
             Self::Boolean => match word.to_ascii_lowercase().as_str() {
                 "true" | "t" | "yes" | "y" | "on" | "1" => Some(Sql::Integer(1)),
@@ -82,6 +88,11 @@ impl Type {
         })
     }
 
+    fn out_of_range(self, text: &str) -> RestError {
+        let message = format!("value \"{text}\" is out of range for type {}", self.name());
+        RestError::new(400, "22003", message)
+    }
+
     /// A value of this type from JSON, as `json_to_recordset` converts it: by way of its text.
     pub fn read_json(self, value: &Json) -> Result<Sql, RestError> {
         match value {
@@ -101,6 +112,13 @@ impl Type {
             ValueRef::Text(text) | ValueRef::Blob(text) => String::from_utf8_lossy(text).into(),
         }
     }
+}
+
+fn overflows(error: &ParseIntError) -> bool {
+    matches!(
+        error.kind(),
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow
+    )
 }
 
 /// The text of a `timestamptz` in JSON: UTC, microseconds without trailing zeros. Such texts sort by time, because `+`
@@ -152,6 +170,22 @@ mod tests {
             "22P02"
         );
         assert_eq!(Type::Timestamptz.parse("soon").unwrap_err().code, "22007");
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_for_the_type_is_out_of_its_range() {
+        for text in ["9223372036854775808", "-99999999999999999999"] {
+            let error = Type::Bigint.parse(text).unwrap_err();
+            assert_eq!((error.status, error.code), (400, "22003"));
+            assert_eq!(
+                error.message,
+                format!("value \"{text}\" is out of range for type bigint")
+            );
+        }
+        assert_eq!(
+            Type::Bigint.parse("9223372036854775807").unwrap(),
+            Sql::Integer(i64::MAX)
+        );
     }
 
     #[test]

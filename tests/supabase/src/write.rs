@@ -14,7 +14,7 @@ use crate::{
     prefer::Prefer,
     query::Query,
     range::content_range,
-    read::Selection,
+    returning::{Changed, Returning},
     schema::quote,
 };
 
@@ -27,7 +27,7 @@ pub(crate) fn write(
     query: &Query,
     body: &[u8],
 ) -> Result<Answer, RestError> {
-    let prefer = Prefer::new(headers);
+    let prefer = Prefer::new(headers)?;
     let media = Media::accepted(headers)?;
     let rows = match *method {
         Method::POST => insert(
@@ -48,6 +48,9 @@ pub(crate) fn write(
     };
     if media == Media::Object && rows.len() != 1 {
         return Err(RestError::not_singular(rows.len()));
+    }
+    if *method != Method::POST {
+        prefer.check_affected(rows.len())?;
     }
 
     let count = rows.len() as u64;
@@ -79,7 +82,7 @@ pub(crate) fn insert(
     prefer: &Prefer,
     records: &[Record],
 ) -> Result<Vec<String>, RestError> {
-    let returning = returning(access, query, prefer)?;
+    let returning = Returning::new(access, query, prefer)?;
     let mut inserts = Vec::new();
     for record in records {
         inserts.push(assignments(access, query, prefer, record)?);
@@ -106,7 +109,32 @@ pub(crate) fn insert(
         );
         rows.extend(run(transaction, access, &returning, &sql, set, Vec::new())?);
     }
-    Ok(rows)
+    if prefer.merge_duplicates() {
+        check_affected_once(transaction)?;
+    }
+    Ok(returning.sorted(rows))
+}
+
+/// Refuses an upsert that inserts or updates a row and then updates it again, as PostgreSQL, to which it is one statement,
+/// does. The triggers have noted such a row twice: the second time it was what the first time made of it.
+fn check_affected_once(transaction: &Transaction<'_>) -> Result<(), RestError> {
+    let again: bool = transaction.query_row(
+        "SELECT EXISTS (SELECT 1 FROM row_change AS first JOIN row_change AS second \
+         ON second.old_record = first.record AND second.rowid > first.rowid)",
+        [],
+        |row| row.get(0),
+    )?;
+    match again {
+        false => Ok(()),
+        true => Err(RestError::new(
+            500,
+            "21000",
+            "ON CONFLICT DO UPDATE command cannot affect row a second time",
+        )
+        .hint(
+            "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
+        )),
+    }
 }
 
 /// The `ON CONFLICT` clause of `Prefer: resolution=…`, on the columns of `on_conflict` or else the primary key.
@@ -150,7 +178,7 @@ fn update(
     prefer: &Prefer,
     records: &[Record],
 ) -> Result<Vec<String>, RestError> {
-    let returning = returning(access, query, prefer)?;
+    let returning = Returning::new(access, query, prefer)?;
     let Some(record) = records.first() else {
         return Ok(Vec::new());
     };
@@ -168,7 +196,8 @@ fn update(
         quote(&access.table.name),
         returning.sql(),
     );
-    run(transaction, access, &returning, &sql, set, values)
+    let rows = run(transaction, access, &returning, &sql, set, values)?;
+    Ok(returning.sorted(rows))
 }
 
 /// The column that every update sets to the time of its transaction, whatever the request says about it: what the
@@ -189,7 +218,7 @@ fn delete(
     query: &Query,
     prefer: &Prefer,
 ) -> Result<Vec<String>, RestError> {
-    let returning = returning(access, query, prefer)?;
+    let returning = Returning::new(access, query, prefer)?;
     let (clause, values) = conditions(access, access.changeable(), &query.filters)?;
     require_filter(query, "DELETE")?;
     let sql = format!(
@@ -197,19 +226,8 @@ fn delete(
         quote(&access.table.name),
         returning.sql(),
     );
-    run(transaction, access, &returning, &sql, Vec::new(), values)
-}
-
-/// What the statement has to give back: the selection for a representation, else just a row for each row.
-fn returning<'a>(
-    access: &'a Access,
-    query: &'a Query,
-    prefer: &Prefer,
-) -> Result<Selection<'a>, RestError> {
-    match prefer.representation() {
-        true => Selection::new(access, query),
-        false => Ok(Selection::default()),
-    }
+    let rows = run(transaction, access, &returning, &sql, Vec::new(), values)?;
+    Ok(returning.sorted(rows))
 }
 
 /// Supabase loads PostgreSQL's `safeupdate` for the API: no filter, no change.
@@ -228,11 +246,11 @@ fn require_filter(query: &Query, statement: &str) -> Result<(), RestError> {
 fn run(
     transaction: &Transaction<'_>,
     access: &Access,
-    returning: &Selection<'_>,
+    returning: &Returning<'_>,
     sql: &str,
     set: Vec<(&str, Sql)>,
     others: Vec<Sql>,
-) -> Result<Vec<String>, RestError> {
+) -> Result<Vec<Changed>, RestError> {
     let values = set
         .iter()
         .map(|(_, value)| value.clone())

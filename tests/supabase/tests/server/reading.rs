@@ -148,6 +148,7 @@ async fn filters_find_what_postgres_would() {
         .execute(
             "UPDATE articles SET body = 'x' WHERE id = 2;
              UPDATE articles SET title = 'a,b \"c\"' WHERE id = 3;
+             UPDATE articles SET title = '\"hi\" said' WHERE id = 4;
              UPDATE articles SET created_at = '2020-01-01T00:00:00+00:00' WHERE id < 3",
         )
         .unwrap();
@@ -160,6 +161,7 @@ async fn filters_find_what_postgres_would() {
         ("id=in.(5,1,99)", vec![1, 5]),
         ("id=in.()", vec![]),
         (r#"title=in.("a,b \"c\"",Article 1)"#, vec![1, 3]),
+        (r#"title=in.(nowhere,"hi" said)"#, vec![4]),
         ("slug=not.in.(article-1,article-2)", vec![3, 4, 5]),
         ("body=is.null", vec![1, 3, 4, 5]),
         ("body=not.is.null", vec![2]),
@@ -208,6 +210,65 @@ async fn order_takes_several_columns_and_places_for_nulls() {
 }
 
 #[tokio::test]
+async fn without_an_order_rows_come_by_their_key_whatever_their_slugs_are() {
+    let stand = with_articles(3, Options::default()).await;
+    stand
+        .supabase
+        .execute("UPDATE articles SET slug = 'z-' || (9 - id)")
+        .unwrap();
+    let expected = "[{\"id\":1}, \n {\"id\":2}, \n {\"id\":3}]".to_owned();
+    for query in ["articles?select=id", "articles?select=id&slug=gt.a"] {
+        let service = answer(stand.service(Method::GET, query)).await;
+        assert_eq!(service, (200, expected.clone()), "{query}");
+        let anon = answer(stand.anon(Method::GET, query)).await;
+        assert_eq!(anon, (200, expected.clone()), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_schema_that_is_not_exposed_is_not_read() {
+    let stand = sample().await;
+    let named = |method: Method, schema: &str| {
+        stand
+            .anon(method, "articles?select=id&limit=1")
+            .header("accept-profile", schema)
+    };
+    assert_eq!(
+        answer(named(Method::GET, "public")).await,
+        (200, r#"[{"id":1}]"#.to_owned())
+    );
+    assert_eq!(
+        answer(named(Method::GET, "private")).await,
+        (
+            406,
+            r#"{"code":"PGRST106","details":null,"hint":"Only the following schemas are exposed: public","message":"Invalid schema: private"}"#.to_owned()
+        )
+    );
+    assert_eq!(
+        answer(named(Method::HEAD, "private")).await,
+        (406, String::new())
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_preference_is_refused_if_preferences_are_to_be_handled_strictly() {
+    let stand = sample().await;
+    let preferring = |prefer: &str| {
+        stand
+            .anon(Method::GET, "articles?select=id&limit=1")
+            .header("prefer", prefer)
+    };
+    assert_eq!(answer(preferring("nonsense")).await.0, 200);
+    assert_eq!(
+        answer(preferring("handling=strict, nonsense")).await,
+        (
+            400,
+            r#"{"code":"PGRST122","details":"Invalid preferences: nonsense","hint":null,"message":"Invalid preferences given with handling=strict"}"#.to_owned()
+        )
+    );
+}
+
+#[tokio::test]
 async fn a_single_object_is_one_row_or_an_error() {
     let stand = with_articles(2, Options::default()).await;
     let single = |query: &str| {
@@ -225,6 +286,23 @@ async fn a_single_object_is_one_row_or_an_error() {
     );
     let (status, _) = answer(single("articles")).await;
     assert_eq!(status, 406);
+}
+
+#[tokio::test]
+async fn an_answer_without_its_nulls_is_refused_as_an_object_and_as_an_array() {
+    let stand = with_articles(1, Options::default()).await;
+    for accept in [
+        "application/vnd.pgrst.object+json;nulls=stripped",
+        "application/vnd.pgrst.object; charset=utf-8; nulls=stripped",
+        "application/vnd.pgrst.array+json;nulls=stripped",
+    ] {
+        let request = stand
+            .anon(Method::GET, "articles?id=eq.1")
+            .header("accept", accept);
+        let (status, body) = answer(request).await;
+        assert_eq!(status, 406, "{accept}");
+        assert!(body.contains(r#""code":"PGRST107""#), "{body}");
+    }
 }
 
 #[tokio::test]
@@ -260,6 +338,16 @@ async fn errors_have_postgrests_statuses_and_bodies() {
             "articles?id=eq.abc",
             400,
             r#"{"code":"22P02","details":null,"hint":null,"message":"invalid input syntax for type bigint: \"abc\""}"#,
+        ),
+        (
+            "articles?id=eq.99999999999999999999",
+            400,
+            r#"{"code":"22003","details":null,"hint":null,"message":"value \"99999999999999999999\" is out of range for type bigint"}"#,
+        ),
+        (
+            "articles?title=ilike(all).{a,b}",
+            400,
+            r#"{"code":"PGRST127","details":"The stand-in has no operator 'ilike(all)'; it has eq, neq, gt, gte, lt, lte, in and is, each with not.","hint":null,"message":"Feature not implemented"}"#,
         ),
         (
             "articles?limit=-1",

@@ -34,6 +34,22 @@ async fn a_request_needs_a_key_that_the_gateway_knows() {
 }
 
 #[tokio::test]
+async fn a_key_of_the_newer_form_may_be_the_bearer_token_too_as_supabase_js_sends_it() {
+    let stand = sample().await;
+    let keys = stand.supabase.keys();
+    for (key, articles) in [(&keys.publishable, 22), (&keys.secret, 25)] {
+        let request = stand
+            .bare(Method::GET, "/rest/v1/articles?select=id")
+            .header("apikey", key)
+            .bearer_auth(key);
+        let (status, body) = answer(request).await;
+        assert_eq!(status, 200, "{body}");
+        let rows: Vec<Value> = serde_json::from_str(&body).unwrap();
+        assert_eq!(rows.len(), articles, "{key}");
+    }
+}
+
+#[tokio::test]
 async fn drafts_and_the_hidden_column_are_kept_from_the_anonymous_role() {
     let stand = sample().await;
     let rows = stand.read("articles?id=in.(8,9)").await;

@@ -2,7 +2,7 @@ use afterword_supabase::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Stand, answer, header, page, with_articles};
+use crate::client::{Stand, answer, header, page, sample, with_articles};
 
 async fn two_articles() -> Stand {
     with_articles(2, Options::default()).await
@@ -144,6 +144,160 @@ async fn an_upsert_merges_or_leaves_what_is_there() {
         json!({"slug": "z", "title": "z"}),
     );
     assert_eq!(answer(unknown).await.0, 400);
+}
+
+#[tokio::test]
+async fn an_upsert_that_names_one_key_twice_is_refused_and_taken_back() {
+    let stand = two_articles().await;
+    let upsert = |resolution: &str, slugs: [&str; 3]| {
+        let rows = [1, 2, 3].map(|n| json!({"slug": slugs[n - 1], "title": format!("Title {n}")}));
+        stand
+            .service(Method::POST, "articles?on_conflict=slug")
+            .header("prefer", format!("resolution={resolution}"))
+            .json(&rows)
+    };
+    // Whether the row is new or not, and whether the two are next to each other or not.
+    for slugs in [
+        ["new", "new", "other"],
+        ["article-1", "new", "article-1"],
+        ["new", "article-1", "article-1"],
+    ] {
+        assert_eq!(
+            answer(upsert("merge-duplicates", slugs)).await,
+            (
+                500,
+                r#"{"code":"21000","details":null,"hint":"Ensure that no rows proposed for insertion within the same command have duplicate constrained values.","message":"ON CONFLICT DO UPDATE command cannot affect row a second time"}"#.to_owned()
+            ),
+            "{slugs:?}"
+        );
+        assert_eq!(
+            stand.read("articles?select=title").await,
+            json!([{"title": "Article 1"}, {"title": "Article 2"}])
+        );
+    }
+    let distinct = upsert("merge-duplicates", ["article-1", "article-2", "new"]);
+    assert_eq!(answer(distinct).await.0, 201);
+    let ignored = upsert("ignore-duplicates", ["article-1", "newer", "newer"]);
+    assert_eq!(answer(ignored).await.0, 201);
+    assert_eq!(
+        answer(stand.service(Method::GET, "articles?select=slug,title"))
+            .await
+            .1,
+        "[{\"slug\":\"article-1\",\"title\":\"Title 1\"}, \n {\"slug\":\"article-2\",\"title\":\"Title 2\"}, \n \
+         {\"slug\":\"new\",\"title\":\"Title 3\"}, \n {\"slug\":\"newer\",\"title\":\"Title 2\"}]"
+    );
+}
+
+#[tokio::test]
+async fn the_rows_of_a_change_come_in_the_order_that_is_asked_for() {
+    let stand = two_articles().await;
+    let change = |method: Method, query: &str| {
+        stand
+            .service(method, &format!("articles?{query}"))
+            .header("prefer", "return=representation")
+    };
+    let ids = async |request| {
+        let (status, body) = answer(request).await;
+        let rows: Vec<Value> = serde_json::from_str(&body).unwrap();
+        let ids: Vec<_> = rows.iter().map(|row| row["id"].as_i64().unwrap()).collect();
+        (status, ids)
+    };
+    let rows = json!([
+        {"slug": "b", "title": "x", "body": null},
+        {"slug": "c", "title": "x", "body": "y"},
+        {"slug": "a", "title": "x", "body": "y"},
+    ]);
+    let insert = change(Method::POST, "select=id&order=body.desc.nullslast,slug").json(&rows);
+    assert_eq!(ids(insert).await, (201, vec![5, 4, 3]));
+    let update = change(Method::PATCH, "id=gt.2&order=slug").json(&json!({"title": "y"}));
+    assert_eq!(ids(update).await, (200, vec![5, 3, 4]));
+    let update = change(Method::PATCH, "id=gt.2&order=body,id.desc").json(&json!({"title": "y"}));
+    assert_eq!(ids(update).await, (200, vec![5, 4, 3]));
+    let delete = change(Method::DELETE, "id=gt.3&order=id.desc&select=id");
+    assert_eq!(ids(delete).await, (200, vec![5, 4]));
+}
+
+#[tokio::test]
+async fn a_change_is_not_ordered_by_a_column_that_is_not_there() {
+    let stand = two_articles().await;
+    let patch = |prefer: &str| {
+        stand
+            .service(Method::PATCH, "articles?id=eq.1&order=nope")
+            .header("prefer", prefer)
+            .json(&json!({"title": "New"}))
+    };
+    assert_eq!(
+        answer(patch("return=representation")).await,
+        (
+            400,
+            r#"{"code":"42703","details":null,"hint":null,"message":"column articles.nope does not exist"}"#.to_owned()
+        )
+    );
+    assert_eq!(
+        stand.read("articles?id=eq.1&select=title").await,
+        json!([{"title": "Article 1"}])
+    );
+    // Without rows in the answer, nothing is ordered.
+    assert_eq!(answer(patch("return=minimal")).await.0, 204);
+}
+
+#[tokio::test]
+async fn a_change_of_more_rows_than_it_may_affect_is_refused_and_taken_back() {
+    let stand = sample().await;
+    let all = || async { answer(stand.service(Method::GET, "articles")).await };
+    let before = all().await;
+    let few = |method: Method, most: u32| {
+        stand
+            .service(method, "articles?id=in.(1,2,3)")
+            .header("prefer", format!("handling=strict, max-affected={most}"))
+            .json(&json!({"title": "Changed"}))
+    };
+    for method in [Method::PATCH, Method::DELETE] {
+        assert_eq!(
+            answer(few(method.clone(), 2)).await,
+            (
+                400,
+                r#"{"code":"PGRST124","details":"The query affects 3 rows","hint":null,"message":"Query result exceeds max-affected preference constraint"}"#.to_owned()
+            ),
+            "{method}"
+        );
+        assert_eq!(all().await, before, "{method}");
+    }
+    for method in [Method::PATCH, Method::DELETE] {
+        let response = few(method, 3).send().await.unwrap();
+        assert_eq!(response.status(), 204);
+        assert_eq!(
+            header(&response, "preference-applied"),
+            "handling=strict, max-affected=3"
+        );
+    }
+    assert_ne!(all().await, before);
+}
+
+#[tokio::test]
+async fn a_schema_that_is_not_exposed_is_not_written() {
+    let stand = two_articles().await;
+    for (method, query) in [
+        (Method::POST, "articles"),
+        (Method::PATCH, "articles?id=eq.1"),
+        (Method::DELETE, "articles?id=eq.1"),
+    ] {
+        let request = stand
+            .service(method.clone(), query)
+            .header("content-profile", "private")
+            .json(&json!({"slug": "private", "title": "Private"}));
+        let (status, body) = answer(request).await;
+        assert_eq!(status, 406, "{method}");
+        assert!(body.contains(r#""code":"PGRST106""#), "{body}");
+    }
+    assert_eq!(
+        stand.read("articles?select=title").await,
+        json!([{"title": "Article 1"}, {"title": "Article 2"}])
+    );
+    let public = stand
+        .service(Method::DELETE, "articles?id=eq.1")
+        .header("content-profile", "public");
+    assert_eq!(answer(public).await.0, 204);
 }
 
 #[tokio::test]
