@@ -1,0 +1,174 @@
+//! What holds for any bytes whatever, for each thing that takes bytes from a stranger: a function for each, which panics where it does not
+//! hold. `tests/properties.rs` tries them with random input at each `cargo xtask test`; `targets/` are fuzz targets around the same
+//! functions, for `cargo xtask fuzz`.
+
+use afterword::conditional::{date, not_modified};
+use afterword::entry::{Coding, EntityTag, Entry, Variant};
+use afterword::fields::members;
+use afterword::key::{Id, Key, LIST};
+use afterword::webhook::{Table, marked};
+use afterword::{accept, problem};
+use bytes::Bytes;
+use serde_json::Value;
+
+/// A webhook's body marks the list, at most two items, each once and under a path of its own; or nothing; or is refused for a reason. It
+/// is never taken for JSON where serde_json says that it is none.
+pub fn webhook(body: &[u8]) {
+    let table = Table {
+        schema: "public".into(),
+        name: "articles".into(),
+        id_column: "id".into(),
+    };
+    match marked(body, &table) {
+        Ok(keys) => {
+            let items = keys.iter().filter(|key| **key != Key::List).count();
+            assert!(keys.is_empty() || keys[0] == Key::List && items == keys.len() - 1);
+            assert!(items <= 2 && (items < 2 || keys[1] != keys[2]));
+            for key in &keys {
+                assert_eq!(Key::from_path(&key.to_string()).as_ref(), Some(key));
+            }
+            // serde_json itself goes a hundred and some deep only.
+            if let Err(error) = serde_json::from_slice::<Value>(body) {
+                let text = error.to_string();
+                let passed_over = ["recursion limit", "out of range", "lone", "surrogate"];
+                assert!(
+                    passed_over.iter().any(|reason| text.contains(reason))
+                        || text.contains("escape"),
+                    "{text}"
+                );
+            }
+        }
+        Err(refused) => {
+            let reasons = [
+                &problem::NOT_JSON,
+                &problem::NOT_AN_OBJECT,
+                &problem::TOO_DEEP,
+            ];
+            assert!(reasons.contains(&refused));
+        }
+    }
+}
+
+/// What decodes is what was encoded, byte for byte, and has a tag that a header field can hold; so is a sound entry with these bytes
+/// somewhere in it, if it decodes at all.
+pub fn entry(bytes: &[u8]) {
+    decodes_to_itself(bytes.to_vec());
+    let variant = |content: &[u8]| Some(Variant::new(Bytes::copy_from_slice(content)));
+    let mut sound = Entry::new(Bytes::from_static(b"{\"id\":7}"), 1_795_406_221_000);
+    sound.brotli = variant(b"br").filter(|_| bytes.len() % 2 == 0);
+    sound.gzip = variant(b"gzip").filter(|_| bytes.len() % 3 == 0);
+    let sound = sound.encode();
+    let Some((at, rest)) = bytes.split_first() else {
+        return;
+    };
+    let at = usize::from(*at).min(sound.len());
+    // In place of what was there, and between what was there.
+    let mut patched = sound.clone();
+    for (place, byte) in patched[at..].iter_mut().zip(rest) {
+        *place = *byte;
+    }
+    decodes_to_itself(patched);
+    decodes_to_itself([&sound[..at], rest, &sound[at..]].concat());
+}
+
+fn decodes_to_itself(value: Vec<u8>) {
+    let Some(entry) = Entry::decode(value.clone()) else {
+        return;
+    };
+    assert!(!entry.identity.content.is_empty());
+    for variant in Coding::ALL.map(|coding| entry.variant(coding)) {
+        if let Some(Variant { tag, .. }) = variant {
+            assert!(tag.as_bytes().iter().all(u8::is_ascii_graphic));
+        }
+    }
+    let after = Entry::new(entry.identity.content.clone(), 0).after(&entry);
+    assert_eq!(
+        after.last_modified,
+        entry.last_modified.max(after.last_modified)
+    );
+    let mut again = entry.encode();
+    // The tag of a variant that is not there is nobody's.
+    for (at, variant) in [(58, &entry.brotli), (96, &entry.gzip)] {
+        if variant.is_none() {
+            again[at..at + 34].copy_from_slice(&value[at..at + 34]);
+        }
+    }
+    assert_eq!(again, value);
+}
+
+/// A path is a key that prints as this path, or none; and no key's id has a character that means something in a URL, in PostgREST's
+/// filters, in a log or in Redis's glob patterns.
+pub fn path(bytes: &[u8]) {
+    let Ok(path) = str::from_utf8(bytes) else {
+        return;
+    };
+    // As it is, and as an id.
+    for path in [path.to_owned(), format!("{LIST}/{path}")] {
+        match Key::from_path(&path) {
+            Some(Key::List) => assert_eq!(path, LIST),
+            Some(Key::Item(id)) => {
+                assert_eq!(format!("{LIST}/{}", id.as_str()), path);
+                assert!((1..=128).contains(&id.as_str().len()));
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+                assert!(id.as_str().bytes().all(plain));
+                assert_eq!(Id::parse(id.as_str()), Some(id));
+            }
+            None => {}
+        }
+    }
+}
+
+/// Conditional and negotiating fields, a line of input for each line of a field: none panics; a tag that is there is found, one that
+/// is not is not; a coding that is chosen is stored; a date that is read is written the same.
+pub fn fields(bytes: &[u8]) {
+    let lines: Vec<Vec<u8>> = bytes
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::to_vec)
+        .collect();
+    let tag = EntityTag::of(bytes);
+    // No input has the tag of itself.
+    let any = matches!(&lines[..], [line] if line.trim_ascii() == b"*");
+    assert_eq!(not_modified(&lines, &[], &tag, None), any);
+    let own = tag.as_bytes().to_vec();
+    let with_own = [&lines[..], &[own]].concat();
+    assert!(not_modified(&with_own, &[], &tag, None));
+    for member in members(&lines) {
+        assert!(!member.is_empty() && member.trim_ascii() == member);
+    }
+
+    let now = 4_102_444_800;
+    for line in &lines {
+        let since = std::slice::from_ref(line);
+        let text = String::from_utf8_lossy(line);
+        let read = httpdate::parse_http_date(&text).ok();
+        let seconds = read
+            .and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok())
+            .map(|since_1970| since_1970.as_secs());
+        let modified = |at| not_modified(&[], since, &tag, Some(at));
+        assert_eq!(modified(0), seconds.is_some(), "{text}");
+        if let Some(seconds) = seconds {
+            assert!(modified(seconds) && !modified(seconds + 1));
+            let written = date(seconds, now);
+            assert_eq!(written.is_some(), seconds <= now);
+            if let Some(written) = written {
+                assert!(not_modified(
+                    &[],
+                    &[written.into_bytes()],
+                    &tag,
+                    Some(seconds)
+                ));
+            }
+        }
+    }
+
+    accept::json(&lines);
+    let content = || Bytes::from_static(b"{}");
+    let mut entry = Entry::new(content(), 0);
+    for codings in 0..4 {
+        entry.brotli = (codings & 1 > 0).then(|| Variant::new(content()));
+        entry.gzip = (codings & 2 > 0).then(|| Variant::new(content()));
+        if let Some(coding) = accept::coding(&lines, &entry) {
+            assert!(entry.variant(coding).is_some());
+        }
+    }
+}
