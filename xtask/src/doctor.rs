@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::programs::{self, Spin};
 use crate::wasm_target::{self, Way};
-use crate::workspace;
+use crate::{contract, fuzz, workspace};
 
 /// How `up` would come by something that it needs, with a sentence for the table.
 #[derive(Debug)]
@@ -37,6 +37,15 @@ pub async fn run(way: Way) -> Result<ExitCode> {
             Outlook::Here(how) => row(what, "here", how),
             Outlook::Fetched(how) => row(what, "fetched", how),
             Outlook::Missing(how) => row(what, "missing", how),
+        }
+    }
+    for (what, outlook) in [
+        ("Node.js", contract::outlook().await?),
+        ("C++ compiler", fuzz::outlook()),
+    ] {
+        match outlook {
+            Outlook::Here(how) | Outlook::Fetched(how) => row(what, "here", &how),
+            Outlook::Missing(how) => row(what, "optional", &how),
         }
     }
     match Spin::find().await {

@@ -1,7 +1,8 @@
 //! `cargo xtask`: how people run everything here.
 //!
 //! - `up` runs the application, with whatever it needs, until Ctrl-C ([`up`]).
-//! - `build`, `test` and `doctor` are what their names say ([`build`], [`test`](mod@test), [`doctor`]).
+//! - `build`, `test`, `contract`, `fuzz` and `doctor` are what their names say ([`build`], [`test`](mod@test), [`contract`], [`fuzz`],
+//!   [`doctor`]).
 //! - What has to be there first: the target that components are compiled for ([`wasm_target`], from Debian if need be:
 //!   [`debian_rust`]) and the programs ([`programs`]). [`apt`] fetches Debian's packages without touching the machine,
 //!   [`debian_source`] knows from where, [`unpacked`] where to.
@@ -9,9 +10,11 @@
 
 mod apt;
 mod build;
+mod contract;
 mod debian_rust;
 mod debian_source;
 mod doctor;
+mod fuzz;
 mod programs;
 mod test;
 mod unpacked;
@@ -57,6 +60,10 @@ enum Command {
     Build,
     /// Run every test
     Test(test::Flags),
+    /// Run Supabase's own JavaScript clients against the stand-in for Supabase
+    Contract,
+    /// Look for inputs that break what takes bytes from strangers
+    Fuzz(fuzz::Flags),
     /// Show what is installed, what is missing, and what `up` would do about it
     Doctor,
 }
@@ -72,6 +79,8 @@ async fn main() -> ExitCode {
             .await
             .map(|()| ExitCode::SUCCESS),
         Command::Test(flags) => test::run(flags, cli.wasm_target).await,
+        Command::Contract => contract::run().await.map(|()| ExitCode::SUCCESS),
+        Command::Fuzz(flags) => fuzz::run(flags).await.map(|()| ExitCode::SUCCESS),
         Command::Doctor => doctor::run(cli.wasm_target).await,
     };
     outcome.unwrap_or_else(|error| {

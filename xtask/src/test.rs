@@ -7,9 +7,10 @@ use afterword_stack::Host;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::doctor::Outlook;
 use crate::programs::{self, HostKind};
 use crate::wasm_target::{self, Way};
-use crate::{build, workspace};
+use crate::{build, contract, fuzz, workspace};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -44,6 +45,10 @@ pub async fn run(flags: Flags, way: Way) -> Result<ExitCode> {
     let host = programs::host(Some(flags.host)).await?;
     let redis = programs::redis().await?;
     build::components(&wasm_target::ensure(way).await?).await?;
+    if flags.filter.is_none() && flags.host == HostKind::Embedded {
+        beside(contract::outlook().await?, "contract", contract::run()).await?;
+        beside(fuzz::outlook(), "fuzz", fuzz::briefly()).await?;
+    }
 
     let mut cargo = workspace::cargo("test");
     // Not the examples in the documentation, of which there are none: their empty run would come last.
@@ -81,4 +86,20 @@ pub async fn run(flags: Flags, way: Way) -> Result<ExitCode> {
         .code()
         .and_then(|code| u8::try_from(code).ok())
         .map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Runs tests that take more than Rust and a C compiler. Where that is missing they are left out, with a word about it; CI has to have
+/// it.
+async fn beside(
+    outlook: Outlook,
+    name: &str,
+    tests: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    match outlook {
+        Outlook::Missing(advice) if std::env::var_os("CI").is_none() => {
+            eprintln!("left out: `cargo xtask {name}`: {advice}");
+            Ok(())
+        }
+        _ => tests.await,
+    }
 }
