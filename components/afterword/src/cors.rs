@@ -67,12 +67,11 @@ pub fn readable(allow: HeaderValue) -> [(HeaderName, HeaderValue); 2] {
     ]
 }
 
-/// The fields of the answer to a preflight from an allowed origin: reads with whatever fields, `Authorization` among them (which `*` does
-/// not stand for). None has a meaning here but the conditional ones; a client may send them all the same.
-pub fn preflight(allow: HeaderValue) -> [(HeaderName, HeaderValue); 4] {
+/// What the answer to a preflight from an allowed origin has beside those: reads, with whatever fields, `Authorization` among them (which
+/// `*` does not stand for). None has a meaning here but the conditional ones; a client may send them all the same.
+pub fn preflight() -> [(HeaderName, HeaderValue); 3] {
     let value = HeaderValue::from_static;
     [
-        (ACCESS_CONTROL_ALLOW_ORIGIN, allow),
         (ACCESS_CONTROL_ALLOW_METHODS, value("GET, HEAD")),
         (ACCESS_CONTROL_ALLOW_HEADERS, value("*, Authorization")),
         (ACCESS_CONTROL_MAX_AGE, value("86400")),

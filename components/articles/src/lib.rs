@@ -123,10 +123,9 @@ async fn stored(key: &Key) -> Result<Option<Entry>, store::Error> {
 /// The answer to `OPTIONS`, which may be a browser's question whether a page may read.
 fn options(fields: &Fields, reading: &Reading) -> Answer {
     let mut answer = answer::options(ALLOW);
-    if !fields.lines("access-control-request-method").is_empty()
-        && let Some(allow) = allowed(fields, reading)
-    {
-        answer.headers_mut().extend(cors::preflight(allow));
+    let asks = !fields.lines("access-control-request-method").is_empty();
+    if asks && allowed(fields, reading).is_some() {
+        answer.headers_mut().extend(cors::preflight());
     }
     answer
 }

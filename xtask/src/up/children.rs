@@ -102,7 +102,7 @@ impl Children {
             ])
             .arg("--database")
             .arg(plan.state.path().join("supabase.db"))
-            .env("WEBHOOK_SECRET", &plan.webhook_secret);
+            .env("WEBHOOK_SECRET", first(&plan.webhook_secret));
         if plan.verbose {
             command.arg("--verbose");
         }
@@ -193,6 +193,11 @@ async fn end_of(process: Option<&Process>) -> anyhow::Error {
         },
         None => std::future::pending().await,
     }
+}
+
+/// The secret in use: another may follow it after a space, while it is being replaced.
+fn first(secrets: &str) -> &str {
+    secrets.split_whitespace().next().unwrap_or_default()
 }
 
 /// The application's variables, as `spin.toml` names them.

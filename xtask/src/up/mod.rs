@@ -78,7 +78,9 @@ pub struct Flags {
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
 
-    /// What /revalidate demands as a bearer token [default: made up and printed]
+    /// What /revalidate demands, as a bearer token or (`whsec_…`) as the key of a signature [default: made up and printed]
+    ///
+    /// Two of them with a space between are both let in, while one is being replaced.
     #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true)]
     webhook_secret: Option<String>,
 

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use afterword_stack::Host;
 use anyhow::{Context, Result, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use super::Flags;
 use super::origin::Project;
@@ -156,14 +158,14 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     }
 }
 
-/// 128 random bits, in hexadecimal.
+/// 192 random bits as Standard Webhooks writes a secret: good for signatures, and as a bearer token.
 fn made_up_secret() -> Result<String> {
-    let mut bytes = [0; 16];
+    let mut bytes = [0; 24];
     let mut random = std::fs::File::open("/dev/urandom").context("opening /dev/urandom")?;
     random
         .read_exact(&mut bytes)
         .context("reading /dev/urandom")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("whsec_{}", STANDARD.encode(bytes)))
 }
 
 #[cfg(test)]
@@ -202,7 +204,7 @@ mod tests {
     #[test]
     fn made_up_secrets_are_long_and_differ() {
         let (one, other) = (made_up_secret().unwrap(), made_up_secret().unwrap());
-        assert_eq!(one.len(), 32);
+        assert_eq!((&one[..6], one.len()), ("whsec_", 38));
         assert_ne!(one, other);
     }
 }

@@ -56,11 +56,13 @@ async fn a_listed_origin_may_read_hits_misses_and_errors_and_caches_are_told() {
         ] {
             let answer = afterword.get_with(path, &[("origin", origin), field]).await;
             assert_eq!(answer.status, status, "{path}");
-            assert_eq!(
-                answer.field("access-control-allow-origin"),
-                allowed,
-                "{origin} {path}"
-            );
+            let values: Vec<_> = answer
+                .fields
+                .get_all("access-control-allow-origin")
+                .iter()
+                .collect();
+            let expected = Some(allowed).filter(|allowed| !allowed.is_empty());
+            assert_eq!(values, Vec::from_iter(expected), "{origin} {path}");
             assert_eq!(
                 answer.has("access-control-expose-headers"),
                 !allowed.is_empty()
@@ -110,7 +112,9 @@ async fn a_preflight_from_an_allowed_origin_is_answered_without_a_look_into_anyt
         ("vary", "Origin"),
         ("allow", "GET, HEAD, OPTIONS"),
     ] {
-        assert_eq!(answer.field(name), value, "{name}");
+        // Once: a browser takes none of two.
+        let values: Vec<_> = answer.fields.get_all(name).iter().collect();
+        assert_eq!(values, [value], "{name}");
     }
     let other = afterword
         .send(Method::OPTIONS, "/articles/7", &preflight(OTHER), "")
