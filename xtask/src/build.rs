@@ -16,14 +16,28 @@ pub const SUPABASE: &str = "afterword-supabase";
 
 const KILOBYTE: u64 = 1_000;
 
+/// The most that a component may be, in kilobytes: it is loaded at each start, and sent to wherever it runs. `refresh` compresses.
+fn most(component: &str) -> u64 {
+    if component == "refresh" { 1_000 } else { 400 }
+}
+
 /// Builds everything and prints the components' sizes.
 ///
 /// # Errors
 ///
-/// When there is no way to the target, or cargo fails.
+/// When there is no way to the target, or cargo fails, or a component is too large.
 pub async fn run(way: Way) -> Result<()> {
     components(&wasm_target::ensure(way).await?).await?;
     tools(&[HOST, SUPABASE]).await?;
+    sizes()
+}
+
+/// Prints the components' sizes.
+///
+/// # Errors
+///
+/// When one is not there, or too large.
+pub fn sizes() -> Result<()> {
     for component in COMPONENTS {
         let file = workspace::target()
             .join(wasm_target::NAME)
@@ -33,6 +47,12 @@ pub async fn run(way: Way) -> Result<()> {
             .metadata()
             .with_context(|| format!("reading {}", file.display()))?
             .len();
+        let most = most(component);
+        ensure!(
+            size <= most * KILOBYTE,
+            "{component} is of {} kB, and may be of {most} at most",
+            size.div_ceil(KILOBYTE)
+        );
         println!(
             "{component:<12} {:>4} kB  {}",
             size.div_ceil(KILOBYTE),

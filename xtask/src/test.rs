@@ -45,6 +45,7 @@ pub async fn run(flags: Flags, way: Way) -> Result<ExitCode> {
     let host = programs::host(Some(flags.host)).await?;
     let redis = programs::redis().await?;
     build::components(&wasm_target::ensure(way).await?).await?;
+    build::sizes()?;
     if flags.filter.is_none() && flags.host == HostKind::Embedded {
         beside(contract::outlook().await?, "contract", contract::run()).await?;
         beside(fuzz::outlook(), "fuzz", fuzz::briefly()).await?;

@@ -22,6 +22,26 @@ pub struct Problem {
 /// What the types of all problems begin with.
 pub const URN: &str = "urn:problem-type:afterword:";
 
+/// All of them.
+pub const ALL: [&Problem; 16] = [
+    &NO_SUCH_PATH,
+    &NO_SUCH_ARTICLE,
+    &METHOD_NOT_ALLOWED,
+    &NOT_ACCEPTABLE,
+    &ORIGIN_FAILED,
+    &ORIGIN_UNAVAILABLE,
+    &ORIGIN_TIMED_OUT,
+    &NOT_SET_UP,
+    &UNAUTHORIZED,
+    &OUT_OF_TOLERANCE,
+    &BODY_CUT_SHORT,
+    &BODY_TOO_LARGE,
+    &NOT_JSON,
+    &NOT_AN_OBJECT,
+    &TOO_DEEP,
+    &NOT_NOTED,
+];
+
 /// The path is no article's, and not the list's.
 pub const NO_SUCH_PATH: Problem = Problem {
     name: "no-such-path",
@@ -168,5 +188,16 @@ mod tests {
             serde_json::to_string(&NO_SUCH_ARTICLE).unwrap(),
             r#"{"type":"urn:problem-type:afterword:no-such-article","title":"No such article","status":404,"detail":"There is no such article."}"#
         );
+    }
+
+    #[test]
+    fn every_problem_is_documented_with_its_status() {
+        const PAGE: &str = include_str!("../../../docs/problems.md");
+        let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
+        assert_eq!(rows.count(), ALL.len());
+        for problem in ALL {
+            let row = format!("| `{}` | {} |", problem.name, problem.status.as_u16());
+            assert!(PAGE.contains(&row), "{row}");
+        }
     }
 }
