@@ -1,10 +1,7 @@
 //! Which pages in browsers may read the answers (the Fetch standard's CORS protocol). Credentials are never allowed: nobody needs any.
 
-use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-};
-use http::{HeaderName, HeaderValue, Uri};
+use crate::answer::Answer;
+use http::Uri;
 
 /// The origins whose pages may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +11,7 @@ pub enum Cors {
     /// All.
     Any,
     /// These.
-    Listed(Vec<HeaderValue>),
+    Listed(Vec<String>),
 }
 
 impl Cors {
@@ -46,40 +43,39 @@ impl Cors {
     }
 
     /// The value of `Access-Control-Allow-Origin` for a page of `origin`, which is `None` if the request names none or more than one.
-    pub fn allow(&self, origin: Option<&[u8]>) -> Option<HeaderValue> {
+    pub fn allow(&self, origin: Option<&[u8]>) -> Option<&str> {
         match self {
             Self::None => None,
-            Self::Any => Some(HeaderValue::from_static("*")),
+            Self::Any => Some("*"),
             Self::Listed(origins) => {
                 let origin = origin?;
-                origins.iter().find(|listed| *listed == origin).cloned()
+                origins
+                    .iter()
+                    .map(String::as_str)
+                    .find(|listed| listed.as_bytes() == origin)
             }
         }
     }
 }
 
-/// The fields of an answer that a page of an allowed origin may read.
-pub fn readable(allow: HeaderValue) -> [(HeaderName, HeaderValue); 2] {
-    let exposed = HeaderValue::from_static("Age, Cache-Status, ETag");
-    [
-        (ACCESS_CONTROL_ALLOW_ORIGIN, allow),
-        (ACCESS_CONTROL_EXPOSE_HEADERS, exposed),
-    ]
+/// An answer that pages may read to which `allow` applies.
+pub fn readable(answer: Answer, allow: &str) -> Answer {
+    answer
+        .with("access-control-allow-origin", allow)
+        .with("access-control-expose-headers", "Age, Cache-Status, ETag")
 }
 
-/// What the answer to a preflight from an allowed origin has beside those: reads, with whatever fields, `Authorization` among them (which
-/// `*` does not stand for). None has a meaning here but the conditional ones; a client may send them all the same.
-pub fn preflight() -> [(HeaderName, HeaderValue); 3] {
-    let value = HeaderValue::from_static;
-    [
-        (ACCESS_CONTROL_ALLOW_METHODS, value("GET, HEAD")),
-        (ACCESS_CONTROL_ALLOW_HEADERS, value("*, Authorization")),
-        (ACCESS_CONTROL_MAX_AGE, value("86400")),
-    ]
+/// The answer to a preflight from an allowed origin: reads, with whatever fields, `Authorization` among them (which `*` does not stand
+/// for). None has a meaning here but the conditional ones; a client may send them all the same.
+pub fn preflight(answer: Answer) -> Answer {
+    answer
+        .with("access-control-allow-methods", "GET, HEAD")
+        .with("access-control-allow-headers", "*, Authorization")
+        .with("access-control-max-age", "86400")
 }
 
 /// An origin as browsers write it (RFC 6454, section 6.2): scheme and host in lower case, the port if it is not the scheme's own.
-fn origin(text: &str) -> Option<HeaderValue> {
+fn origin(text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
     let uri: Uri = lower.parse().ok()?;
     let (scheme, authority) = (uri.scheme_str()?, uri.authority()?.as_str());
@@ -88,9 +84,8 @@ fn origin(text: &str) -> Option<HeaderValue> {
         ("http", Some(80)) | ("https", Some(443))
     );
     let whole = format!("{scheme}://{authority}") == lower;
-    (whole && !default_port && !authority.contains('@'))
-        .then(|| lower.parse().ok())
-        .flatten()
+    let plain = !authority.contains('@');
+    (whole && plain && !default_port).then_some(lower)
 }
 
 #[cfg(test)]
@@ -98,8 +93,8 @@ mod tests {
     use super::*;
 
     fn allowed(list: &str, origin: &str) -> Option<String> {
-        let value = Cors::parse(list).unwrap().allow(Some(origin.as_bytes()))?;
-        Some(value.to_str().unwrap().to_owned())
+        let cors = Cors::parse(list).unwrap();
+        cors.allow(Some(origin.as_bytes())).map(str::to_owned)
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::door::Secrets;
 use crate::freshness::Lifetime;
 use crate::postgrest::{Base, Origin, is_query, key::ApiKey, list::ListQuery};
 use crate::webhook::Table;
-use http::{HeaderValue, Uri};
+use http::Uri;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -79,9 +79,9 @@ pub struct Reading {
     /// How long an entry is served.
     pub lifetime: Lifetime,
     /// `cache_control`: the `Cache-Control` of what is served.
-    pub cache_control: HeaderValue,
+    pub cache_control: String,
     /// `cdn_cache_control`: its `CDN-Cache-Control` (RFC 9213), if any.
-    pub cdn_cache_control: Option<HeaderValue>,
+    pub cdn_cache_control: Option<String>,
     /// `cors_allow_origins`
     pub cors: Cors,
 }
@@ -108,13 +108,15 @@ pub async fn reading() -> Result<Rc<Reading>> {
     Ok(reading)
 }
 
-fn field_value(name: &str, value: &str) -> Result<HeaderValue> {
+fn field_value(name: &str, value: &str) -> Result<String> {
     let value = value.trim();
-    let fits = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    HeaderValue::from_str(value)
-        .ok()
-        .filter(|_| fits)
-        .ok_or_else(|| unusable(name, "it holds a character that no header field may"))
+    match value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        true => Ok(value.to_owned()),
+        false => Err(unusable(
+            name,
+            "it holds a character that no header field may",
+        )),
+    }
 }
 
 /// `redis_url`. May hold a password.

@@ -11,7 +11,7 @@ mod collapse;
 mod miss;
 mod representation;
 
-use afterword::answer::{self, Answer};
+use afterword::answer::Answer;
 use afterword::cache_status::{CacheStatus, Forward};
 use afterword::entry::Entry;
 use afterword::fields::Fields;
@@ -21,8 +21,7 @@ use afterword::limit::limit;
 use afterword::store::{self, Store};
 use afterword::variables::Reading;
 use afterword::{accept, cors, problem, variables};
-use http::header::VARY;
-use http::{HeaderValue, Method};
+use http::Method;
 use miss::{After, Outcome, miss};
 use representation::Asked;
 use spin_sdk::wasip3;
@@ -51,10 +50,10 @@ impl Guest for Articles {
             }
             Err(error) => {
                 eprintln!("{error}");
-                (answer::problem(&problem::NOT_SET_UP), None)
+                (Answer::problem(&problem::NOT_SET_UP), None)
             }
         };
-        let response = answer::send(answer).await?;
+        let response = answer.send().await?;
         if let Some(after) = after {
             wasip3::spawn(after.carry_out());
         }
@@ -70,15 +69,15 @@ async fn respond(
     reading: &Reading,
 ) -> (Answer, Option<After>) {
     let Some(key) = Key::from_path(path) else {
-        return (answer::problem(&problem::NO_SUCH_PATH), None);
+        return (Answer::problem(&problem::NO_SUCH_PATH), None);
     };
     match *method {
         Method::GET | Method::HEAD if accept::json(&fields.lines("accept")) => {
             read(key, &Asked::by(fields), reading).await
         }
-        Method::GET | Method::HEAD => (answer::problem(&problem::NOT_ACCEPTABLE), None),
+        Method::GET | Method::HEAD => (Answer::problem(&problem::NOT_ACCEPTABLE), None),
         Method::OPTIONS => (options(fields, reading), None),
-        _ => (answer::method_not_allowed(ALLOW), None),
+        _ => (Answer::method_not_allowed(ALLOW), None),
     }
 }
 
@@ -108,7 +107,7 @@ async fn read(key: Key, asked: &Asked, reading: &Reading) -> (Answer, Option<Aft
         }
         Outcome::Fetched(entry, _) => representation::fetched(&entry, asked, reading, status),
         Outcome::Failed(problem, _) | Outcome::Known(problem, _) => {
-            representation::explained(answer::problem(problem), status)
+            representation::explained(Answer::problem(problem), status)
         }
     };
     (answer, after)
@@ -122,27 +121,27 @@ async fn stored(key: &Key) -> Result<Option<Entry>, store::Error> {
 
 /// The answer to `OPTIONS`, which may be a browser's question whether a page may read.
 fn options(fields: &Fields, reading: &Reading) -> Answer {
-    let mut answer = answer::options(ALLOW);
+    let answer = Answer::options(ALLOW);
     let asks = !fields.lines("access-control-request-method").is_empty();
-    if asks && allowed(fields, reading).is_some() {
-        answer.headers_mut().extend(cors::preflight());
+    match asks && allowed(fields, reading).is_some() {
+        true => cors::preflight(answer),
+        false => answer,
     }
-    answer
 }
 
 /// The answer as pages of other origins may read it, or not.
 fn shared(mut answer: Answer, fields: &Fields, reading: &Reading) -> Answer {
     if reading.cors.varies() {
-        let origin = HeaderValue::from_static("Origin");
-        answer.headers_mut().append(VARY, origin);
+        answer = answer.with("vary", "Origin");
     }
-    if let Some(allow) = allowed(fields, reading) {
-        answer.headers_mut().extend(cors::readable(allow));
+    match allowed(fields, reading) {
+        Some(allow) => cors::readable(answer, allow),
+        None => answer,
     }
-    answer
 }
 
-fn allowed(fields: &Fields, reading: &Reading) -> Option<HeaderValue> {
+/// The value of `Access-Control-Allow-Origin`, if the page that asks may read.
+fn allowed<'a>(fields: &Fields, reading: &'a Reading) -> Option<&'a str> {
     // Asked for only where it counts: most applications have no list.
     let lines = match reading.cors.varies() {
         true => fields.lines("origin"),

@@ -1,15 +1,14 @@
 //! `POST /revalidate`: takes a Supabase database webhook, marks what it says has changed, and acknowledges at once. It waits
 //! for Redis and for nothing else, but for the outbox where Redis is away; the refresh is the worker's.
 
-use afterword::answer::{self, Answer};
+use afterword::answer::Answer;
 use afterword::door::{self, Knock, Secrets};
 use afterword::fields::Fields;
 use afterword::key::Key;
 use afterword::problem::{self, Problem};
 use afterword::{freshness, marks, outbox, store, variables, webhook};
 use bytes::Bytes;
-use http::header::WWW_AUTHENTICATE;
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use spin_sdk::wasip3;
@@ -33,10 +32,10 @@ impl Guest for Revalidate {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let answer = match Method::try_from(request.get_method()).unwrap_or_default() {
             Method::POST => acknowledge(request).await.unwrap_or_else(refusal),
-            Method::OPTIONS => answer::options(ALLOW),
-            _ => answer::method_not_allowed(ALLOW),
+            Method::OPTIONS => Answer::options(ALLOW),
+            _ => Answer::method_not_allowed(ALLOW),
         };
-        answer::send(answer).await
+        answer.send().await
     }
 }
 
@@ -113,17 +112,14 @@ fn received(id: Option<i64>, deferred: Option<&'static str>) -> Answer {
         id,
         deferred,
     };
-    answer::json(StatusCode::ACCEPTED, "application/json", &received)
+    Answer::json(StatusCode::ACCEPTED, "application/json", &received)
 }
 
 /// A problem; 401 with the challenge that RFC 9110, section 11.6.1 asks for.
 fn refusal(problem: &'static Problem) -> Answer {
-    let answer = answer::problem(problem);
+    let answer = Answer::problem(problem);
     match problem.status {
-        StatusCode::UNAUTHORIZED => {
-            let challenge = HeaderValue::from_static("Bearer");
-            answer::with(answer, WWW_AUTHENTICATE, challenge)
-        }
+        StatusCode::UNAUTHORIZED => answer.with("www-authenticate", "Bearer"),
         _ => answer,
     }
 }
