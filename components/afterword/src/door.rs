@@ -43,18 +43,6 @@ pub enum Knock {
     Signed(Signature),
 }
 
-/// The fields that say it, line by line.
-pub struct Fields {
-    /// `Authorization`
-    pub authorization: Vec<Vec<u8>>,
-    /// `webhook-id`
-    pub id: Vec<Vec<u8>>,
-    /// `webhook-timestamp`
-    pub timestamp: Vec<Vec<u8>>,
-    /// `webhook-signature`
-    pub signature: Vec<Vec<u8>>,
-}
-
 impl Secrets {
     /// One secret, or two with a space between them. One that begins with `whsec_` verifies signatures, too.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
@@ -83,19 +71,24 @@ impl Secrets {
         secrets.collect::<Result<_, _>>().map(Self)
     }
 
-    /// What is known before the body is read; `now` is in seconds since 1970. An error is the answer to whoever has to stay out.
-    pub fn knock(&self, fields: &Fields, now: u64) -> Result<Knock, &'static Problem> {
-        if self.admit(&fields.authorization) {
+    /// What is known before the body is read, from the request's fields, of which `lines` gives those with a name; `now` is in seconds
+    /// since 1970. An error is the answer to whoever has to stay out.
+    pub fn knock(
+        &self,
+        lines: impl Fn(&str) -> Vec<Vec<u8>>,
+        now: u64,
+    ) -> Result<Knock, &'static Problem> {
+        if self.admit(&lines("authorization")) {
             return Ok(Knock::Admitted);
         }
-        let text = |lines: &[Vec<u8>]| match lines {
-            [line] => String::from_utf8(line.clone()).ok(),
-            _ => None,
+        let text = |name: &str| {
+            let [line] = <[Vec<u8>; 1]>::try_from(lines(name)).ok()?;
+            String::from_utf8(line).ok()
         };
         let (Some(id), Some(timestamp), Some(signatures)) = (
-            text(&fields.id),
-            text(&fields.timestamp),
-            text(&fields.signature),
+            text("webhook-id"),
+            text("webhook-timestamp"),
+            text("webhook-signature"),
         ) else {
             return Err(&UNAUTHORIZED);
         };
@@ -155,6 +148,26 @@ mod tests {
     const BODY: &[u8] = br#"{"email":"test@example.com","username":"test_user"}"#;
     const SIGNATURE: &str = "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=";
 
+    /// Fields, line by line.
+    struct Fields {
+        authorization: Vec<Vec<u8>>,
+        id: Vec<Vec<u8>>,
+        timestamp: Vec<Vec<u8>>,
+        signature: Vec<Vec<u8>>,
+    }
+
+    impl Fields {
+        fn lines(&self, name: &str) -> Vec<Vec<u8>> {
+            match name {
+                "authorization" => self.authorization.clone(),
+                "webhook-id" => self.id.clone(),
+                "webhook-timestamp" => self.timestamp.clone(),
+                "webhook-signature" => self.signature.clone(),
+                other => panic!("{other} is no field of the door's"),
+            }
+        }
+    }
+
     fn line(text: &str) -> Vec<Vec<u8>> {
         vec![text.as_bytes().to_vec()]
     }
@@ -170,7 +183,7 @@ mod tests {
 
     fn opens(secrets: &str, fields: &Fields, body: &[u8], now: u64) -> bool {
         let secrets = Secrets::parse(secrets).unwrap();
-        match secrets.knock(fields, now) {
+        match secrets.knock(|name| fields.lines(name), now) {
             Ok(Knock::Admitted) => true,
             Ok(Knock::Signed(signature)) => secrets.verify(&signature, body),
             Err(_) => false,
@@ -242,7 +255,7 @@ mod tests {
                 timestamp: line(timestamp),
                 ..signed(SIGNATURE)
             };
-            let refused = secrets.knock(&fields, TIME).err();
+            let refused = secrets.knock(|name| fields.lines(name), TIME).err();
             assert_eq!(refused, Some(&OUT_OF_TOLERANCE), "{timestamp}");
         }
     }

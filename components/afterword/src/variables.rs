@@ -124,10 +124,32 @@ pub async fn redis_url() -> Result<String> {
     variable("redis_url").await
 }
 
-/// `webhook_secret`, of which there may be two.
-pub async fn webhook_secrets() -> Result<Secrets> {
-    Secrets::parse(&variable("webhook_secret").await?)
-        .map_err(|why| unusable("webhook_secret", why))
+/// How webhooks are taken.
+pub struct Taking {
+    /// `webhook_secret`, of which there may be two.
+    pub secrets: Secrets,
+    /// The table that they are about.
+    pub table: Table,
+    /// `redis_url`
+    pub redis_url: String,
+}
+
+/// All that every webhook asks for. Read once in an instance, as [`reading`] is.
+pub async fn taking() -> Result<Rc<Taking>> {
+    thread_local! {
+        static READ: RefCell<Option<Rc<Taking>>> = const { RefCell::new(None) };
+    }
+    if let Some(taking) = READ.with_borrow(Clone::clone) {
+        return Ok(taking);
+    }
+    let taking = Rc::new(Taking {
+        secrets: Secrets::parse(&variable("webhook_secret").await?)
+            .map_err(|why| unusable("webhook_secret", why))?,
+        table: table().await?,
+        redis_url: redis_url().await?,
+    });
+    READ.set(Some(taking.clone()));
+    Ok(taking)
 }
 
 /// The origin: `supabase_url`, `supabase_anon_key`, `item_query`, `list_query`, and the table.

@@ -2,7 +2,7 @@
 //! for Redis and for nothing else, but for the outbox where Redis is away; the refresh is the worker's.
 
 use afterword::answer::Answer;
-use afterword::door::{self, Knock, Secrets};
+use afterword::door::{Knock, Secrets};
 use afterword::fields::Fields;
 use afterword::key::Key;
 use afterword::problem::{self, Problem};
@@ -40,19 +40,17 @@ impl Guest for Revalidate {
 }
 
 async fn acknowledge(request: Request) -> Result<Answer, &'static Problem> {
-    let secrets = variables::webhook_secrets().await.map_err(not_set_up)?;
-    let body = admitted(&secrets, request).await?;
-    let table = variables::table().await.map_err(not_set_up)?;
-    let keys = webhook::marked(&body, &table)?;
+    let taking = variables::taking().await.map_err(not_set_up)?;
+    let body = admitted(&taking.secrets, request).await?;
+    let keys = webhook::marked(&body, &taking.table)?;
     // A row may be large, and nothing of it is needed any more.
     drop(body);
     if keys.is_empty() {
         println!("sending response: nothing marked, the webhook is about another table");
         return Ok(received(None, None));
     }
-    let redis_url = variables::redis_url().await.map_err(not_set_up)?;
     let names = names(&keys);
-    match marks::changed(&redis_url, &keys).await {
+    match marks::changed(&taking.redis_url, &keys).await {
         Ok(sequence) => {
             println!("sending response: change {sequence} marked {names}");
             Ok(received(Some(sequence), None))
@@ -70,13 +68,7 @@ async fn acknowledge(request: Request) -> Result<Answer, &'static Problem> {
 /// The body of whoever may post: read only if the fields do not already say that it may not.
 async fn admitted(secrets: &Secrets, request: Request) -> Result<Bytes, &'static Problem> {
     let fields = Fields::of(&request);
-    let shown = door::Fields {
-        authorization: fields.lines("authorization"),
-        id: fields.lines("webhook-id"),
-        timestamp: fields.lines("webhook-timestamp"),
-        signature: fields.lines("webhook-signature"),
-    };
-    let knock = secrets.knock(&shown, freshness::now() / 1_000)?;
+    let knock = secrets.knock(|name| fields.lines(name), freshness::now() / 1_000)?;
     let body = body(request).await?;
     match knock {
         Knock::Signed(signature) if !secrets.verify(&signature, &body) => {
