@@ -55,8 +55,8 @@ pub fn entry(bytes: &[u8]) {
     decodes_to_itself(bytes.to_vec());
     let variant = |content: &[u8]| Some(Variant::new(Bytes::copy_from_slice(content)));
     let mut sound = Entry::new(Bytes::from_static(b"{\"id\":7}"), 1_795_406_221_000);
-    sound.brotli = variant(b"br").filter(|_| bytes.len() % 2 == 0);
-    sound.gzip = variant(b"gzip").filter(|_| bytes.len() % 3 == 0);
+    sound.brotli = variant(b"br").filter(|_| bytes.len().is_multiple_of(2));
+    sound.gzip = variant(b"gzip").filter(|_| bytes.len().is_multiple_of(3));
     let sound = sound.encode();
     let Some((at, rest)) = bytes.split_first() else {
         return;
@@ -76,10 +76,9 @@ fn decodes_to_itself(value: Vec<u8>) {
         return;
     };
     assert!(!entry.identity.content.is_empty());
-    for variant in Coding::ALL.map(|coding| entry.variant(coding)) {
-        if let Some(Variant { tag, .. }) = variant {
-            assert!(tag.as_bytes().iter().all(u8::is_ascii_graphic));
-        }
+    let variants = Coding::ALL.map(|coding| entry.variant(coding));
+    for Variant { tag, .. } in variants.into_iter().flatten() {
+        assert!(tag.as_bytes().iter().all(u8::is_ascii_graphic));
     }
     let after = Entry::new(entry.identity.content.clone(), 0).after(&entry);
     assert_eq!(
