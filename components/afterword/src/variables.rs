@@ -9,6 +9,7 @@ use http::Uri;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+use std::thread::LocalKey;
 use std::time::Duration;
 
 /// A variable that is missing or cannot be used: a sentence for the operator, without the variable's value.
@@ -56,6 +57,21 @@ async fn seconds(name: &str) -> Result<Duration> {
     Ok(Duration::from_secs(seconds))
 }
 
+type Kept<T> = RefCell<Option<Rc<T>>>;
+
+/// What an instance has read already, else what `read` gives: an instance lives for a hundred and some requests.
+async fn once<T>(
+    kept: &'static LocalKey<Kept<T>>,
+    read: impl Future<Output = Result<T>>,
+) -> Result<Rc<T>> {
+    if let Some(kept) = kept.with_borrow(Clone::clone) {
+        return Ok(kept);
+    }
+    let read = Rc::new(read.await?);
+    kept.set(Some(read.clone()));
+    Ok(read)
+}
+
 /// `schema`, `table` and `id_column`.
 pub async fn table() -> Result<Table> {
     Ok(Table {
@@ -86,26 +102,24 @@ pub struct Reading {
     pub cors: Cors,
 }
 
-/// All that every read asks for. Read once in an instance: one lives for a hundred and some requests.
+/// All that every read asks for, read once in an instance.
 pub async fn reading() -> Result<Rc<Reading>> {
     thread_local! {
-        static READ: RefCell<Option<Rc<Reading>>> = const { RefCell::new(None) };
+        static KEPT: Kept<Reading> = Kept::default();
     }
-    if let Some(reading) = READ.with_borrow(Clone::clone) {
-        return Ok(reading);
-    }
-    let reading = Rc::new(Reading {
-        lifetime: lifetime().await?,
-        cache_control: field_value("cache_control", &filled("cache_control").await?)?,
-        cdn_cache_control: match variable("cdn_cache_control").await?.trim() {
-            "" => None,
-            value => Some(field_value("cdn_cache_control", value)?),
-        },
-        cors: Cors::parse(&variable("cors_allow_origins").await?)
-            .map_err(|why| unusable("cors_allow_origins", why))?,
-    });
-    READ.set(Some(reading.clone()));
-    Ok(reading)
+    let read = async {
+        Ok(Reading {
+            lifetime: lifetime().await?,
+            cache_control: field_value("cache_control", &filled("cache_control").await?)?,
+            cdn_cache_control: match variable("cdn_cache_control").await?.trim() {
+                "" => None,
+                value => Some(field_value("cdn_cache_control", value)?),
+            },
+            cors: Cors::parse(&variable("cors_allow_origins").await?)
+                .map_err(|why| unusable("cors_allow_origins", why))?,
+        })
+    };
+    once(&KEPT, read).await
 }
 
 fn field_value(name: &str, value: &str) -> Result<String> {
@@ -134,22 +148,20 @@ pub struct Taking {
     pub redis_url: String,
 }
 
-/// All that every webhook asks for. Read once in an instance, as [`reading`] is.
+/// All that every webhook asks for, read once in an instance.
 pub async fn taking() -> Result<Rc<Taking>> {
     thread_local! {
-        static READ: RefCell<Option<Rc<Taking>>> = const { RefCell::new(None) };
+        static KEPT: Kept<Taking> = Kept::default();
     }
-    if let Some(taking) = READ.with_borrow(Clone::clone) {
-        return Ok(taking);
-    }
-    let taking = Rc::new(Taking {
-        secrets: Secrets::parse(&variable("webhook_secret").await?)
-            .map_err(|why| unusable("webhook_secret", why))?,
-        table: table().await?,
-        redis_url: redis_url().await?,
-    });
-    READ.set(Some(taking.clone()));
-    Ok(taking)
+    let read = async {
+        Ok(Taking {
+            secrets: Secrets::parse(&variable("webhook_secret").await?)
+                .map_err(|why| unusable("webhook_secret", why))?,
+            table: table().await?,
+            redis_url: redis_url().await?,
+        })
+    };
+    once(&KEPT, read).await
 }
 
 /// The origin: `supabase_url`, `supabase_anon_key`, `item_query`, `list_query`, and the table.

@@ -6,10 +6,12 @@
 //! - [`representation`]: an entry in the coding and on the conditions that the reader asks for
 //! - [`miss`]: what the store does not have
 //! - [`collapse`]: many who miss the same, in one instance
+//! - [`sharing`]: the answers as pages of other origins may read them
 
 mod collapse;
 mod miss;
 mod representation;
+mod sharing;
 
 use afterword::answer::Answer;
 use afterword::cache_status::{CacheStatus, Forward};
@@ -20,7 +22,7 @@ use afterword::key::Key;
 use afterword::limit::limit;
 use afterword::store::{self, Store};
 use afterword::variables::Reading;
-use afterword::{accept, cors, problem, variables};
+use afterword::{accept, problem, variables};
 use http::Method;
 use miss::{After, Outcome, miss};
 use representation::Asked;
@@ -46,7 +48,7 @@ impl Guest for Articles {
         let (answer, after) = match variables::reading().await {
             Ok(reading) => {
                 let (answer, after) = respond(&method, path, &fields, &reading).await;
-                (shared(answer, &fields, &reading), after)
+                (sharing::shared(answer, &fields, &reading), after)
             }
             Err(error) => {
                 eprintln!("{error}");
@@ -76,7 +78,7 @@ async fn respond(
             read(key, &Asked::by(fields), reading).await
         }
         Method::GET | Method::HEAD => (Answer::problem(&problem::NOT_ACCEPTABLE), None),
-        Method::OPTIONS => (options(fields, reading), None),
+        Method::OPTIONS => (sharing::options(ALLOW, fields, reading), None),
         _ => (Answer::method_not_allowed(ALLOW), None),
     }
 }
@@ -117,39 +119,4 @@ async fn read(key: Key, asked: &Asked, reading: &Reading) -> (Answer, Option<Aft
 async fn stored(key: &Key) -> Result<Option<Entry>, store::Error> {
     let value = async { Store::open().await?.get(&key.to_string()).await };
     Ok(limit(store::LIMIT, value).await??.and_then(Entry::decode))
-}
-
-/// The answer to `OPTIONS`, which may be a browser's question whether a page may read.
-fn options(fields: &Fields, reading: &Reading) -> Answer {
-    let answer = Answer::options(ALLOW);
-    let asks = !fields.lines("access-control-request-method").is_empty();
-    match asks && allowed(fields, reading).is_some() {
-        true => cors::preflight(answer),
-        false => answer,
-    }
-}
-
-/// The answer as pages of other origins may read it, or not.
-fn shared(mut answer: Answer, fields: &Fields, reading: &Reading) -> Answer {
-    if reading.cors.varies() {
-        answer = answer.with("vary", "Origin");
-    }
-    match allowed(fields, reading) {
-        Some(allow) => cors::readable(answer, allow),
-        None => answer,
-    }
-}
-
-/// The value of `Access-Control-Allow-Origin`, if the page that asks may read.
-fn allowed<'a>(fields: &Fields, reading: &'a Reading) -> Option<&'a str> {
-    // Asked for only where it counts: most applications have no list.
-    let lines = match reading.cors.varies() {
-        true => fields.lines("origin"),
-        false => Vec::new(),
-    };
-    let origin = match &lines[..] {
-        [origin] => Some(&origin[..]),
-        _ => None,
-    };
-    reading.cors.allow(origin)
 }

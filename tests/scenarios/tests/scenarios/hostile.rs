@@ -110,12 +110,10 @@ fn table() -> Vec<(u16, Vec<u8>)> {
         "/articles/99999999999999999999999999999999",
         "/articles/-1",
         "/articles/NaN",
-        "/articles/7?id=eq.8&select=secret",
+        "/articles/4711?id=eq.7&select=secret",
     ] {
-        let status = if target.contains('?') { 200 } else { 404 };
-        table.push((status, get(target)));
+        table.push((404, get(target)));
     }
-    table.retain(|(status, _)| *status != 200);
     // Methods.
     for method in ["POST", "PUT", "DELETE", "PATCH", "PROPFIND", "get", "X"] {
         table.push((405, request(method, "/articles/7", &[], b"")));
