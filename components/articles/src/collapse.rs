@@ -50,16 +50,20 @@ impl<T: Clone> Flights<T> {
         led.0
             .state
             .replace(State::Landed(outcome.clone(), Instant::now() + stays));
+        // What nobody is to get any more may be large.
+        self.forget();
         (outcome, false)
     }
 
     fn find(&self, key: &Key) -> Option<Rc<Flight<T>>> {
-        let mut flights = self.0.borrow_mut();
-        flights.retain(|(_, flight)| flight.counts());
-        flights
-            .iter()
-            .find(|(other, _)| other == key)
-            .map(|(_, flight)| flight.clone())
+        self.forget();
+        let flights = self.0.borrow();
+        let found = flights.iter().find(|(other, _)| other == key);
+        found.map(|(_, flight)| flight.clone())
+    }
+
+    fn forget(&self) {
+        self.0.borrow_mut().retain(|(_, flight)| flight.counts());
     }
 }
 

@@ -172,7 +172,9 @@ impl Refresh<'_> {
 
     /// Writes an entry in place of the former one, which says when the content has changed; compressed, unless it was before.
     async fn write(&self, name: &str, mut entry: Entry) -> Result<(), store::Error> {
-        let former = self.store.get(name).await?.and_then(Entry::decode);
+        // One that cannot be read is none: it does not keep the new one out.
+        let former = self.store.get(name).await.ok().flatten();
+        let former = former.and_then(Entry::decode);
         if let Some(former) = &former {
             entry = entry.after(former);
         }

@@ -162,6 +162,25 @@ async fn an_entry_that_cannot_be_written_stays_marked() {
 }
 
 #[tokio::test]
+async fn a_former_entry_that_cannot_be_read_does_not_keep_the_new_one_out() {
+    if !host_has_dials() {
+        return;
+    }
+    let afterword = Setup::default().dials().start().await;
+    afterword.hit("/articles/7").await;
+    afterword
+        .turn_worker_dials(json!({"faults": {"key-value.get": {"fail": true}}}))
+        .await;
+    afterword
+        .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
+        .await;
+    assert_eq!(
+        afterword.hit("/articles/7").await.json()["title"],
+        "Changed"
+    );
+}
+
+#[tokio::test]
 async fn a_worker_that_dies_wherever_it_is_leaves_its_mark() {
     if !host_has_dials() {
         return;
