@@ -9,13 +9,19 @@ type Quality = u16;
 const BEST: Quality = 1_000;
 
 /// The coding in which to send an entry to a client with this `Accept-Encoding`: of those that are stored, the one with the highest
-/// quality, the shorter one of equals. `None` if the client takes none of them.
+/// quality; brotli rather than gzip, and either rather than none, where that is the same. `None` if the client takes none of them.
 pub fn coding(accept_encoding: &[Vec<u8>], entry: &Entry) -> Option<Coding> {
     // Without the field any coding will do (RFC 9110, section 12.5.3), but who does not ask for one mostly cannot undo it.
     if accept_encoding.is_empty() {
         return Some(Coding::Identity);
     }
-    let asked: Vec<(&[u8], Quality)> = members(accept_encoding).filter_map(weighted).collect();
+    // A member whose quality is none does not count.
+    let asked: Vec<(&[u8], Quality)> = members(accept_encoding)
+        .filter_map(|member| {
+            let (name, quality) = weighted(member);
+            Some((name, quality?))
+        })
+        .collect();
     let quality = |names: &[&str]| {
         let named = |(member, _): &&(&[u8], Quality)| {
             names
@@ -44,16 +50,16 @@ pub fn coding(accept_encoding: &[Vec<u8>], entry: &Entry) -> Option<Coding> {
 }
 
 /// Whether a client with this `Accept` takes `application/json`. The range that names it most closely counts (RFC 9110, section
-/// 12.5.1); parameters of a range, such as `charset`, are passed over.
+/// 12.5.1); parameters of a range, such as `charset`, are passed over, and so is a quality that is none, such as the `.2` that Java sends.
 pub fn json(accept: &[Vec<u8>]) -> bool {
     if members(accept).next().is_none() {
         return true;
     }
     let quality = |name: &str| {
         members(accept)
-            .filter_map(weighted)
+            .map(weighted)
             .filter(|(range, _)| range.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, quality)| quality)
+            .map(|(_, quality)| quality.unwrap_or(BEST))
             .max()
     };
     quality("application/json")
@@ -62,17 +68,15 @@ pub fn json(accept: &[Vec<u8>]) -> bool {
         .is_some_and(|quality| quality > 0)
 }
 
-/// A member without its parameters, and its quality. `None` for one whose `q` is none: it does not count.
-fn weighted(member: &[u8]) -> Option<(&[u8], Quality)> {
+/// A member without its parameters, and its quality: `None` if its `q` is none.
+fn weighted(member: &[u8]) -> (&[u8], Option<Quality>) {
     let mut parts = parts(member, b';');
-    let name = parts.next()?;
-    let mut quality = BEST;
-    for parameter in parts {
-        if let [b'q' | b'Q', b'=', value @ ..] = parameter {
-            quality = thousandths(value)?;
-        }
-    }
-    Some((name, quality))
+    let name = parts.next().unwrap_or_default();
+    let quality = parts.find_map(|parameter| match parameter {
+        [b'q' | b'Q', b'=', value @ ..] => Some(thousandths(value)),
+        _ => None,
+    });
+    (name, quality.unwrap_or(Some(BEST)))
 }
 
 /// `0` or `1`, with up to three decimals, and not over 1.
@@ -167,6 +171,8 @@ mod tests {
             "application/*;q=0.001",
             "*/*;q=0, application/json",
             "application/json;profile=\"a,b;q=0\"",
+            "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
+            "application/json;q=1.0000",
         ] {
             assert!(json(&lines(&[field])), "{field}");
         }

@@ -81,6 +81,10 @@ impl Secrets {
         if self.admit(&lines("authorization")) {
             return Ok(Knock::Admitted);
         }
+        // Who could not be let in by any signature is not listened to.
+        if self.0.iter().all(|secret| secret.webhook.is_none()) {
+            return Err(&UNAUTHORIZED);
+        }
         let text = |name: &str| {
             let [line] = <[Vec<u8>; 1]>::try_from(lines(name)).ok()?;
             String::from_utf8(line).ok()
@@ -258,6 +262,14 @@ mod tests {
             let refused = secrets.knock(|name| fields.lines(name), TIME).err();
             assert_eq!(refused, Some(&OUT_OF_TOLERANCE), "{timestamp}");
         }
+    }
+
+    #[test]
+    fn without_a_signing_secret_no_signature_is_looked_at() {
+        let secrets = Secrets::parse("s3cret").unwrap();
+        let fields = signed(SIGNATURE);
+        let refused = secrets.knock(|name| fields.lines(name), TIME).err();
+        assert_eq!(refused, Some(&UNAUTHORIZED));
     }
 
     #[test]

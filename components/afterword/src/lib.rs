@@ -13,6 +13,7 @@
 //! | [`row`] | a row's JSON, of which just the id is looked at |
 //! | [`postgrest`] | the origin: rows and lists as the anonymous key may read them |
 //! | [`fields`] | the header fields of requests |
+//! | [`body`] | a message's content, up to a limit |
 //! | [`conditional`] | what a client has already |
 //! | [`accept`] | in which coding a client wants it |
 //! | [`cors`] | whose pages may read it |
@@ -26,6 +27,7 @@
 
 pub mod accept;
 pub mod answer;
+pub mod body;
 pub mod cache_status;
 pub mod conditional;
 pub mod cors;

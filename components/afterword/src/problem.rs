@@ -127,7 +127,7 @@ pub const BODY_CUT_SHORT: Problem = Problem {
     name: "body-cut-short",
     title: "Body cut short",
     status: StatusCode::BAD_REQUEST,
-    detail: "The body did not arrive whole.",
+    detail: "The body did not arrive whole, or not within ten seconds.",
 };
 
 /// 413.

@@ -70,6 +70,10 @@ async fn respond(
     fields: &Fields,
     reading: &Reading,
 ) -> (Answer, Option<After>) {
+    // First, so that a page learns which problem it is.
+    if *method == Method::OPTIONS {
+        return (sharing::options(ALLOW, fields, reading), None);
+    }
     let Some(key) = Key::from_path(path) else {
         return (Answer::problem(&problem::NO_SUCH_PATH), None);
     };
@@ -78,7 +82,6 @@ async fn respond(
             read(key, &Asked::by(fields), reading).await
         }
         Method::GET | Method::HEAD => (Answer::problem(&problem::NOT_ACCEPTABLE), None),
-        Method::OPTIONS => (sharing::options(ALLOW, fields, reading), None),
         _ => (Answer::method_not_allowed(ALLOW), None),
     }
 }

@@ -7,7 +7,7 @@ use crate::collapse::Flights;
 use crate::stored;
 use afterword::cache_status::{CacheStatus, Forward};
 use afterword::entry::Entry;
-use afterword::freshness::{self, Lifetime};
+use afterword::freshness::{self, Freshness, Lifetime};
 use afterword::key::Key;
 use afterword::limit::limit;
 use afterword::marks::{self, Turn};
@@ -15,11 +15,13 @@ use afterword::postgrest::{self, fetch};
 use afterword::problem::{self, Problem};
 use afterword::variables;
 use http::StatusCode;
+use spin_sdk::wasip3::random::random::get_random_u64;
 use std::error::Error;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// How long a reader waits for what another is getting, in all: longer than the origin may take to begin its answer.
+/// How long a reader waits for what another is getting, in all, and up to as long again, by chance: those of a slow origin are not to lose
+/// their patience all at once.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How often it looks meanwhile.
@@ -76,8 +78,10 @@ pub async fn miss(
     };
     let (status, after) = match &outcome {
         Outcome::Stored(entry) => {
-            let ttl = lifetime.ttl(entry.fetched_at, freshness::now());
-            (CacheStatus::Hit { ttl }, None)
+            let now = freshness::now();
+            let stale = lifetime.judge(entry.fetched_at, now) == Freshness::Stale;
+            let ttl = lifetime.ttl(entry.fetched_at, now);
+            (CacheStatus::Hit { ttl }, stale.then_some(After::Stale(key)))
         }
         Outcome::Known(_, ttl) => {
             let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
@@ -107,6 +111,7 @@ async fn lead(key: &Key, why: Forward, lifetime: Lifetime) -> (Outcome, Duration
 /// What other readers come to; `None` when it is this one's turn, or its patience ends.
 async fn others(key: &Key, lifetime: Lifetime) -> Result<Option<Outcome>, Box<dyn Error>> {
     let redis_url = variables::redis_url().await?;
+    let patience = PATIENCE.mul_f64(1.0 + f64::from(get_random_u64() as u32) / f64::from(u32::MAX));
     let began = Instant::now();
     loop {
         match marks::turn(&redis_url, key).await? {
@@ -114,7 +119,7 @@ async fn others(key: &Key, lifetime: Lifetime) -> Result<Option<Outcome>, Box<dy
             Turn::Answered { status, ttl } => {
                 return Ok(Some(Outcome::Known(with_status(status), ttl)));
             }
-            Turn::Wait if began.elapsed() >= PATIENCE => return Ok(None),
+            Turn::Wait if began.elapsed() >= patience => return Ok(None),
             Turn::Wait => spin_sdk::time::sleep(LOOK).await,
         }
         if let Ok(Some(entry)) = stored(key).await

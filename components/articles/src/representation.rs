@@ -41,26 +41,40 @@ pub fn stored(
     now: u64,
 ) -> Answer {
     let modified = date(entry.last_modified, now / 1_000);
-    let age = freshness::age(entry.fetched_at, now).as_secs();
-    negotiated(entry, asked, reading, modified.as_deref(), status).with("age", age.to_string())
+    let age = Some(freshness::age(entry.fetched_at, now).as_secs());
+    negotiated(entry, asked, reading, (age, modified.as_deref()), status)
 }
 
-/// What has just come from the origin, for this reader.
+/// What has just come from the origin: for this reader, or for another, whose answer has an age (RFC 9111, section 5.1).
 pub fn fetched(entry: &Entry, asked: &Asked, reading: &Reading, status: CacheStatus) -> Answer {
-    negotiated(entry, asked, reading, None, status)
+    let anothers = matches!(
+        status,
+        CacheStatus::Forwarded {
+            collapsed: true,
+            ..
+        }
+    );
+    let age = freshness::age(entry.fetched_at, freshness::now()).as_secs();
+    negotiated(
+        entry,
+        asked,
+        reading,
+        (anothers.then_some(age), None),
+        status,
+    )
 }
 
 fn negotiated(
     entry: &Entry,
     asked: &Asked,
     reading: &Reading,
-    modified: Option<&str>,
+    (age, modified): (Option<u64>, Option<&str>),
     status: CacheStatus,
 ) -> Answer {
     let chosen = accept::coding(&asked.accept_encoding, entry);
     let Some((coding, variant)) = chosen.and_then(|coding| Some((coding, entry.variant(coding)?)))
     else {
-        return explained(Answer::problem(&problem::NOT_ACCEPTABLE), status);
+        return Answer::problem(&problem::NOT_ACCEPTABLE);
     };
     let unchanged = not_modified(
         &asked.if_none_match,
@@ -86,6 +100,9 @@ fn negotiated(
         .with("cache-control", &*reading.cache_control);
     if let Some(value) = &reading.cdn_cache_control {
         answer = answer.with("cdn-cache-control", &**value);
+    }
+    if let Some(age) = age {
+        answer = answer.with("age", age.to_string());
     }
     explained(answer, status)
 }

@@ -15,7 +15,8 @@ const QUALITY: u8 = 5;
 /// How many bytes brotli looks at together, as a power of two: at 64 KiB, its default, a long list gets longer than with gzip.
 const BLOCK_BITS: u8 = 20;
 
-/// How many bytes are compressed without a pause: the renewal of the lease, and what else is under way, have to get their turn.
+/// How many bytes are handed over without a pause, of which brotli takes up a block: the renewal of the lease, and what else is under way,
+/// have to get their turn.
 const AT_ONCE: usize = 256 << 10;
 
 /// The most that Spin's key-value store gives back, less some room for the entry's header.

@@ -181,7 +181,14 @@ impl Refresh<'_> {
         if former.is_none_or(|former| former.identity != entry.identity) {
             compress::compress(&mut entry).await;
         }
-        self.store.set(name, &entry.encode()).await
+        match self.store.set(name, &entry.encode()).await {
+            // Perhaps it is just too large with the codings beside it.
+            Err(_) if entry.brotli.is_some() || entry.gzip.is_some() => {
+                (entry.brotli, entry.gzip) = (None, None);
+                self.store.set(name, &entry.encode()).await
+            }
+            written => written,
+        }
     }
 
     async fn failed(&self, marks: &[Mark], error: &OriginError) -> Result<(), marks::Error> {

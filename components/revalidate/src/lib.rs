@@ -5,19 +5,22 @@ use afterword::answer::Answer;
 use afterword::door::{Knock, Secrets};
 use afterword::fields::Fields;
 use afterword::key::Key;
+use afterword::limit::limit;
 use afterword::problem::{self, Problem};
-use afterword::{freshness, marks, outbox, store, variables, webhook};
+use afterword::{body, freshness, marks, outbox, store, variables, webhook};
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
-use spin_sdk::wasip3::http_compat::IncomingRequestBody;
+use std::time::Duration;
 
 /// The longest body, in bytes. pg_net sends a row and its old values; PostgreSQL's own limits are higher, a cache's need not be.
 const MAX_BODY: usize = 4 << 20;
+
+/// How long a body may take to arrive. pg_net itself gives up after a few seconds.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
 
 /// The methods that are answered.
 const ALLOW: &str = "POST, OPTIONS";
@@ -79,11 +82,12 @@ async fn admitted(secrets: &Secrets, request: Request) -> Result<Bytes, &'static
 }
 
 async fn body(request: Request) -> Result<Bytes, &'static Problem> {
-    let incoming = IncomingRequestBody::new(request).map_err(|_| &problem::BODY_CUT_SHORT)?;
-    match Limited::new(incoming, MAX_BODY).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(&problem::BODY_TOO_LARGE),
-        Err(_) => Err(&problem::BODY_CUT_SHORT),
+    let (_, no_error) = wasip3::wit_future::new(|| Ok(()));
+    let (stream, trailers) = Request::consume_body(request, no_error);
+    match limit(BODY_LIMIT, body::read(stream, trailers, MAX_BODY)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(body::Error::TooLarge)) => Err(&problem::BODY_TOO_LARGE),
+        Ok(Err(body::Error::Broken(_))) | Err(_) => Err(&problem::BODY_CUT_SHORT),
     }
 }
 

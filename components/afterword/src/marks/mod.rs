@@ -12,7 +12,7 @@ pub use connection::Error;
 pub use worker::{Cleared, Lease, Mark, Released, Setup, Timers, Worker};
 
 use crate::key::Key;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 /// The Redis channel that wakes a worker.
@@ -71,13 +71,17 @@ pub async fn wanted(redis_url: &str, key: &Key) -> Result<(), Error> {
     if asked_lately {
         return Ok(());
     }
-    fetched(redis_url, key).await
+    let arguments = changed_arguments(std::slice::from_ref(key));
+    connection::kept(redis_url, "wanted", &arguments)
+        .await
+        .map(drop)
 }
 
 /// A reader whose [`Turn`] it was got what it missed from the origin: marks `key` if it is not marked, and wakes a worker, which
 /// stores it. Who misses it before that may ask the origin in turn.
 pub async fn fetched(redis_url: &str, key: &Key) -> Result<(), Error> {
-    let arguments = changed_arguments(std::slice::from_ref(key));
+    let mut arguments = changed_arguments(std::slice::from_ref(key));
+    arguments.push(b"asked".to_vec());
     connection::kept(redis_url, "wanted", &arguments)
         .await
         .map(drop)
@@ -101,12 +105,25 @@ pub enum Turn {
 
 /// A reader found no entry of `key`: whose turn it is to ask the origin. Nobody else's is it for three seconds, or until the reader
 /// says what came of it ([`fetched`], [`answered`]): so long does one that died hold up the others.
+///
+/// A Redis that does not answer is not asked again for two seconds in an instance: it would hold up each cold read by a second.
 pub async fn turn(redis_url: &str, key: &Key) -> Result<Turn, Error> {
     const CLAIM: Duration = Duration::from_secs(3);
     // A crowd makes many instances connect at once, and each that gives up asks the origin.
     const LIMIT: Duration = Duration::from_secs(1);
+    const PAUSE: Duration = Duration::from_secs(2);
+    thread_local! {
+        static SILENT: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    if SILENT.get().is_some_and(|since| since.elapsed() < PAUSE) {
+        return Err(Error::TimeUp);
+    }
     let arguments = [key.to_string().into_bytes(), milliseconds(CLAIM)];
-    let reply = connection::kept_within(LIMIT, redis_url, "miss", &arguments).await?;
+    let reply = connection::kept_within(LIMIT, redis_url, "miss", &arguments).await;
+    if let Err(Error::TimeUp) = reply {
+        SILENT.set(Some(Instant::now()));
+    }
+    let reply = reply?;
     let [status, ttl] = reply.integers()?;
     Ok(match status {
         0 => Turn::Ask,

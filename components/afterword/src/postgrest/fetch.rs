@@ -2,18 +2,15 @@
 
 use super::error::{Error, refused};
 use super::{MAX_CONTENT, key::ApiKey};
+use crate::body;
 use crate::limit::limit;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_RANGE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, StatusCode};
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, RequestOptions, Scheme};
-use spin_sdk::wasip3::wit_bindgen::StreamResult;
 use spin_sdk::wasip3::wit_future;
 use std::time::Duration;
-
-/// The least room to read into.
-const READ: usize = 64 << 10;
 
 const CONNECT: Duration = Duration::from_secs(2);
 const FIRST_BYTE: Duration = Duration::from_secs(5);
@@ -134,23 +131,13 @@ fn message(request: &Request<'_>) -> Option<types::Request> {
 
 async fn content(response: types::Response) -> Result<Bytes, Error> {
     let (_, no_error) = wit_future::new(|| Ok(()));
-    let (mut stream, trailers) = types::Response::consume_body(response, no_error);
-    let mut content = Vec::new();
-    loop {
-        content.reserve(READ);
-        let (result, read) = stream.read(content).await;
-        content = read;
-        match result {
-            StreamResult::Complete(_) if content.len() > MAX_CONTENT => {
-                return Err(Error::TooLarge);
-            }
-            StreamResult::Complete(_) => {}
-            StreamResult::Dropped | StreamResult::Cancelled => break,
-        }
-    }
-    // Whether that was all, or the connection broke.
-    trailers.await.map_err(|code| failure(&code))?;
-    Ok(content.into())
+    let (stream, trailers) = types::Response::consume_body(response, no_error);
+    body::read(stream, trailers, MAX_CONTENT)
+        .await
+        .map_err(|error| match error {
+            body::Error::TooLarge => Error::TooLarge,
+            body::Error::Broken(code) => failure(&code),
+        })
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

@@ -135,7 +135,10 @@ impl Origin {
                 Err(Error::Status { status, code, .. }) if error::is_refusal(&code) => {
                     return Ok((None, status));
                 }
-                Err(error) if error.is_beyond_the_end() => Page::default(),
+                Err(error) if error.is_beyond_the_end() => Page {
+                    status: StatusCode::RANGE_NOT_SATISFIABLE,
+                    ..Page::default()
+                },
                 answer => answer?,
             };
             status = page.status;

@@ -116,6 +116,11 @@ async fn a_preflight_from_an_allowed_origin_is_answered_without_a_look_into_anyt
         let values: Vec<_> = answer.fields.get_all(name).iter().collect();
         assert_eq!(values, [value], "{name}");
     }
+    // Whatever the path, so that the page learns what is wrong with it.
+    let odd = afterword
+        .send(Method::OPTIONS, "/articles/1/2", &preflight(ALLOWED), "")
+        .await;
+    assert_eq!(odd.status, 204);
     let other = afterword
         .send(Method::OPTIONS, "/articles/7", &preflight(OTHER), "")
         .await;

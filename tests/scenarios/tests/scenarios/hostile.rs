@@ -167,6 +167,16 @@ fn table() -> Vec<(u16, Vec<u8>)> {
     table.push((400, post(b"{\"a\":\"\xff\xfe\"}")));
     table.push((400, post(&[0; 1_000])));
     table.push((413, post(&vec![b' '; (4 << 20) + 1])));
+    // Each byte a chunk of its own: no more memory than in one piece.
+    let mut chunked = request(
+        "POST",
+        "/revalidate",
+        &[("authorization", &bearer), ("transfer-encoding", "chunked")],
+        b"",
+    );
+    chunked.extend_from_slice(&b"1\r\nx\r\n".repeat(270_000));
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    table.push((400, chunked));
     table
 }
 
@@ -204,6 +214,30 @@ async fn every_hostile_request_is_a_4xx_with_a_problem_and_the_next_good_one_is_
         assert!(!said.contains(trap), "{trap}: {said}");
     }
     assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn who_stops_in_the_middle_of_a_body_is_not_waited_for() {
+    let afterword = Setup::default().no_worker().start().await;
+    let address = afterword.url().trim_start_matches("http://").to_owned();
+    let fields = [
+        ("authorization", format!("Bearer {SECRET}")),
+        ("content-length", "100".to_owned()),
+    ];
+    let fields: Vec<(&str, &str)> = fields
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
+    let mut stalled = request("POST", "/revalidate", &fields, b"");
+    stalled.extend_from_slice(b"{\"type\"");
+    let answer = tokio::task::spawn_blocking(move || exchange(&address, &stalled));
+    let (status, _, body) = answer.await.unwrap();
+    let problem: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        (status, problem["type"].as_str()),
+        (400, Some("urn:problem-type:afterword:body-cut-short"))
+    );
+    assert_eq!(afterword.webhook("{}").await.status, 202);
 }
 
 #[tokio::test]

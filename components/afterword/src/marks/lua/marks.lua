@@ -90,6 +90,12 @@ local function slot(key)
   return string.sub(redis.sha1hex(key), 1, SLOT)
 end
 
+-- What is known of it, if the slot is not another key's: until which millisecond, and the status.
+local function known(key)
+  local ends, status, whose = string.match(redis.call('HGET', misses, slot(key)) or '', '^(%d+) (%d+) (.*)$')
+  if whose == key then return tonumber(ends), tonumber(status) end
+end
+
 local function answered(key, status, lasts)
   redis.call('HSET', misses, slot(key), string.format('%d %d %s', now + lasts, status, key))
   redis.call('PEXPIRE', misses, HEARTBEAT)
