@@ -4,9 +4,8 @@
 //! flag, `outbox`, says that there are some, and is written after them. It is deleted last, when there is none left: who empties the
 //! outbox may die over it, and the flag is still there for the next.
 
-use crate::key::Key;
 use crate::limit::limit;
-use crate::marks::Worker;
+use crate::marks::{Task, Worker};
 use crate::store::{Error, Store};
 use spin_sdk::wasip3::random::random::get_random_u64;
 use std::time::Duration;
@@ -18,8 +17,8 @@ const PREFIX: &str = "outbox/";
 const LIMIT: Duration = Duration::from_millis(500);
 
 /// Keeps marks; they are kept if this succeeds.
-pub async fn put(keys: &[Key]) -> Result<(), Error> {
-    let lines: String = keys.iter().map(|key| format!("{key}\n")).collect();
+pub async fn put(tasks: &[Task]) -> Result<(), Error> {
+    let lines: String = tasks.iter().map(|task| format!("{task}\n")).collect();
     limit(LIMIT, async {
         let store = Store::open().await?;
         let name = format!("{PREFIX}{:016x}{:016x}", get_random_u64(), get_random_u64());
@@ -59,7 +58,7 @@ pub async fn empty(
             keys.extend(
                 String::from_utf8_lossy(&lines)
                     .lines()
-                    .filter_map(Key::from_path),
+                    .filter_map(Task::parse),
             );
         }
         keys.sort_unstable();

@@ -3,6 +3,7 @@
 use crate::cors::Cors;
 use crate::door::Secrets;
 use crate::freshness::Lifetime;
+use crate::marks::Redis;
 use crate::postgrest::{Base, Origin, is_query, key::ApiKey, list::ListQuery};
 use crate::webhook::Table;
 use http::Uri;
@@ -133,9 +134,16 @@ fn field_value(name: &str, value: &str) -> Result<String> {
     }
 }
 
-/// `redis_url`. May hold a password.
-pub async fn redis_url() -> Result<String> {
-    variable("redis_url").await
+/// `redis_url` and `redis_prefix`, read once in an instance.
+pub async fn redis() -> Result<Rc<Redis>> {
+    thread_local! {
+        static KEPT: Kept<Redis> = Kept::default();
+    }
+    let read = async {
+        Redis::new(variable("redis_url").await?, &filled("redis_prefix").await?)
+            .map_err(|why| unusable("redis_prefix", why))
+    };
+    once(&KEPT, read).await
 }
 
 /// How webhooks are taken.
@@ -144,8 +152,8 @@ pub struct Taking {
     pub secrets: Secrets,
     /// The table that they are about.
     pub table: Table,
-    /// `redis_url`
-    pub redis_url: String,
+    /// `redis_url` and `redis_prefix`
+    pub redis: Rc<Redis>,
 }
 
 /// All that every webhook asks for, read once in an instance.
@@ -158,7 +166,7 @@ pub async fn taking() -> Result<Rc<Taking>> {
             secrets: Secrets::parse(&variable("webhook_secret").await?)
                 .map_err(|why| unusable("webhook_secret", why))?,
             table: table().await?,
-            redis_url: redis_url().await?,
+            redis: redis().await?,
         })
     };
     once(&KEPT, read).await

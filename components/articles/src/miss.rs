@@ -110,11 +110,11 @@ async fn lead(key: &Key, why: Forward, lifetime: Lifetime) -> (Outcome, Duration
 
 /// What other readers come to; `None` when it is this one's turn, or its patience ends.
 async fn others(key: &Key, lifetime: Lifetime) -> Result<Option<Outcome>, Box<dyn Error>> {
-    let redis_url = variables::redis_url().await?;
+    let redis = variables::redis().await?;
     let patience = PATIENCE.mul_f64(1.0 + f64::from(get_random_u64() as u32) / f64::from(u32::MAX));
     let began = Instant::now();
     loop {
-        match marks::turn(&redis_url, key).await? {
+        match marks::turn(&redis, key).await? {
             Turn::Ask => return Ok(None),
             Turn::Answered { status, ttl } => {
                 return Ok(Some(Outcome::Known(with_status(status), ttl)));
@@ -202,16 +202,16 @@ impl After {
     }
 
     async fn in_redis(&self, key: &Key) -> Result<(), Box<dyn Error>> {
-        let redis_url = variables::redis_url().await?;
+        let redis = variables::redis().await?;
         match self {
-            Self::Stale(_) => marks::wanted(&redis_url, key).await?,
-            Self::Fetched(_) => marks::fetched(&redis_url, key).await?,
+            Self::Stale(_) => marks::wanted(&redis, key).await?,
+            Self::Fetched(_) => marks::fetched(&redis, key).await?,
             // What is wrong here says nothing about another instance.
             Self::Failed(_, problem) if **problem == problem::NOT_SET_UP => {}
             Self::Failed(_, problem) => {
                 let absent = problem.status == StatusCode::NOT_FOUND;
                 let ttl = if absent { ABSENT } else { FAILED };
-                marks::answered(&redis_url, key, problem.status.as_u16(), ttl).await?;
+                marks::answered(&redis, key, problem.status.as_u16(), ttl).await?;
             }
         }
         Ok(())

@@ -36,14 +36,14 @@ async fn handle(message: Bytes) -> Result<(), Box<dyn Error>> {
     let Some(woken) = marks::woken(&message) else {
         return Ok(());
     };
-    let (redis_url, origin) = (variables::redis_url().await?, variables::origin().await?);
+    let (redis, origin) = (variables::redis().await?, variables::origin().await?);
     // Not more often than once a second, however short a life the entries have.
     let reconcile_every = variables::lifetime()
         .await?
         .max_age
         .max(Duration::from_secs(1));
     let store = Store::open().await?;
-    let worker = Worker::open(&redis_url).await?;
+    let worker = Worker::open(redis).await?;
     // Before the lease is asked for: if a dead worker has it, its end has to be told of.
     let timers = worker.timers(woken == Woken::Rung).await?;
     if timers == Timers::Untold && worker.is_first_to_say("no-timers").await? {

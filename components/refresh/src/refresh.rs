@@ -5,7 +5,7 @@ use crate::{compress, reconcile, retry};
 use afterword::entry::Entry;
 use afterword::freshness;
 use afterword::key::{Id, Key};
-use afterword::marks::{self, Lease, Mark, Setup};
+use afterword::marks::{self, Lease, Mark, Setup, Task};
 use afterword::postgrest::{Blame, Error as OriginError, List, Origin};
 use afterword::store::{self, Store};
 use bytes::Bytes;
@@ -107,6 +107,7 @@ impl Refresh<'_> {
                     Err(error) => return self.postpone(&mark, &error.to_string()).await,
                 };
             println!("reconciled: {} entries are to be refreshed", outdated.len());
+            let outdated: Vec<Task> = outdated.into_iter().map(Task::from).collect();
             self.lease.worker.changed(&outdated).await?;
             self.lease
                 .reconciled(Duration::from_millis(

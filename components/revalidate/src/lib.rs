@@ -6,6 +6,7 @@ use afterword::door::{Knock, Secrets};
 use afterword::fields::Fields;
 use afterword::key::Key;
 use afterword::limit::limit;
+use afterword::marks::Task;
 use afterword::problem::{self, Problem};
 use afterword::{body, freshness, marks, outbox, store, variables, webhook};
 use bytes::Bytes;
@@ -46,6 +47,7 @@ async fn acknowledge(request: Request) -> Result<Answer, &'static Problem> {
     let taking = variables::taking().await.map_err(not_set_up)?;
     let body = admitted(&taking.secrets, request).await?;
     let keys = webhook::marked(&body, &taking.table)?;
+    let tasks: Vec<Task> = keys.iter().cloned().map(Task::from).collect();
     // A row may be large, and nothing of it is needed any more.
     drop(body);
     if keys.is_empty() {
@@ -53,13 +55,13 @@ async fn acknowledge(request: Request) -> Result<Answer, &'static Problem> {
         return Ok(received(None, None));
     }
     let names = names(&keys);
-    match marks::changed(&taking.redis_url, &keys).await {
+    match marks::changed(&taking.redis, &tasks).await {
         Ok(sequence) => {
             println!("sending response: change {sequence} marked {names}");
             Ok(received(Some(sequence), None))
         }
         Err(error) => {
-            outbox::put(&keys)
+            outbox::put(&tasks)
                 .await
                 .map_err(|full| neither(&names, &error, &full))?;
             println!("sending response: {names} kept in the outbox, for want of Redis: {error}");

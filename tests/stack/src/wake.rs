@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::eventually;
 
 /// The channel that the refresh component's Redis trigger subscribes to.
-pub const CHANNEL: &str = "afterword.refresh";
+pub const CHANNEL: &str = "{afterword}:refresh";
 
 /// The payload that makes the refresh component look for due marks.
 pub const WORD: &str = "wake";

@@ -18,19 +18,33 @@ pub struct Dials {
 pub struct RestDial {
     /// A part of the request's path and query, as sent, such as `/articles?id=in.`; the empty text matches every request.
     pub matching: String,
+    /// A part of the request's `Prefer` header, such as `count=exact`; the empty text matches every request.
+    pub prefer: String,
+    /// How many requests the dial applies to before it turns itself off; `None` means all.
+    pub times: Option<u64>,
     /// Milliseconds for which the answer is held back. The rows have been read or written, and the request is in the
     /// log, when the wait begins: a slow answer shows what was there before it.
     pub delay_ms: u64,
     /// What is wrong with the answer, if anything.
     pub fault: Option<Fault>,
+    /// Seconds in a `Retry-After` header of an answer with `status` or `refusal`.
+    pub retry_after: Option<u64>,
 }
 
 /// What is wrong with a REST answer.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// `{"status": 503}`: this status with a gateway's JSON; the database is not asked. 400 to 599.
     Status(u16),
+    /// `{"refusal": {"status": 500, "code": "57014"}}`: an error with a code of PostgREST's or PostgreSQL's; the
+    /// database is not asked.
+    Refusal {
+        /// 400 to 599.
+        status: u16,
+        /// Such as `57014` (statement timeout) or `PGRST205` (table not in the schema cache).
+        code: String,
+    },
     /// `"html"`: status 200 and a page of HTML, as from a captive portal; the database is not asked.
     Html,
     /// `"drop"`: the connection is closed before a byte of the answer; the database is not asked.
@@ -77,9 +91,9 @@ impl Dials {
             );
         }
         for dial in &self.rest {
-            if let Some(Fault::Status(status)) = dial.fault {
+            if let Some(Fault::Status(status) | Fault::Refusal { status, .. }) = &dial.fault {
                 anyhow::ensure!(
-                    (400..=599).contains(&status),
+                    (400..=599).contains(status),
                     "a rest fault has status {status}, but it has to be an error, 400 to 599"
                 );
             }
@@ -87,12 +101,18 @@ impl Dials {
         Ok(())
     }
 
-    pub(crate) fn for_request(&self, path_and_query: &str) -> RestDial {
-        self.rest
-            .iter()
-            .find(|dial| path_and_query.contains(&dial.matching))
-            .cloned()
-            .unwrap_or_default()
+    /// The dial for a request, which counts against the dial's `times`.
+    pub(crate) fn for_request(&mut self, path_and_query: &str, prefer: &str) -> RestDial {
+        let found = self.rest.iter_mut().find(|dial| {
+            path_and_query.contains(&dial.matching)
+                && prefer.contains(&dial.prefer)
+                && dial.times != Some(0)
+        });
+        let Some(dial) = found else {
+            return RestDial::default();
+        };
+        dial.times = dial.times.map(|times| times - 1);
+        dial.clone()
     }
 }
 
@@ -104,17 +124,28 @@ mod tests {
     fn dials_are_read_from_json_and_missing_ones_are_off() {
         let json = br#"{"rest": [{"matching": "id=in.", "fault": {"status": 503}}, {"fault": "cut", "delay_ms": 5}],
                         "webhooks": {"drop": 0.5, "seed": 7}}"#;
-        let dials = Dials::parse(json).unwrap();
+        let mut dials = Dials::parse(json).unwrap();
         assert_eq!(
-            dials.for_request("/rest/v1/articles?id=in.(1)").fault,
+            dials.for_request("/rest/v1/articles?id=in.(1)", "").fault,
             Some(Fault::Status(503))
         );
         assert_eq!(
-            dials.for_request("/rest/v1/articles").fault,
+            dials.for_request("/rest/v1/articles", "").fault,
             Some(Fault::Cut)
         );
         assert_eq!((dials.webhooks.drop, dials.webhooks.delay_ms), (0.5, 0));
         assert_eq!(Dials::parse(b"{}").unwrap(), Dials::default());
+    }
+
+    #[test]
+    fn a_dial_can_wait_for_a_preference_and_turn_itself_off() {
+        let json = br#"{"rest": [{"prefer": "count=exact", "times": 1, "fault": {"refusal": {"status": 500, "code": "57014"}}}]}"#;
+        let mut dials = Dials::parse(json).unwrap();
+        assert_eq!(dials.for_request("/", "").fault, None);
+        let code = "57014".to_owned();
+        let refusal = Some(Fault::Refusal { status: 500, code });
+        assert_eq!(dials.for_request("/", "count=exact").fault, refusal);
+        assert_eq!(dials.for_request("/", "count=exact").fault, None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use http::{Method, Request, Response, header::CONTENT_LENGTH, request::Parts};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
 use crate::{
@@ -102,7 +102,14 @@ async fn answer_rest(
         .uri
         .path_and_query()
         .map_or("", |target| target.as_str());
-    let dial = lock(&shared.dials).for_request(target);
+    let prefer = parts
+        .headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let dial = lock(&shared.dials).for_request(target, &prefer);
     let mut log = RequestLog {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
@@ -110,11 +117,16 @@ async fn answer_rest(
         status: None,
     };
 
-    let answer = match dial.fault {
+    let answer = match &dial.fault {
         Some(Fault::Drop) => None,
         Some(Fault::Status(status)) => {
             let message = json!({"message": "The stand-in was told to fail"});
-            Some(Answer::json(status, message.to_string()))
+            Some(refuse(*status, message, dial.retry_after))
+        }
+        Some(Fault::Refusal { status, code }) => {
+            let message = "The stand-in was told to fail";
+            let error = json!({"code": code, "details": null, "hint": null, "message": message});
+            Some(refuse(*status, error, dial.retry_after))
         }
         Some(Fault::Html) => Some(Answer::new(
             200,
@@ -140,6 +152,15 @@ async fn answer_rest(
     match answer {
         Some(answer) => respond(answer, dial.fault == Some(Fault::Cut)),
         None => Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
+    }
+}
+
+/// An error, which may ask for patience.
+fn refuse(status: u16, body: Value, retry_after: Option<u64>) -> Answer {
+    let answer = Answer::json(status, body.to_string());
+    match retry_after {
+        Some(seconds) => answer.header("retry-after", seconds.to_string()),
+        None => answer,
     }
 }
 

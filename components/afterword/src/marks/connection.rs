@@ -1,6 +1,7 @@
 //! A connection to Redis, with time limits, and what comes back from a script.
 
-use super::script::{KEYS, SHA1, TEXT};
+use super::Redis;
+use super::script::{SHA1, TEXT};
 use crate::limit::{TimeUp, limit};
 use spin_sdk::redis::{self, RedisParameter, RedisResult};
 use std::cell::RefCell;
@@ -119,12 +120,18 @@ impl Connection {
     }
 
     /// Runs a verb of the script: by its SHA-1, and with its text where the server does not know it (yet, or after a restart).
-    pub(super) async fn run(&self, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
-        match self.evaluate("EVALSHA", &SHA1, verb, arguments).await {
+    pub(super) async fn run(
+        &self,
+        redis: &Redis,
+        verb: &str,
+        arguments: &[Vec<u8>],
+    ) -> Result<Reply, Error> {
+        let keys = &redis.keys;
+        match self.evaluate("EVALSHA", &SHA1, keys, verb, arguments).await {
             Err(Error::Redis(text))
                 if text.contains("NOSCRIPT") || text.contains("NoScriptError") =>
             {
-                self.evaluate("EVAL", TEXT.as_bytes(), verb, arguments)
+                self.evaluate("EVAL", TEXT.as_bytes(), keys, verb, arguments)
                     .await
             }
             other => other,
@@ -135,12 +142,13 @@ impl Connection {
         &self,
         command: &str,
         script: &[u8],
+        keys: &[String],
         verb: &str,
         arguments: &[Vec<u8>],
     ) -> Result<Reply, Error> {
-        let count = KEYS.len().to_string();
+        let count = keys.len().to_string();
         let mut all = vec![script, count.as_bytes()];
-        all.extend(KEYS.iter().map(|key| key.as_bytes()));
+        all.extend(keys.iter().map(|key| key.as_bytes()));
         all.push(verb.as_bytes());
         all.extend(arguments.iter().map(Vec::as_slice));
         self.command(command, &all).await
@@ -153,18 +161,18 @@ thread_local! {
 
 /// Runs a verb on the connection that this instance keeps; a kept connection that turns out broken is replaced, once. That
 /// it may have run before its connection broke does no harm: marking twice is marking.
-pub(super) async fn kept(url: &str, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
-    kept_within(ANSWER_LIMIT, url, verb, arguments).await
+pub(super) async fn kept(redis: &Redis, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
+    kept_within(ANSWER_LIMIT, redis, verb, arguments).await
 }
 
 /// The same, with a limit of its own.
 pub(super) async fn kept_within(
     most: Duration,
-    url: &str,
+    redis: &Redis,
     verb: &str,
     arguments: &[Vec<u8>],
 ) -> Result<Reply, Error> {
-    let reply = limit(most, on_kept_or_new(url, verb, arguments)).await;
+    let reply = limit(most, on_kept_or_new(redis, verb, arguments)).await;
     if reply.is_err() {
         // It may be one that is dead without having said so: the next request is not to wait for it again.
         KEPT.set(None);
@@ -172,15 +180,15 @@ pub(super) async fn kept_within(
     reply?
 }
 
-async fn on_kept_or_new(url: &str, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
+async fn on_kept_or_new(redis: &Redis, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
     if let Some(connection) = KEPT.with_borrow(Clone::clone) {
-        match connection.run(verb, arguments).await {
+        match connection.run(redis, verb, arguments).await {
             Err(_) => KEPT.set(None),
             done => return done,
         }
     }
-    let connection = Rc::new(Connection::open(url).await?);
-    let reply = connection.run(verb, arguments).await?;
+    let connection = Rc::new(Connection::open(&redis.url).await?);
+    let reply = connection.run(redis, verb, arguments).await?;
     KEPT.set(Some(connection));
     Ok(reply)
 }

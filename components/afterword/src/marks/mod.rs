@@ -13,15 +13,83 @@ pub use worker::{Cleared, Lease, Mark, Released, Setup, Timers, Worker};
 
 use crate::key::Key;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::time::{Duration, Instant};
 
-/// The Redis channel that wakes a worker.
-pub const CHANNEL: &str = "afterword.refresh";
+/// The Redis server, and the application's keys there.
+pub struct Redis {
+    /// The server's URL, which may hold a password.
+    url: String,
+    /// The full names of [`script::NAMES`].
+    keys: [String; script::NAMES.len()],
+}
+
+impl Redis {
+    /// The keys of the application with this prefix, at the server with this URL. Two applications on one server need
+    /// two prefixes. A prefix in braces is a hash tag: it keeps the keys on one node of a cluster.
+    ///
+    /// # Errors
+    /// A prefix that cannot be part of a key and of a channel's name.
+    pub fn new(url: String, prefix: &str) -> Result<Self, &'static str> {
+        let fits =
+            (1..=100).contains(&prefix.len()) && prefix.bytes().all(|it| it.is_ascii_graphic());
+        if !fits {
+            return Err("it must be 1 to 100 visible ASCII characters, such as `{afterword}`");
+        }
+        let keys = script::NAMES.map(|name| format!("{prefix}:{name}"));
+        Ok(Self { url, keys })
+    }
+
+    /// The full name of the key that is `name` in [`script::NAMES`].
+    fn key(&self, name: &str) -> &str {
+        let at = script::NAMES.iter().position(|other| *other == name);
+        &self.keys[at.expect("the name is one of `script::NAMES`")]
+    }
+}
+
+/// What a member of the work queue stands for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Task {
+    /// Refresh the entry of this key.
+    Refresh(Key),
+    /// Compare the stored items with the list.
+    Reconcile,
+    /// A related table has changed: the same, and refresh every item whose columns the list does not all show.
+    RefreshRelated,
+}
+
+impl Task {
+    /// The task with this name in the queue; `None` for a name that Afterword did not write.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "reconcile" => Some(Self::Reconcile),
+            "related" => Some(Self::RefreshRelated),
+            path => Key::from_path(path).map(Self::Refresh),
+        }
+    }
+}
+
+impl From<Key> for Task {
+    fn from(key: Key) -> Self {
+        Self::Refresh(key)
+    }
+}
+
+impl fmt::Display for Task {
+    /// The name in the queue.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refresh(key) => key.fmt(f),
+            Self::Reconcile => f.write_str("reconcile"),
+            Self::RefreshRelated => f.write_str("related"),
+        }
+    }
+}
 
 /// What woke a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// The word on [`CHANNEL`].
+    /// The word on the channel.
     Called,
     /// A timer ran out, or a lease.
     Rung,
@@ -37,24 +105,22 @@ pub fn woken(payload: &[u8]) -> Option<Woken> {
     }
 }
 
-/// A webhook said that `keys` may have changed: marks them, whatever is known of them, and wakes a worker. Returns their
-/// sequence number.
-pub async fn changed(redis_url: &str, keys: &[Key]) -> Result<i64, Error> {
-    connection::kept(redis_url, "changed", &changed_arguments(keys))
+/// A webhook said that something has changed: queues these tasks with a new version, whatever is known of them, and
+/// wakes a worker. Returns the version's number.
+pub async fn changed(redis: &Redis, tasks: &[Task]) -> Result<i64, Error> {
+    connection::kept(redis, "changed", &names(tasks))
         .await?
         .integer()
 }
 
-fn changed_arguments(keys: &[Key]) -> Vec<Vec<u8>> {
-    let names = keys.iter().map(|key| key.to_string().into_bytes());
-    std::iter::once(CHANNEL.as_bytes().to_vec())
-        .chain(names)
-        .collect()
+fn names(tasks: &[Task]) -> Vec<Vec<u8>> {
+    let name = |task: &Task| task.to_string().into_bytes();
+    tasks.iter().map(name).collect()
 }
 
 /// A reader was sent a stale entry of `key`: marks it if it is not marked, and wakes a worker. At most once a second for a key in
 /// an instance: what a thousand readers want is one refresh.
-pub async fn wanted(redis_url: &str, key: &Key) -> Result<(), Error> {
+pub async fn wanted(redis: &Redis, key: &Key) -> Result<(), Error> {
     const PAUSE: Duration = Duration::from_secs(1);
     thread_local! {
         // As short as an instance's life: a hundred and some requests.
@@ -71,18 +137,17 @@ pub async fn wanted(redis_url: &str, key: &Key) -> Result<(), Error> {
     if asked_lately {
         return Ok(());
     }
-    let arguments = changed_arguments(std::slice::from_ref(key));
-    connection::kept(redis_url, "wanted", &arguments)
+    let arguments = [key.to_string().into_bytes()];
+    connection::kept(redis, "wanted", &arguments)
         .await
         .map(drop)
 }
 
 /// A reader whose [`Turn`] it was got what it missed from the origin: marks `key` if it is not marked, and wakes a worker, which
 /// stores it. Who misses it before that may ask the origin in turn.
-pub async fn fetched(redis_url: &str, key: &Key) -> Result<(), Error> {
-    let mut arguments = changed_arguments(std::slice::from_ref(key));
-    arguments.push(b"asked".to_vec());
-    connection::kept(redis_url, "wanted", &arguments)
+pub async fn fetched(redis: &Redis, key: &Key) -> Result<(), Error> {
+    let arguments = [key.to_string().into_bytes(), b"asked".to_vec()];
+    connection::kept(redis, "wanted", &arguments)
         .await
         .map(drop)
 }
@@ -107,7 +172,7 @@ pub enum Turn {
 /// says what came of it ([`fetched`], [`answered`]): so long does one that died hold up the others.
 ///
 /// A Redis that does not answer is not asked again for two seconds in an instance: it would hold up each cold read by a second.
-pub async fn turn(redis_url: &str, key: &Key) -> Result<Turn, Error> {
+pub async fn turn(redis: &Redis, key: &Key) -> Result<Turn, Error> {
     const CLAIM: Duration = Duration::from_secs(3);
     // A crowd makes many instances connect at once, and each that gives up asks the origin.
     const LIMIT: Duration = Duration::from_secs(1);
@@ -119,7 +184,7 @@ pub async fn turn(redis_url: &str, key: &Key) -> Result<Turn, Error> {
         return Err(Error::TimeUp);
     }
     let arguments = [key.to_string().into_bytes(), milliseconds(CLAIM)];
-    let reply = connection::kept_within(LIMIT, redis_url, "miss", &arguments).await;
+    let reply = connection::kept_within(LIMIT, redis, "miss", &arguments).await;
     if let Err(Error::TimeUp) = reply {
         SILENT.set(Some(Instant::now()));
     }
@@ -136,13 +201,13 @@ pub async fn turn(redis_url: &str, key: &Key) -> Result<Turn, Error> {
 }
 
 /// A reader whose [`Turn`] it was came to this error's status, which holds for so long, for all who miss the key.
-pub async fn answered(redis_url: &str, key: &Key, status: u16, ttl: Duration) -> Result<(), Error> {
+pub async fn answered(redis: &Redis, key: &Key, status: u16, ttl: Duration) -> Result<(), Error> {
     let arguments = [
         key.to_string().into_bytes(),
         number(status),
         milliseconds(ttl),
     ];
-    connection::kept(redis_url, "answered", &arguments)
+    connection::kept(redis, "answered", &arguments)
         .await
         .map(drop)
 }

@@ -1,27 +1,25 @@
 //! The script, and the Redis keys that it is given.
 
-/// The Redis keys of the marks, in the order in which the script unpacks them. All carry one hash tag, so that they stay
-/// together wherever a server distributes keys.
-pub const KEYS: [&str; 15] = [
-    "{afterword}:due",
-    "{afterword}:counter",
-    SEQUENCES,
-    "{afterword}:since",
-    "{afterword}:failures",
-    "{afterword}:errors",
-    "{afterword}:refreshed",
-    "{afterword}:lease",
-    "{afterword}:waking",
-    "{afterword}:timer",
-    "{afterword}:alive",
-    "{afterword}:origin",
-    "{afterword}:suspects",
-    "{afterword}:reconciled",
-    "{afterword}:misses",
+/// The names of the Redis keys, without their prefix, in the order in which the script unpacks them. The last one is
+/// the channel that wakes a worker.
+pub const NAMES: [&str; 16] = [
+    "due",
+    "counter",
+    "sequences",
+    "since",
+    "failures",
+    "errors",
+    "refreshed",
+    "lease",
+    "waking",
+    "timer",
+    "alive",
+    "origin",
+    "suspects",
+    "reconciled",
+    "misses",
+    "refresh",
 ];
-
-/// Hash: marked key → the sequence number of its latest mark.
-pub const SEQUENCES: &str = "{afterword}:sequences";
 
 /// The marks' script, for `EVAL`: all verbs in one, the first argument says which.
 pub const TEXT: &str = concat!(

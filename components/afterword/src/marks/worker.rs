@@ -1,7 +1,7 @@
 //! The worker's side of the marks: the lease, and what its holder may do.
 
 use super::connection::{Connection, Error, Reply};
-use super::{CHANNEL, changed_arguments, milliseconds, number, script};
+use super::{Redis, Task, milliseconds, names, number};
 use crate::key::Key;
 use crate::limit::limit;
 use spin_sdk::redis::RedisResult;
@@ -40,18 +40,15 @@ pub type Setup = String;
 
 /// A worker, connected to Redis.
 pub struct Worker {
-    url: String,
+    redis: Rc<Redis>,
     connection: RefCell<Rc<Connection>>,
 }
 
 impl Worker {
     /// Connects to Redis.
-    pub async fn open(redis_url: &str) -> Result<Self, Error> {
-        let connection = RefCell::new(Rc::new(Connection::open(redis_url).await?));
-        Ok(Self {
-            url: redis_url.to_owned(),
-            connection,
-        })
+    pub async fn open(redis: Rc<Redis>) -> Result<Self, Error> {
+        let connection = RefCell::new(Rc::new(Connection::open(&redis.url).await?));
+        Ok(Self { redis, connection })
     }
 
     /// Sees to it that Redis tells when a timer runs out (`notify-keyspace-events` with `K` and `x`), and says whether it does. Where
@@ -80,24 +77,25 @@ impl Worker {
     }
 
     async fn proven(&self, rung: bool) -> Result<Timers, Error> {
-        const TOLD: &[u8] = b"{afterword}:told";
-        const ASKED: &[u8] = b"{afterword}:asked";
+        let told = format!("{}:told", self.redis.key("timer"));
+        let asked = format!("{}:asked", self.redis.key("timer"));
+        let (told, asked) = (told.as_bytes(), asked.as_bytes());
         let connection = self.connection();
         if rung {
-            connection.command("SET", &[TOLD, b"1", b"EX", DAY]).await?;
+            connection.command("SET", &[told, b"1", b"EX", DAY]).await?;
             return Ok(Timers::Told);
         }
-        if connection.command("EXISTS", &[TOLD]).await?.integer()? == 1 {
+        if connection.command("EXISTS", &[told]).await?.integer()? == 1 {
             return Ok(Timers::Told);
         }
         if !connection
-            .command("SET", &[ASKED, b"1", b"NX", b"EX", DAY])
+            .command("SET", &[asked, b"1", b"NX", b"EX", DAY])
             .await?
             .is_nil()
         {
             return Ok(Timers::Unknown);
         }
-        let asked = 86_400 - connection.command("TTL", &[ASKED]).await?.integer()?;
+        let asked = 86_400 - connection.command("TTL", &[asked]).await?.integer()?;
         Ok(if asked > PROOF {
             Timers::Untold
         } else {
@@ -108,7 +106,10 @@ impl Worker {
     /// Sets the timer to run out in a second, to see whether Redis tells.
     pub async fn ring(&self) -> Result<(), Error> {
         self.connection()
-            .command("SET", &[b"{afterword}:timer", b"1", b"PX", b"1000"])
+            .command(
+                "SET",
+                &[self.redis.key("timer").as_bytes(), b"1", b"PX", b"1000"],
+            )
             .await
             .map(drop)
     }
@@ -116,7 +117,7 @@ impl Worker {
     /// Whether nobody has said for a day what is said when this is true: for a line that is to stand in the log once.
     pub async fn is_first_to_say(&self, what: &str) -> Result<bool, Error> {
         let connection = self.connection();
-        let name = format!("{{afterword}}:said:{what}");
+        let name = format!("{}:{what}", self.redis.key("alive"));
         Ok(!connection
             .command("SET", &[name.as_bytes(), b"1", b"NX", b"EX", DAY])
             .await?
@@ -124,9 +125,9 @@ impl Worker {
     }
 
     /// Marks keys as changed: what a reconciliation or the outbox found.
-    pub async fn changed(&self, keys: &[Key]) -> Result<(), Error> {
+    pub async fn changed(&self, keys: &[Task]) -> Result<(), Error> {
         for some in keys.chunks(1_000) {
-            self.run("changed", &changed_arguments(some)).await?;
+            self.run("changed", &names(some)).await?;
         }
         Ok(())
     }
@@ -154,15 +155,15 @@ impl Worker {
     /// run already when it is run again: marks and clears are the same twice, and a lease that was taken unawares expires.
     async fn run(&self, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
         let connection = self.connection();
-        let first = connection.run(verb, arguments).await;
+        let first = connection.run(&self.redis, verb, arguments).await;
         if first.is_ok() {
             return first;
         }
         let again = async {
             loop {
-                if let Ok(connection) = Connection::open(&self.url).await {
+                if let Ok(connection) = Connection::open(&self.redis.url).await {
                     let connection = Rc::new(connection);
-                    let reply = connection.run(verb, arguments).await;
+                    let reply = connection.run(&self.redis, verb, arguments).await;
                     if reply.is_ok() {
                         self.connection.replace(connection);
                         return reply;
@@ -267,7 +268,10 @@ impl Lease<'_> {
         let connection = self.worker.connection();
         let marked = name(&mark.key);
         let reply = connection
-            .command("HGET", &[script::SEQUENCES.as_bytes(), &marked])
+            .command(
+                "HGET",
+                &[self.worker.redis.key("sequences").as_bytes(), &marked],
+            )
             .await?;
         if reply.is_nil() {
             return Ok(None);
@@ -282,7 +286,7 @@ impl Lease<'_> {
     }
 
     async fn clear_name(&self, name: Vec<u8>, sequence: i64) -> Result<Cleared, Error> {
-        let arguments = [name, number(sequence), CHANNEL.into()];
+        let arguments = [name, number(sequence)];
         match self.run("clear", arguments).await?.text()? {
             b"cleared" => Ok(Cleared::Cleared),
             b"again" => Ok(Cleared::Again),
@@ -299,12 +303,9 @@ impl Lease<'_> {
         why: &str,
     ) -> Result<(), Error> {
         let keys = keys.flat_map(|(key, pause)| [name(&key), milliseconds(pause)]);
-        self.run(
-            "postpone",
-            [CHANNEL.into(), why.into()].into_iter().chain(keys),
-        )
-        .await
-        .map(drop)
+        self.run("postpone", std::iter::once(why.into()).chain(keys))
+            .await
+            .map(drop)
     }
 
     /// The refresh of these keys failed by the origin's fault, which is asked again after `probe`. A key for which that turns out

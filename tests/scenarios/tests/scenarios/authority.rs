@@ -20,7 +20,14 @@ const FETCHING: [&str; 4] = [
     "item_query",
 ];
 
-const LIFETIME: [&str; 2] = ["max_age", "stale_if_error"];
+const LIFETIME: [&str; 4] = [
+    "max_age",
+    "stale_while_revalidate",
+    "stale_if_error",
+    "cache_version",
+];
+
+const QUEUE: [&str; 2] = ["redis_url", "redis_prefix"];
 
 fn strings(value: &Value) -> Vec<&str> {
     let items = value.as_array().expect("an array");
@@ -40,7 +47,7 @@ fn each_component_reaches_what_it_needs_and_nothing_else() {
                     &TABLE[..],
                     &FETCHING,
                     &LIFETIME,
-                    &["redis_url"],
+                    &QUEUE,
                     &["cache_control", "cdn_cache_control", "cors_allow_origins"],
                 ]
                 .concat(),
@@ -51,7 +58,12 @@ fn each_component_reaches_what_it_needs_and_nothing_else() {
             "revalidate",
             (
                 vec![REDIS],
-                [&TABLE[..], &["redis_url", "webhook_secret"]].concat(),
+                [
+                    &TABLE[..],
+                    &QUEUE,
+                    &["webhook_secret", "webhook_tables", "related_tables"],
+                ]
+                .concat(),
             ),
         ),
         (
@@ -59,7 +71,7 @@ fn each_component_reaches_what_it_needs_and_nothing_else() {
             "refresh",
             (
                 vec![ORIGIN, REDIS],
-                [&TABLE[..], &FETCHING, &LIFETIME, &["redis_url"]].concat(),
+                [&TABLE[..], &FETCHING, &LIFETIME, &QUEUE, &["replica_lag"]].concat(),
             ),
         ),
     ]);

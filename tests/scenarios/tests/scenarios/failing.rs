@@ -58,7 +58,7 @@ async fn with_nothing_stored_a_failing_origin_is_told_by_its_status_and_never_a_
         (Fault::Cut, 502),
         (Fault::Drop, 502),
     ] {
-        fault(&afterword, how);
+        fault(&afterword, how.clone());
         for path in ["/articles", "/articles/7"] {
             let answer = afterword.get(path).await;
             assert_eq!(answer.status, status, "{how:?} {path}: {answer:?}");

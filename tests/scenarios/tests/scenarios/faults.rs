@@ -143,6 +143,7 @@ fn slow_refreshes(afterword: &Afterword, delay_ms: u64) {
         matching: "select=".to_owned(),
         delay_ms,
         fault: None,
+        ..RestDial::default()
     };
     afterword
         .supabase()

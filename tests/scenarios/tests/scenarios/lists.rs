@@ -77,7 +77,7 @@ async fn a_page_that_fails_leaves_what_was_stored() {
     for fault in [Fault::Status(500), Fault::Html, Fault::Cut, Fault::Drop] {
         let last_page = RestDial {
             matching: "id=gt.200".into(),
-            fault: Some(fault),
+            fault: Some(fault.clone()),
             ..RestDial::default()
         };
         afterword

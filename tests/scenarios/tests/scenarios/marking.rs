@@ -1,9 +1,12 @@
 //! The scripts of the marks, against a real Redis: what is atomic, and what the sequence numbers and the lease are for.
 
-use afterword::marks::{CHANNEL, script};
+use afterword::marks::script;
 use afterword_scenarios::redis_program;
 use afterword_stack::Redis;
 use redis::{FromRedisValue, aio::MultiplexedConnection};
+
+/// The channel that wakes a worker.
+const CHANNEL: &str = "{afterword}:refresh";
 
 /// A Redis of its own, and a connection.
 struct Marks {
@@ -34,8 +37,12 @@ impl Marks {
         let mut command = redis::cmd("EVAL");
         command
             .arg(script::TEXT)
-            .arg(script::KEYS.len())
-            .arg(&script::KEYS)
+            .arg(script::NAMES.len())
+            .arg(
+                script::NAMES
+                    .map(|name| format!("{{afterword}}:{name}"))
+                    .to_vec(),
+            )
             .arg(verb)
             .arg(arguments);
         command.query_async(&mut self.connection).await.unwrap()
@@ -50,11 +57,11 @@ impl Marks {
     }
 
     async fn changed(&mut self, key: &str) -> i64 {
-        self.run("changed", &[CHANNEL, key]).await
+        self.run("changed", &[key]).await
     }
 
     async fn wanted(&mut self, key: &str) -> i64 {
-        self.run("wanted", &[CHANNEL, key]).await
+        self.run("wanted", &[key]).await
     }
 
     async fn take(&mut self) -> String {
@@ -77,7 +84,7 @@ impl Marks {
     }
 
     async fn clear(&mut self, token: &str, key: &str, sequence: i64) -> String {
-        self.run("clear", &[token, key, &sequence.to_string(), CHANNEL])
+        self.run("clear", &[token, key, &sequence.to_string()])
             .await
     }
 
@@ -140,10 +147,7 @@ async fn a_wish_changes_nothing_about_a_key_that_is_marked() {
     let token = marks.take().await;
     marks.claim(&token).await;
     let _: i64 = marks
-        .run(
-            "postpone",
-            &[&token, CHANNEL, "why", "/articles/1", "60000"],
-        )
+        .run("postpone", &[&token, "why", "/articles/1", "60000"])
         .await;
     let due = marks.due("/articles/1").await;
     assert_eq!(marks.wanted("/articles/1").await, 0);
@@ -164,13 +168,7 @@ async fn a_change_does_not_undo_a_back_off_but_takes_a_new_number() {
     let _: i64 = marks
         .run(
             "postpone",
-            &[
-                &token,
-                CHANNEL,
-                "the origin answered 400",
-                "/articles/1",
-                "60000",
-            ],
+            &[&token, "the origin answered 400", "/articles/1", "60000"],
         )
         .await;
     let due = marks.due("/articles/1").await;
@@ -298,13 +296,7 @@ async fn what_may_have_been_written_without_the_lease_is_marked_again() {
         marks.clear(&holder, "/articles/1", sequence).await,
         "cleared"
     );
-    let arguments = [
-        &lost,
-        CHANNEL,
-        "the store did not answer",
-        "/articles/1",
-        "60000",
-    ];
+    let arguments = [&lost, "the store did not answer", "/articles/1", "60000"];
     assert_eq!(marks.run::<i64>("postpone", &arguments).await, 0);
     assert!(marks.due("/articles/1").await.is_some());
 }
@@ -380,10 +372,7 @@ async fn a_mark_for_a_key_that_is_backing_off_wakes_nobody() {
     let token = marks.take().await;
     marks.changed("/articles/1").await;
     let _: i64 = marks
-        .run(
-            "postpone",
-            &[&token, CHANNEL, "why", "/articles/1", "60000"],
-        )
+        .run("postpone", &[&token, "why", "/articles/1", "60000"])
         .await;
     assert_eq!(marks.release(&token).await, None);
     subscriber.subscribe(CHANNEL).await.unwrap();
@@ -475,9 +464,7 @@ async fn every_mark_leaves_an_alarm_of_two_seconds_at_most() {
     let mut marks = Marks::start().await;
     let alarm = async |marks: &mut Marks| marks.ask::<i64>(&["PTTL", "{afterword}:timer"]).await;
     for mark in ["changed", "wanted"] {
-        let _: i64 = marks
-            .run(mark, &[CHANNEL, &format!("/articles/{mark}")])
-            .await;
+        let _: i64 = marks.run(mark, &[&format!("/articles/{mark}")]).await;
         let left = alarm(&mut marks).await;
         assert!((1..=2_000).contains(&left), "{mark}: {left}");
         let _: i64 = marks.ask(&["PEXPIRE", "{afterword}:timer", "60000"]).await;

@@ -226,6 +226,7 @@ impl History {
             matching: String::new(),
             delay_ms,
             fault,
+            ..RestDial::default()
         };
         self.origin_fails = !self.origin_fails;
         self.turned = Instant::now();

@@ -75,7 +75,8 @@ fn fault(afterword: &Afterword, matching: &[&str], fault: Option<Fault>, delay_m
         .map(|text| RestDial {
             matching: (*text).to_owned(),
             delay_ms,
-            fault,
+            fault: fault.clone(),
+            ..RestDial::default()
         })
         .collect();
     afterword

@@ -56,7 +56,7 @@ async fn every_wake_up_reaches_three_replicas_one_drains_and_none_writes_an_olde
         );
     }
     let subscribers: (String, usize) = afterword
-        .ask_redis(&["PUBSUB", "NUMSUB", "afterword.refresh"])
+        .ask_redis(&["PUBSUB", "NUMSUB", "{afterword}:refresh"])
         .await
         .unwrap();
     assert_eq!(subscribers.1, 3, "all three heard every wake-up");

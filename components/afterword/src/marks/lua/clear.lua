@@ -3,10 +3,10 @@
 -- Returns 'cleared'; or 'again' if it was marked meanwhile: it stays marked, for its next turn;
 -- or 'lost' if the lease is another's by now: what was just written may be older than what the other has written, so the
 -- key is marked again, and whoever holds the lease writes last.
-function verbs.clear(token, key, sequence, channel)
+function verbs.clear(token, key, sequence)
   if redis.call('GET', lease) ~= token then
     changed(key, redis.call('INCR', counter))
-    wake(channel, key)
+    wake(key)
     return 'lost'
   end
   redis.call('HDEL', failures, key)

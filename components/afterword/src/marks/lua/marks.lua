@@ -19,8 +19,8 @@
 --            another key since: then the next such failure is the key's own
 -- reconciled string: the millisecond of the last reconciliation
 -- misses     hash: slot -> what is known of a key that readers miss (`miss`): until which millisecond, the status, the key
-local due, counter, sequences, since, failures, errors, refreshed, lease, waking, timer, alive, origin, suspects, reconciled, misses =
-  unpack(KEYS)
+local due, counter, sequences, since, failures, errors, refreshed, lease, waking, timer, alive, origin, suspects, reconciled, misses,
+  channel = unpack(KEYS)
 
 -- A key refreshed a moment ago waits for its next turn, so that a burst costs two refreshes a second. Turns are the ticks of a
 -- common clock, so many milliseconds apart: what waits becomes due together, and is fetched with one request.
@@ -75,7 +75,7 @@ end
 -- Wakes a worker for a key that has its turn, unless one is at work (it looks again before it lets the lease go) or has
 -- been woken already, or the origin fails: then the next probe is soon enough. PUBLISH goes through pcall: a user without the
 -- right to publish still marks. If the wake-up gets lost, or the worker dies on it, that costs SAFETY milliseconds.
-local function wake(channel, key)
+local function wake(key)
   if tonumber(redis.call('ZSCORE', due, key)) > now + TURN then return end
   local probe = tonumber(redis.call('HGET', origin, 'probe') or 0)
   if probe > now then return alarm(probe - now) end

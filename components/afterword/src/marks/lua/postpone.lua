@@ -3,7 +3,7 @@
 -- another's by now.
 -- Nothing is dropped: the mark stays, is due again later, and says why. Without the lease the keys are marked again: a write that
 -- was given up may have been carried out all the same, and be older than what the other has written.
-function verbs.postpone(token, channel, why, ...)
+function verbs.postpone(token, why, ...)
   local keys = {...}
   local held = redis.call('GET', lease) == token
   for i = 1, #keys, 2 do
@@ -14,7 +14,7 @@ function verbs.postpone(token, channel, why, ...)
       redis.call('ZADD', due, 'XX', now + keys[i + 1], key)
     else
       changed(key, redis.call('INCR', counter))
-      wake(channel, key)
+      wake(key)
     end
   end
   return held and 1 or 0
