@@ -18,7 +18,7 @@ const KILOBYTE: u64 = 1_000;
 
 /// The most that a component may be, in kilobytes: it is loaded at each start, and sent to wherever it runs. `refresh` compresses.
 fn most(component: &str) -> u64 {
-    if component == "refresh" { 1_000 } else { 400 }
+    if component == "refresh" { 1_100 } else { 400 }
 }
 
 /// Builds everything and prints the components' sizes.

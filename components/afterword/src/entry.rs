@@ -95,9 +95,26 @@ impl Variant {
     }
 }
 
+/// shim
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source([u8; 16]);
+impl Source {
+    /// shim
+    pub fn of<'a>(_: impl IntoIterator<Item = &'a str>) -> Self {
+        Self([0; 16])
+    }
+}
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("shim")
+    }
+}
+
 /// A stored resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// shim
+    pub source: Source,
     /// When the fetch began that brought the content, in milliseconds since 1970.
     pub fetched_at: u64,
     /// When the content last changed, as far as the cache knows, in seconds since 1970. Grows with each change; may be ahead of
@@ -113,8 +130,9 @@ pub struct Entry {
 
 impl Entry {
     /// An entry for content whose fetch began at `fetched_at` (milliseconds since 1970), and which nothing was stored of before.
-    pub fn new(content: Bytes, fetched_at: u64) -> Self {
+    pub fn new(content: Bytes, fetched_at: u64, source: Source) -> Self {
         Self {
+            source,
             fetched_at,
             last_modified: fetched_at / 1_000,
             identity: Variant::new(content),
@@ -201,6 +219,7 @@ impl Entry {
         }
         let [identity, brotli, gzip] = variants;
         rest.is_empty().then_some(Self {
+            source: Source([0; 16]),
             fetched_at: u64::from_le_bytes(*header[4..].first_chunk()?),
             last_modified: u64::from_le_bytes(*header[12..].first_chunk()?),
             identity: identity?,

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Lifetime {
     /// From this age on an entry is stale: it is sent all the same, and then refreshed (*stale-while-revalidate*).
     pub max_age: Duration,
+    /// shim
+    pub stale_while_revalidate: Duration,
     /// For this long beyond `max_age` a stale entry is sent, whatever the origin does (*stale-if-error*).
     pub stale_if_error: Duration,
 }
@@ -34,6 +36,11 @@ impl Lifetime {
         } else {
             Freshness::Expired
         }
+    }
+
+    /// shim
+    pub fn may_be_served(&self, fetched_at: u64, now: u64) -> bool {
+        self.serves(fetched_at, now)
     }
 
     /// Whether an entry is sent at all, be it stale.

@@ -1,8 +1,9 @@
-//! The outbox: marks that Redis did not take, in the key-value store, until a worker that reaches Redis moves them there.
+//! The outbox: tasks that Redis did not take, in the key-value store, until a worker that reaches Redis moves them there.
 //!
-//! Each webhook has a key of its own, `outbox/…`, so that no two writers share one; its value is the marked keys, a line each. A
-//! flag, `outbox`, says that there are some, and is written after them. It is deleted last, when there is none left: who empties the
-//! outbox may die over it, and the flag is still there for the next.
+//! Each webhook has a record of its own, `outbox/…`, so that no two writers share one; its value is the tasks, a line each. A
+//! flag, `outbox`, says that there are some, and is written after them. The worker that empties the outbox first turns it into
+//! a flag of its own, `outbox-emptying`, and deletes that one last: a webhook that comes meanwhile sets the first flag
+//! again, and a worker that dies over it leaves the second for the next.
 
 use crate::limit::limit;
 use crate::marks::{Task, Worker};
@@ -11,12 +12,13 @@ use spin_sdk::wasip3::random::random::get_random_u64;
 use std::time::Duration;
 
 const FLAG: &str = "outbox";
+const EMPTYING: &str = "outbox-emptying";
 const PREFIX: &str = "outbox/";
 
 /// How long a webhook may wait for it: Redis has had its half of the second before.
 const LIMIT: Duration = Duration::from_millis(500);
 
-/// Keeps marks; they are kept if this succeeds.
+/// Keeps tasks; they are kept if this succeeds.
 pub async fn put(tasks: &[Task]) -> Result<(), Error> {
     let lines: String = tasks.iter().map(|task| format!("{task}\n")).collect();
     limit(LIMIT, async {
@@ -28,51 +30,49 @@ pub async fn put(tasks: &[Task]) -> Result<(), Error> {
     .await?
 }
 
-/// Moves all kept marks to Redis, and returns how many webhooks they were of: if the flag says that there are some, or if
-/// `all_the_same`, since a flag may have got lost.
-///
-/// Nothing else of this instance may use the store meanwhile (see [`Store::keys`]).
+/// Whether there may be records.
+pub async fn is_flagged(store: &Store) -> Result<bool, Error> {
+    Ok(store.get(FLAG).await?.is_some() || store.get(EMPTYING).await?.is_some())
+}
+
+/// To be called before the store's keys are listed for [`empty`]: from now on, a webhook that is missing in the list sets the
+/// flag again.
+pub async fn begin(store: &Store) -> Result<(), Error> {
+    store.set(EMPTYING, b"").await?;
+    store.delete(FLAG).await
+}
+
+/// Moves to Redis all records among `names`, the keys of the store, and returns how many there were. One that cannot be read
+/// yet stays, and so does the flag: some stores list a key before they have its value.
 pub async fn empty(
     store: &Store,
     worker: &Worker,
-    all_the_same: bool,
+    names: &[String],
 ) -> Result<usize, Box<dyn std::error::Error>> {
-    let mut moved = 0;
-    if !all_the_same && store.get(FLAG).await?.is_none() {
-        return Ok(moved);
-    }
-    loop {
-        let names = names(store).await?;
-        if names.is_empty() {
-            store.delete(FLAG).await?;
-            // Whose marks were kept between the listing and the deletion has lost its flag.
-            if self::names(store).await?.is_empty() {
-                return Ok(moved);
+    let records = names.iter().filter(|name| name.starts_with(PREFIX));
+    let (mut read, mut tasks, mut unread) = (Vec::new(), Vec::new(), 0);
+    for name in records {
+        match store.get(name).await? {
+            Some(lines) => {
+                tasks.extend(
+                    String::from_utf8_lossy(&lines)
+                        .lines()
+                        .filter_map(Task::parse),
+                );
+                read.push(name);
             }
-            store.set(FLAG, b"").await?;
-            continue;
+            None => unread += 1,
         }
-        let mut keys = Vec::new();
-        for name in &names {
-            let lines = store.get(name).await?.unwrap_or_default();
-            keys.extend(
-                String::from_utf8_lossy(&lines)
-                    .lines()
-                    .filter_map(Task::parse),
-            );
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        worker.changed(&keys).await?;
-        for name in &names {
-            store.delete(name).await?;
-        }
-        moved += names.len();
     }
-}
-
-async fn names(store: &Store) -> Result<Vec<String>, Error> {
-    let mut names = store.keys().await?;
-    names.retain(|name| name.starts_with(PREFIX));
-    Ok(names)
+    tasks.sort_unstable();
+    tasks.dedup();
+    worker.changed(&tasks).await?;
+    for name in &read {
+        store.delete(name).await?;
+    }
+    if unread > 0 {
+        return Err(format!("{unread} of its records cannot be read yet").into());
+    }
+    store.delete(EMPTYING).await?;
+    Ok(read.len())
 }

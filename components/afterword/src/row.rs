@@ -15,16 +15,21 @@ pub fn column(row: &RawValue, name: &str) -> Option<String> {
     }
 }
 
-/// Whether an item says the same as a row of the list in all columns that both have.
-pub fn agree(item: &[u8], row: &RawValue) -> bool {
+/// Whether an item says the same as a row of the list in all columns that both have; with `wholly`, whether the row also has
+/// every column of the item.
+pub fn agree(item: &[u8], row: &RawValue, wholly: bool) -> bool {
     let Ok(item) = str::from_utf8(item) else {
         return false;
     };
-    let mut agree = true;
+    let (mut agree, mut shared, mut columns) = (true, 0, 0);
     let read = members(row.get(), |name, value| {
-        agree &= member(item, name).is_none_or(|own| own.get() == value.get());
+        if let Some(own) = member(item, name) {
+            agree &= own.get() == value.get();
+            shared += 1;
+        }
     });
-    agree && read.is_some() && members(item, |_, _| {}).is_some()
+    let counted = members(item, |_, _| columns += 1);
+    agree && read.is_some() && counted.is_some() && (!wholly || shared == columns)
 }
 
 /// The member of a JSON object with this name, unread; the last, if there are several.
@@ -95,7 +100,7 @@ mod tests {
     }
 
     fn agrees(item: &str, row: &str) -> bool {
-        agree(item.as_bytes(), serde_json::from_str(row).unwrap())
+        agree(item.as_bytes(), serde_json::from_str(row).unwrap(), false)
     }
 
     #[test]
@@ -108,6 +113,16 @@ mod tests {
             agrees(r#"{"id":7}"#, r#"{"id":7,"comments":3}"#),
             "what the item does not have cannot be outdated in it"
         );
+    }
+
+    #[test]
+    fn an_item_agrees_wholly_with_a_row_that_has_all_its_columns() {
+        let wholly = |row| {
+            let item = br#"{"id":7,"title":"T"}"#;
+            agree(item, serde_json::from_str(row).unwrap(), true)
+        };
+        assert!(wholly(r#"{"id":7,"title":"T","comments":3}"#));
+        assert!(!wholly(r#"{"id":7,"comments":3}"#));
     }
 
     #[test]

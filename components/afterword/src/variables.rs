@@ -86,8 +86,19 @@ pub async fn table() -> Result<Table> {
 pub async fn lifetime() -> Result<Lifetime> {
     Ok(Lifetime {
         max_age: seconds("max_age").await?,
+        stale_while_revalidate: seconds("stale_while_revalidate").await?,
         stale_if_error: seconds("stale_if_error").await?,
     })
+}
+
+/// `replica_lag`: how long after a change the origin's replicas may still show the old row.
+pub async fn replica_lag() -> Result<Duration> {
+    let lag = seconds("replica_lag").await?;
+    if lag <= Duration::from_secs(300) {
+        Ok(lag)
+    } else {
+        Err(unusable("replica_lag", "it is more than 300 seconds"))
+    }
 }
 
 /// How reads are answered.

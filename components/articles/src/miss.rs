@@ -146,7 +146,10 @@ async fn fetch(key: &Key) -> Outcome {
         .unwrap_or(Err(postgrest::Error::TimedOut));
     match read {
         Ok(read) => match read.content {
-            Some(content) => Outcome::Fetched(Entry::new(content, fetched_at), read.status),
+            Some(content) => Outcome::Fetched(
+                Entry::new(content, fetched_at, origin.source(key)),
+                read.status,
+            ),
             None => Outcome::Failed(&problem::NO_SUCH_ARTICLE, Some(read.status)),
         },
         Err(error) => {

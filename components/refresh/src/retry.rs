@@ -1,9 +1,39 @@
-//! When a key whose refresh failed has its next turn.
+//! When what failed is tried again, and when it is the origin that fails.
 
+use afterword::postgrest::Error;
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
+
+/// The requests that have failed in a row, none succeeding between them, in a way that could be the origin's fault.
+#[derive(Clone, Copy, Default)]
+pub struct Streak(u32);
+
+impl Streak {
+    /// So many failures in a row are the origin's: one more than it takes to find a bad key among a hundred by halving.
+    const LIMIT: u32 = 8;
+
+    /// While the circuit breaker is not closed, so few are.
+    const LIMIT_WHILE_PROBING: u32 = 3;
+
+    /// With one more failure.
+    pub fn and(self, error: &Error) -> Self {
+        match error.may_be_the_origins() {
+            true => Self(self.0.saturating_add(1)),
+            false => self,
+        }
+    }
+
+    /// Whether the origin is at fault, whatever each failure looks like.
+    pub fn is_the_origins(self, probing: bool) -> bool {
+        self.0
+            >= match probing {
+                true => Self::LIMIT_WHILE_PROBING,
+                false => Self::LIMIT,
+            }
+    }
+}
 
 /// The pause after one more failure of a key that has failed so often before: 1 s, doubling up to 5 min, of which `random` takes up
 /// to a quarter, so that what failed together is not tried together for ever.
@@ -21,11 +51,6 @@ pub fn probe(retry_after: Option<Duration>) -> Duration {
         .clamp(Duration::from_secs(5), LONGEST)
 }
 
-/// When to try again what will not mend by itself.
-pub fn slowest() -> Duration {
-    LONGEST
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +61,18 @@ mod tests {
             .map(|failures| pause(failures, 0).as_secs())
             .into();
         assert_eq!(seconds, [1, 2, 4, 256, 300, 300]);
+    }
+
+    #[test]
+    fn eight_failures_in_a_row_are_the_origins_and_three_while_it_is_probed() {
+        let mut streak = Streak::default();
+        let mut tripped = Vec::new();
+        for _ in 0..8 {
+            streak = streak.and(&Error::TimedOut).and(&Error::TooLarge);
+            tripped.push((streak.is_the_origins(false), streak.is_the_origins(true)));
+        }
+        assert_eq!(tripped.iter().filter(|(closed, _)| *closed).count(), 1);
+        assert_eq!(tripped.iter().filter(|(_, probing)| *probing).count(), 6);
     }
 
     #[test]

@@ -51,6 +51,10 @@ pub struct Fault {
     pub delay_ms: u64,
     /// Whether the call fails instead of being carried out.
     pub fail: bool,
+    /// Of `key-value.get`: whether every key seems not to be there, as in a store that lists a key before it has the value.
+    pub absent: bool,
+    /// Of `key-value.get-keys`: milliseconds to wait before each key, as in a large store in Redis.
+    pub each_ms: u64,
 }
 
 /// The side of a call on which the process dies.
@@ -141,6 +145,12 @@ impl Dials {
             die(call, When::After);
         }
         result
+    }
+
+    /// What happens to every call of a kind.
+    pub(crate) fn fault(&self, call: Call) -> Fault {
+        let faults = &self.state().settings.faults;
+        faults.get(&call).copied().unwrap_or_default()
     }
 
     fn count(&self, call: Call) -> (Fault, Option<When>) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
@@ -128,7 +129,12 @@ impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
         key: String,
     ) -> Result<Option<Vec<u8>>, Error> {
         let (component, store) = opened(accessor, &store)?;
-        let get = component.key_value.get(&store.label, &key);
+        let get = async {
+            match component.dials.fault(Call::KeyValueGet).absent {
+                true => Ok(None),
+                false => component.key_value.get(&store.label, &key).await,
+            }
+        };
         around(&component, Call::KeyValueGet, get).await
     }
 
@@ -160,7 +166,10 @@ impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
         let (component, store) = opened(accessor, &store)?;
         let keys = component.key_value.keys(&store.label);
         let listing = around(&component, Call::KeyValueGetKeys, keys).await;
-        let listing = listing.unwrap_or_else(Listing::failed);
+        let each = component.dials.fault(Call::KeyValueGetKeys).each_ms;
+        let listing = listing
+            .unwrap_or_else(Listing::failed)
+            .slowed(Duration::from_millis(each));
         accessor.with(|access| listing.into_readers(access))
     }
 }

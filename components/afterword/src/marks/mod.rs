@@ -9,7 +9,7 @@ pub mod script;
 mod worker;
 
 pub use connection::Error;
-pub use worker::{Cleared, Lease, Mark, Released, Setup, Timers, Worker};
+pub use worker::{Application, Claim, Lease, Mark, Released, Taken, Timers, Worker};
 
 use crate::key::Key;
 use std::cell::{Cell, RefCell};
@@ -141,6 +141,20 @@ pub async fn wanted(redis: &Redis, key: &Key) -> Result<(), Error> {
     connection::kept(redis, "wanted", &arguments)
         .await
         .map(drop)
+}
+
+/// Wakes a worker if something is overdue, or the alarm is gone: the safety net that depends on no single message. To be
+/// called after a response; does nothing if this instance asked within ten seconds.
+pub async fn check(redis: &Redis) -> Result<(), Error> {
+    const PAUSE: Duration = Duration::from_secs(10);
+    thread_local! {
+        static ASKED: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    if ASKED.get().is_some_and(|at| at.elapsed() < PAUSE) {
+        return Ok(());
+    }
+    ASKED.set(Some(Instant::now()));
+    connection::kept(redis, "check", &[]).await.map(drop)
 }
 
 /// A reader whose [`Turn`] it was got what it missed from the origin: marks `key` if it is not marked, and wakes a worker, which

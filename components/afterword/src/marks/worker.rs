@@ -2,18 +2,11 @@
 
 use super::connection::{Connection, Error, Reply};
 use super::{Redis, Task, milliseconds, names, number};
-use crate::key::Key;
 use crate::limit::limit;
 use spin_sdk::redis::RedisResult;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
-
-/// How long a lease lasts without being renewed: so long does a crashed worker hold up the next.
-const LEASE: Duration = Duration::from_secs(15);
-
-/// How long a worker counts as alive after it was at work: two heartbeats and a half.
-const ALIVE: Duration = Duration::from_secs(150);
+use std::time::{Duration, Instant};
 
 /// How long a worker tries to reach a Redis that went away: what it has just written may have to be marked again.
 const PERSISTENCE: Duration = Duration::from_secs(20);
@@ -35,9 +28,6 @@ pub enum Timers {
     Unknown,
 }
 
-/// What a worker is set up with, as a short digest: a failing origin of another set-up says nothing about this one's.
-pub type Setup = String;
-
 /// A worker, connected to Redis.
 pub struct Worker {
     redis: Rc<Redis>,
@@ -53,14 +43,14 @@ impl Worker {
 
     /// Sees to it that Redis tells when a timer runs out (`notify-keyspace-events` with `K` and `x`), and says whether it does. Where
     /// this user may not ask for the setting, what counts is whether it has told lately, `rung` being that it just did.
-    pub async fn timers(&self, rung: bool) -> Result<Timers, Error> {
+    pub async fn timers(&self, rung: bool) -> Timers {
         const NAME: &[u8] = b"notify-keyspace-events";
         let connection = self.connection();
         let Ok(reply) = connection.command("CONFIG", &[b"GET", NAME]).await else {
-            return self.proven(rung).await;
+            return self.proven(rung).await.unwrap_or(Timers::Told);
         };
         let [_, RedisResult::Binary(events)] = reply.list() else {
-            return self.proven(rung).await;
+            return self.proven(rung).await.unwrap_or(Timers::Told);
         };
         let mut wanted = events.clone();
         // `A` stands for all kinds of events, `x` among them.
@@ -73,7 +63,7 @@ impl Worker {
                 .command("CONFIG", &[b"SET", NAME, &wanted])
                 .await
                 .is_ok();
-        Ok(if on { Timers::Told } else { Timers::Untold })
+        if on { Timers::Told } else { Timers::Untold }
     }
 
     async fn proven(&self, rung: bool) -> Result<Timers, Error> {
@@ -115,35 +105,40 @@ impl Worker {
     }
 
     /// Whether nobody has said for a day what is said when this is true: for a line that is to stand in the log once.
-    pub async fn is_first_to_say(&self, what: &str) -> Result<bool, Error> {
+    pub async fn is_first_to_say(&self, what: &str) -> bool {
         let connection = self.connection();
         let name = format!("{}:{what}", self.redis.key("alive"));
-        Ok(!connection
+        connection
             .command("SET", &[name.as_bytes(), b"1", b"NX", b"EX", DAY])
-            .await?
-            .is_nil())
+            .await
+            .is_ok_and(|reply| !reply.is_nil())
     }
 
-    /// Marks keys as changed: what a reconciliation or the outbox found.
-    pub async fn changed(&self, keys: &[Task]) -> Result<(), Error> {
-        for some in keys.chunks(1_000) {
+    /// Queues tasks as changed: what a reconciliation or the outbox found.
+    pub async fn changed(&self, tasks: &[Task]) -> Result<(), Error> {
+        for some in tasks.chunks(1_000) {
             self.run("changed", &names(some)).await?;
         }
         Ok(())
     }
 
-    /// The lease, unless another worker has it.
-    pub async fn take_lease(&self) -> Result<Option<Lease<'_>>, Error> {
-        let reply = self
-            .run("take", &[milliseconds(LEASE), milliseconds(ALIVE)])
-            .await?;
-        if reply.is_nil() {
-            return Ok(None);
-        }
-        Ok(Some(Lease {
-            worker: self,
-            token: reply.integer()?.to_string().into_bytes(),
-        }))
+    /// The lease, unless another worker has it, or another application uses the same prefix.
+    pub async fn take_lease(&self, application: &Application) -> Result<Taken<'_>, Error> {
+        let Application { store, origin } = application;
+        let arguments = [store, origin].map(|text| text.clone().into_bytes());
+        let reply = self.run("take", &arguments).await?;
+        Ok(match reply.list() {
+            [RedisResult::Nil] => Taken::Held,
+            [RedisResult::Binary(origin), RedisResult::Int64(lives)] => Taken::Refused {
+                origin: String::from_utf8_lossy(origin).into_owned(),
+                lives: Duration::from_millis(lives.unsigned_abs()),
+            },
+            _ => Taken::Lease(Lease {
+                worker: self,
+                token: reply.text()?.to_vec(),
+                confirmed: Cell::new(Instant::now()),
+            }),
+        })
     }
 
     /// The present connection. Not to be borrowed across an `await`: another call may replace it meanwhile.
@@ -156,8 +151,9 @@ impl Worker {
     async fn run(&self, verb: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
         let connection = self.connection();
         let first = connection.run(&self.redis, verb, arguments).await;
-        if first.is_ok() {
-            return first;
+        match &first {
+            Err(error) if !error.is_out_of_memory() => {}
+            _ => return first,
         }
         let again = async {
             loop {
@@ -176,28 +172,52 @@ impl Worker {
     }
 }
 
-/// A claimed mark: what was known of it before the fetch began.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// The marked key.
-    pub key: Key,
-    /// The number of its latest mark.
-    pub sequence: i64,
-    /// How often its refresh has failed since it was last cleared.
-    pub failures: u32,
-    /// Its request failed where others' succeeded: what looks like the origin's failure is likely to be its own.
-    pub suspect: bool,
+/// What an application is known by to others that use its prefix.
+pub struct Application {
+    /// A text that is in its key-value store and in no other.
+    pub store: String,
+    /// Its origin: the URL and the table.
+    pub origin: String,
 }
 
-/// What became of a mark whose key was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cleared {
-    /// The mark is gone.
-    Cleared,
-    /// It was marked again meanwhile, and stays marked.
-    Again,
-    /// The lease is another's by now: the key is marked again.
-    LeaseLost,
+/// What became of asking for the lease.
+pub enum Taken<'a> {
+    /// It is this worker's.
+    Lease(Lease<'a>),
+    /// It is another worker's.
+    Held,
+    /// Another application uses this prefix.
+    Refused {
+        /// Its [`Application::origin`].
+        origin: String,
+        /// The time after which the prefix is free, if nothing more is heard of it.
+        lives: Duration,
+    },
+}
+
+/// A claimed task: what was known of it before the fetch began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The task.
+    pub task: Task,
+    /// Its version; empty if Redis has none.
+    pub version: String,
+    /// When it was claimed, in milliseconds by Redis's clock.
+    pub claimed_at: i64,
+    /// How often it has failed since it was last completed.
+    pub failures: u32,
+    /// Its request failed while the origin answered others: what looks like the origin's failure is likely to be its own.
+    pub suspect: bool,
+    /// How long it has been queued.
+    pub queued_for: Duration,
+}
+
+/// What a claim brought.
+pub struct Claim {
+    /// Tasks that are due, longest due first.
+    pub marks: Vec<Mark>,
+    /// Whether the circuit breaker is not closed: the outcome of the next request decides.
+    pub probing: bool,
 }
 
 /// What became of a lease that its holder would give back.
@@ -214,6 +234,8 @@ pub struct Lease<'a> {
     /// Whose it is.
     pub worker: &'a Worker,
     token: Vec<u8>,
+    /// When Redis last said that it is this worker's.
+    confirmed: Cell<Instant>,
 }
 
 impl Lease<'_> {
@@ -222,120 +244,154 @@ impl Lease<'_> {
 
     /// Makes the lease last for another 15 s; false if it is another's by now.
     pub async fn renew(&self) -> Result<bool, Error> {
-        Ok(self.run("renew", [milliseconds(LEASE)]).await?.integer()? == 1)
+        let asked = Instant::now();
+        let held = self.run("renew", []).await?.integer()? == 1;
+        if held {
+            self.confirmed.set(asked);
+        }
+        Ok(held)
     }
 
-    /// Up to `limit` marks that are due, longest due first; `None` if the lease is another's by now. While the origin fails, that is
-    /// one mark every 5 s. A name among them that is no key's was not put there by Afterword: it is removed, since it would be due
-    /// for ever.
-    pub async fn claim(&self, limit: usize, setup: &Setup) -> Result<Option<Vec<Mark>>, Error> {
-        let reply = self
-            .run("claim", [number(limit), setup.clone().into_bytes()])
-            .await?;
+    /// Whether the lease is this worker's now. To be asked directly before each write: a worker that was stopped for longer
+    /// than its lease lasts must not write what it had fetched before.
+    pub async fn permits_write(&self) -> Result<bool, Error> {
+        // The completion of the entry before was a moment ago.
+        const LATELY: Duration = Duration::from_millis(100);
+        if self.confirmed.get().elapsed() < LATELY {
+            return Ok(true);
+        }
+        self.renew().await
+    }
+
+    /// Up to `limit` tasks that are due; `None` if the lease is another's by now. While the origin fails, that is one task every
+    /// 5 s. `setup` is a digest of all that decides what the origin answers. A name that is no task's was not queued by Afterword: it
+    /// is removed, since it would be due for ever.
+    pub async fn claim(&self, limit: usize, setup: &str) -> Result<Option<Claim>, Error> {
+        let reply = self.run("claim", [number(limit), setup.into()]).await?;
         if reply.is_nil() {
             return Ok(None);
         }
+        let [
+            RedisResult::Int64(now),
+            RedisResult::Int64(probing),
+            claimed @ ..,
+        ] = reply.list()
+        else {
+            return Err(Error::Reply);
+        };
         let mut marks = Vec::new();
-        for claimed in reply.list().chunks(4) {
+        for claimed in claimed.chunks(5) {
             let [
                 RedisResult::Binary(name),
-                RedisResult::Int64(sequence),
+                RedisResult::Binary(version),
                 RedisResult::Int64(failures),
                 RedisResult::Int64(suspect),
+                RedisResult::Int64(queued_for),
             ] = claimed
             else {
                 return Err(Error::Reply);
             };
-            match str::from_utf8(name).ok().and_then(Key::from_path) {
-                Some(key) => {
-                    let failures = u32::try_from(*failures).unwrap_or(u32::MAX);
-                    marks.push(Mark {
-                        key,
-                        sequence: *sequence,
-                        failures,
-                        suspect: *suspect == 1,
-                    });
-                }
-                None => drop(self.clear_name(name.clone(), *sequence).await?),
+            match str::from_utf8(name).ok().and_then(Task::parse) {
+                Some(task) => marks.push(Mark {
+                    task,
+                    version: String::from_utf8_lossy(version).into_owned(),
+                    claimed_at: *now,
+                    failures: u32::try_from(*failures).unwrap_or(u32::MAX),
+                    suspect: *suspect == 1,
+                    queued_for: Duration::from_millis(queued_for.unsigned_abs()),
+                }),
+                None => drop(self.run("forget", [name.clone()]).await?),
             }
         }
-        Ok(Some(marks))
+        Ok(Some(Claim {
+            marks,
+            probing: *probing == 1,
+        }))
     }
 
-    /// The number of the latest mark of the mark's key: another than the claimed one if it was marked again since. `None` if it is
-    /// no longer marked, which only another worker can have brought about.
-    pub async fn latest(&self, mark: &Mark) -> Result<Option<i64>, Error> {
+    /// The present version of a task; `None` if it is not queued.
+    pub async fn version(&self, task: &Task) -> Result<Option<String>, Error> {
         let connection = self.worker.connection();
-        let marked = name(&mark.key);
+        let sequences = self.worker.redis.key("sequences").as_bytes();
         let reply = connection
-            .command(
-                "HGET",
-                &[self.worker.redis.key("sequences").as_bytes(), &marked],
-            )
+            .command("HGET", &[sequences, &name(task)])
             .await?;
         if reply.is_nil() {
             return Ok(None);
         }
-        let digits = str::from_utf8(reply.text()?).map_err(|_| Error::Reply)?;
-        digits.parse().map(Some).map_err(|_| Error::Reply)
+        Ok(Some(String::from_utf8_lossy(reply.text()?).into_owned()))
     }
 
-    /// The store holds content of the mark's key that was fetched after the claim.
-    pub async fn clear(&self, mark: &Mark) -> Result<Cleared, Error> {
-        self.clear_name(name(&mark.key), mark.sequence).await
-    }
-
-    async fn clear_name(&self, name: Vec<u8>, sequence: i64) -> Result<Cleared, Error> {
-        let arguments = [name, number(sequence)];
-        match self.run("clear", arguments).await?.text()? {
-            b"cleared" => Ok(Cleared::Cleared),
-            b"again" => Ok(Cleared::Again),
-            b"lost" => Ok(Cleared::LeaseLost),
-            _ => Err(Error::Reply),
+    /// The store holds content that was fetched after the claim. If the lease is another's by now, the task is queued again.
+    /// If it was invalidated less than `replica_lag` before the claim, it stays queued, to be refreshed once more.
+    pub async fn complete(&self, mark: &Mark, replica_lag: Duration) -> Result<(), Error> {
+        let arguments = [
+            name(&mark.task),
+            mark.version.clone().into_bytes(),
+            number(mark.claimed_at),
+            milliseconds(replica_lag),
+        ];
+        let asked = Instant::now();
+        if self.run("complete", arguments).await?.text()? != b"lost" {
+            self.confirmed.set(asked);
         }
+        Ok(())
     }
 
-    /// The refresh of these keys failed by their own fault: each is due again after its pause. `why` is kept with them. If the lease
-    /// is another's by now they are marked again, as [`clear`](Self::clear) does.
-    pub async fn postpone(
+    /// These tasks failed by their own fault: each is due again after its pause. `why` is kept with them. If the lease is
+    /// another's by now they are queued again, as [`complete`](Self::complete) does.
+    pub async fn back_off(
         &self,
-        keys: impl Iterator<Item = (Key, Duration)>,
+        tasks: impl Iterator<Item = (Task, Duration)>,
         why: &str,
     ) -> Result<(), Error> {
-        let keys = keys.flat_map(|(key, pause)| [name(&key), milliseconds(pause)]);
-        self.run("postpone", std::iter::once(why.into()).chain(keys))
-            .await
-            .map(drop)
+        let tasks = tasks.flat_map(|(task, pause)| [name(&task), milliseconds(pause)]);
+        let arguments = std::iter::once(why.into()).chain(tasks);
+        self.run("back_off", arguments).await.map(drop)
     }
 
-    /// The refresh of these keys failed by the origin's fault, which is asked again after `probe`. A key for which that turns out
-    /// to be wrong, since the origin answers for others, gets its own pause.
-    pub async fn hold(
+    /// These tasks failed by the origin's fault, which is asked again after `pause`; after a second, doubling, if there is
+    /// none. A suspect backs off alone for its own pause, unless so many requests failed in a row that it is the origin's
+    /// fault `after_all`. Returns for how long the circuit breaker has been open, if it is.
+    pub async fn trip(
         &self,
-        keys: impl Iterator<Item = (Key, Duration)>,
+        tasks: impl Iterator<Item = (Task, Duration)>,
         why: &str,
-        setup: &Setup,
-        probe: Duration,
-    ) -> Result<(), Error> {
-        let keys = keys.flat_map(|(key, pause)| [name(&key), milliseconds(pause)]);
-        let arguments = [why.into(), setup.clone().into_bytes(), milliseconds(probe)];
-        self.run("hold", arguments.into_iter().chain(keys))
-            .await
-            .map(drop)
+        setup: &str,
+        pause: Option<Duration>,
+        after_all: bool,
+    ) -> Result<Option<Duration>, Error> {
+        let tasks = tasks.flat_map(|(task, pause)| [name(&task), milliseconds(pause)]);
+        let arguments = [
+            why.into(),
+            setup.into(),
+            milliseconds(pause.unwrap_or_default()),
+            number(u8::from(after_all)),
+        ];
+        let reply = self.run("trip", arguments.into_iter().chain(tasks)).await?;
+        if reply.is_nil() {
+            return Ok(None);
+        }
+        Ok(u64::try_from(reply.integer()?)
+            .ok()
+            .map(Duration::from_millis))
     }
 
-    /// Whether the last reconciliation is so long ago that the next is due; if so, the list is marked.
-    pub async fn reconcile(&self, every: Duration) -> Result<bool, Error> {
-        Ok(self
-            .run("reconcile", [milliseconds(every), name(&Key::List)])
-            .await?
-            .integer()?
-            == 1)
+    /// A request succeeded while the circuit breaker was not closed. Returns whether it is closed now.
+    pub async fn recovered(&self) -> Result<bool, Error> {
+        Ok(self.run("recovered", []).await?.integer()? == 1)
+    }
+
+    /// Queues a reconciliation if one is due: after so long a time, or with another configuration.
+    pub async fn reconcile(&self, every: Duration, configuration: &str) -> Result<(), Error> {
+        self.run("reconcile", [milliseconds(every), configuration.into()])
+            .await
+            .map(drop)
     }
 
     /// A reconciliation that began so long ago is done.
-    pub async fn reconciled(&self, began: Duration) -> Result<(), Error> {
-        self.run("reconciled", [milliseconds(began)])
+    pub async fn reconciled(&self, began: Duration, configuration: &str) -> Result<(), Error> {
+        self.run("reconciled", [milliseconds(began), configuration.into()])
             .await
             .map(drop)
     }
@@ -364,6 +420,6 @@ impl Lease<'_> {
     }
 }
 
-fn name(key: &Key) -> Vec<u8> {
-    key.to_string().into_bytes()
+fn name(task: &Task) -> Vec<u8> {
+    task.to_string().into_bytes()
 }

@@ -70,8 +70,9 @@ impl Error {
         )
     }
 
-    /// What it is about. A server error with a code of PostgreSQL's is about the request (a statement that takes too long, say): a
-    /// PostgREST that is in trouble itself answers 503 or 504.
+    /// What it is about. A server error with a code of PostgreSQL's is about the request (a statement that takes too long, a
+    /// computed column that fails on one row): a PostgREST that is in trouble itself answers 503 or 504. A 403 or 404 without a
+    /// code does not come from PostgREST: a firewall dislikes this one id.
     pub fn blame(&self) -> Blame {
         match self {
             Self::TimedOut | Self::Unreachable(_) | Self::NotRows => Blame::Origin,
@@ -79,12 +80,36 @@ impl Error {
             Self::NoId | Self::Unwritable => Blame::Query,
             Self::Status { status, code, .. } => match status.as_u16() {
                 400 | 414 if !code.starts_with("42") && !code.starts_with("PGRST") => Blame::Key,
+                403 | 404 if code.is_empty() => Blame::Key,
                 408 | 429 => Blame::Origin,
-                500 if !code.is_empty() => Blame::Query,
+                500 if !code.is_empty() => Blame::Key,
                 500..=599 => Blame::Origin,
                 300..=399 | 401 | 403 | 404 => Blame::Setup,
                 _ => Blame::Query,
             },
+        }
+    }
+
+    /// Whether the same failure of one request after another would mean that it is the origin that fails, whatever one of them
+    /// is about.
+    pub fn may_be_the_origins(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => {
+                matches!(self.blame(), Blame::Origin | Blame::Setup)
+                    || status.is_server_error()
+                    || matches!(status.as_u16(), 403 | 404)
+            }
+            _ => self.blame() == Blame::Origin,
+        }
+    }
+
+    /// Whether the origin is away or in trouble, rather than set up otherwise: it is likely to come back by itself.
+    pub fn is_an_outage(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => {
+                status.is_server_error() || matches!(status.as_u16(), 408 | 429)
+            }
+            _ => self.blame() == Blame::Origin,
         }
     }
 
@@ -200,7 +225,7 @@ mod tests {
             (status(503, "PGRST002"), Blame::Origin),
             (status(500, ""), Blame::Origin),
             (status(429, ""), Blame::Origin),
-            (status(500, "57014"), Blame::Query),
+            (status(500, "57014"), Blame::Key),
             (status(400, "42703"), Blame::Query),
             (status(400, "PGRST100"), Blame::Query),
             (status(400, "22P02"), Blame::Key),
@@ -208,6 +233,9 @@ mod tests {
             (Error::TooLarge.blame(), Blame::Key),
             (status(401, ""), Blame::Setup),
             (status(404, "PGRST205"), Blame::Setup),
+            (status(404, ""), Blame::Key),
+            (status(403, ""), Blame::Key),
+            (status(401, "PGRST303"), Blame::Setup),
         ] {
             assert_eq!(error, blame);
         }

@@ -80,6 +80,16 @@ impl ListQuery {
         })
     }
 
+    /// Whether the list shows every row that the anonymous key may read: it has no `limit`, no `offset` and no filter. An inner
+    /// join (`!inner`) filters, too.
+    pub fn shows_all(&self) -> bool {
+        let filters = |parameter: &str| {
+            !parameter.is_empty()
+                && (!parameter.starts_with("select=") || parameter.contains("!inner"))
+        };
+        self.limit.is_none() && self.offset == 0 && !self.rest.split('&').any(filters)
+    }
+
     /// Whether the order is the id column's alone.
     pub fn is_by_id(&self) -> bool {
         self.by_id.is_some()
@@ -264,6 +274,22 @@ mod tests {
             pages.next().as_deref(),
             Some("select=title&order=id&offset=10")
         );
+    }
+
+    #[test]
+    fn a_list_shows_all_without_limit_offset_and_filter() {
+        for query in ["", "select=*,author:authors(name)&order=title", "order=id"] {
+            assert!(parse(query).shows_all(), "{query}");
+        }
+        for query in [
+            "limit=10",
+            "offset=1",
+            "select=*&published=is.true",
+            "or=(a.eq.1,b.eq.2)",
+            "select=*,authors!inner(name)",
+        ] {
+            assert!(!parse(query).shows_all(), "{query}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub mod rows;
 pub use error::{Blame, Error};
 pub use fetch::Base;
 
-use crate::entry::EntityTag;
+use crate::entry::{EntityTag, Source};
 use crate::key::{Id, Key};
 use crate::row;
 use crate::webhook::Table;
@@ -170,6 +170,19 @@ impl Origin {
         Ok((Some(list), status))
     }
 
+    /// shim
+    pub fn source(&self, _: &Key) -> Source {
+        Source::of([])
+    }
+    /// shim
+    pub fn item_source(&self) -> Source {
+        Source::of([])
+    }
+    /// shim
+    pub fn setup(&self) -> String {
+        self.digest()
+    }
+
     /// A short digest of all that decides what the origin answers, for telling one set-up from another. The key cannot be
     /// found from it.
     pub fn digest(&self) -> String {
@@ -186,6 +199,14 @@ impl Origin {
         String::from_utf8_lossy(EntityTag::of(all.as_bytes()).as_bytes())
             .trim_matches('"')
             .to_owned()
+    }
+
+    /// Which origin it is, for the log: the URL and the table.
+    pub fn name(&self) -> String {
+        let Base { https, authority } = &self.base;
+        let scheme = if *https { "https" } else { "http" };
+        let Table { schema, name, .. } = &self.table;
+        format!("{scheme}://{authority} {schema}.{name}")
     }
 
     fn id_column(&self) -> String {

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{Destination, FutureReader, StreamProducer, StreamReader, StreamResult};
@@ -43,6 +44,26 @@ impl Listing {
         let (sender, listing) = Self::new();
         sender.end(Err(error));
         listing
+    }
+
+    /// The same, with a pause before each key.
+    pub(super) fn slowed(mut self, pause: Duration) -> Self {
+        if pause.is_zero() {
+            return self;
+        }
+        let (sender, slow) = mpsc::channel(WAITING);
+        tokio::spawn(async move {
+            while let Some(key) = self.keys.recv().await {
+                tokio::time::sleep(pause).await;
+                if sender.send(key).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            keys: slow,
+            outcome: self.outcome,
+        }
     }
 
     /// Hands both over to the component.

@@ -24,3 +24,4 @@ mod replaying;
 mod replicating;
 mod stored;
 mod timers;
+mod unstuck;

@@ -41,6 +41,14 @@ pub fn replace(afterword: &Afterword, key: &str, value: &[u8]) {
     assert_eq!(changed, 1, "{key} is there");
 }
 
+/// Adds a key, which is not there.
+pub fn insert(afterword: &Afterword, key: &str, value: &[u8]) {
+    let insert = "INSERT INTO spin_key_value (store, key, value) VALUES ('default', ?1, ?2)";
+    open(afterword)
+        .execute(insert, params![key, value])
+        .unwrap();
+}
+
 /// The entry of a path, which is there.
 pub fn entry(afterword: &Afterword, path: &str) -> Entry {
     Entry::decode(value(afterword, path)).expect("an entry")

@@ -1,8 +1,8 @@
 
--- A webhook said that keys may have changed. Returns the sequence number that they share.
+-- A webhook said that something has changed. Returns the number of the version that the tasks share.
 function verbs.changed(...)
-  local sequence = redis.call('INCR', counter)
-  for _, key in ipairs({...}) do changed(key, sequence) end
-  for _, key in ipairs({...}) do wake(key) end
-  return sequence
+  local version = unique()
+  for _, task in ipairs({...}) do changed(task, version) end
+  for _, task in ipairs({...}) do wake(task) end
+  return tonumber(string.match(version, '^%d+'))
 end

@@ -1,24 +1,31 @@
 
--- What is due, longest due first. Returns key, sequence, failures, and 1 for a suspect (see `hold`), for each, or nil if the lease
+-- What is due, longest due first. Returns the millisecond, 1 if the circuit breaker is not closed, and for each task: its
+-- name, version, failures, 1 for a suspect (see `trip`), and for how many milliseconds it has been queued. Nil if the lease
 -- is lost.
--- The sequence numbers are read before the worker fetches: a mark set later has another number, and is not cleared.
--- While the origin fails, one key at a time is given out, and at most one in PROBE milliseconds: its request is the probe. A
--- failure of a worker that was set up otherwise (another key, another URL) says nothing about this one.
+-- The versions are read before the worker fetches: a change that comes later gives another, and the task stays queued.
+-- While the circuit breaker is open, one task at a time is given out, and one in PROBE milliseconds: its request is the
+-- probe. After a success, twice as many as the last time are given out. A breaker that another configuration tripped says
+-- nothing about this one.
 function verbs.claim(token, limit, setup)
-  if redis.call('GET', lease) ~= token then return false end
+  if not holds(token) then return false end
   if redis.call('EXISTS', origin) == 1 and redis.call('HGET', origin, 'setup') ~= setup then redis.call('DEL', origin) end
-  local probe = tonumber(redis.call('HGET', origin, 'probe') or nil)
-  if probe then
-    if now < probe then return {} end
-    limit = 1
+  local probe = next_probe()
+  if probe and now < probe then return {now, 1} end
+  if probe then limit = math.min(limit, tonumber(redis.call('HGET', origin, 'allowed') or 1)) end
+  for _, task in ipairs(redis.call('ZRANGE', due, FAR, '+inf', 'BYSCORE', 'LIMIT', 0, limit)) do
+    redis.call('ZADD', due, 'XX', now, task)
   end
-  local claimed = {}
-  for _, key in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)) do
-    claimed[#claimed + 1] = key
-    claimed[#claimed + 1] = tonumber(redis.call('HGET', sequences, key) or 0)
-    claimed[#claimed + 1] = tonumber(redis.call('HGET', failures, key) or 0)
-    claimed[#claimed + 1] = redis.call('HGET', suspects, key) == 'own' and 1 or 0
+  local claimed = {now, probe and 1 or 0}
+  for _, task in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)) do
+    claimed[#claimed + 1] = task
+    claimed[#claimed + 1] = redis.call('HGET', sequences, task) or ''
+    claimed[#claimed + 1] = tonumber(redis.call('HGET', failures, task) or 0)
+    claimed[#claimed + 1] = redis.call('HGET', suspects, task) == 'own' and 1 or 0
+    claimed[#claimed + 1] = math.max(0, now - (tonumber(redis.call('HGET', since, task) or nil) or now))
   end
-  if probe and #claimed > 0 then redis.call('HSET', origin, 'probe', now + PROBE) end
+  if probe and #claimed > 2 then
+    local given = (#claimed - 2) / 5
+    redis.call('HSET', origin, 'probe', now + PROBE, 'given', given, 'all', given < limit and 1 or 0)
+  end
   return claimed
 end

@@ -1,67 +1,98 @@
--- The marks, in Redis: what all verbs share. The verbs follow, a file each, and then the call of the one that is asked for. Redis runs
--- the script alone, so that whatever a verb does is atomic: nobody sees a mark without its sequence number, and no mark
--- slips in between a look and a deletion.
+-- The work queue in Redis: what all verbs share. The verbs follow, a file each, and then the call of the one that is
+-- asked for. Redis runs a script alone, so whatever a verb does is atomic: nobody sees a queued task without its
+-- version, and no task slips in between a look and a deletion.
 --
--- due        sorted set: key -> the millisecond from which it is due
--- counter    the last number given out, for marks and lease tokens alike; never reset, so that no number is used twice
--- sequences  hash: marked key -> the sequence number of its latest mark
--- since      hash: marked key -> the millisecond of its first mark since it was last cleared
--- failures   hash: marked key -> how often its refresh has failed since it was last cleared
--- errors     hash: marked key -> why it failed last
--- refreshed  sorted set: key -> the millisecond of its last refresh, kept for one TURN
+-- A task is a path to refresh, such as /articles/7, or `reconcile` or `related` (`marks::Task`).
+--
+-- due        sorted set: task -> the millisecond from which it is due
+-- counter    the last number given out, for versions and lease tokens alike
+-- sequences  hash: queued task -> its version (`unique`)
+-- since      hash: queued task -> the millisecond in which it was queued
+-- failures   hash: queued task -> how often it has failed since it was last completed
+-- errors     hash: queued task -> why it failed last
+-- refreshed  sorted set: task -> the millisecond of its last completion, kept for one debounce window
 -- lease      string: the token of the one worker that may write entries; expires
 -- waking     string: set while a wake-up that reached a worker is under way; expires
 -- timer      string: its expiry wakes a worker: an alarm clock
--- alive      string: a worker has been at work lately; expires
--- origin     hash, there while the origin fails: `probe`, the millisecond of the next request that it may be sent; `why`, why it
---            failed last; `since`, the millisecond of its first failure; `setup`, what the worker was set up with then
--- suspects   hash: key -> 'held' while its failure is taken for the origin's; 'own' once the origin has answered for
---            another key since: then the next such failure is the key's own
--- reconciled string: the millisecond of the last reconciliation
+-- alive      string: the millisecond of a worker's last sign of life; expires
+-- origin     hash, there while the circuit breaker is open: `probe`, the millisecond of the next request that the origin
+--            may be sent; `trips`, how often it tripped in a row; `allowed`, after a successful probe, how many tasks may be
+--            claimed next; `given`, how many were claimed last, and `all`, 1 if no more were due; `since`, when it opened; `why`; `setup`, the configuration
+--            that it is about
+-- suspects   hash: task -> 'held' while its failure counts as the origin's; 'own' once the origin has answered others since
+-- reconciled string: the millisecond of the last reconciliation, and a digest of the configuration that it was done with
 -- misses     hash: slot -> what is known of a key that readers miss (`miss`): until which millisecond, the status, the key
-local due, counter, sequences, since, failures, errors, refreshed, lease, waking, timer, alive, origin, suspects, reconciled, misses,
-  channel = unpack(KEYS)
+-- owner      hash: the application that uses this prefix: `store` and `origin`; expires
+-- channel    not a key: the channel that wakes a worker
+local due, counter, sequences, since, failures, errors, refreshed, lease, waking, timer, alive, origin, suspects, reconciled,
+  misses, owner, channel = unpack(KEYS)
 
--- A key refreshed a moment ago waits for its next turn, so that a burst costs two refreshes a second. Turns are the ticks of a
--- common clock, so many milliseconds apart: what waits becomes due together, and is fetched with one request.
-local TURN = 500
+-- The debounce window, in milliseconds: a burst of changes costs two refreshes a second. Windows are the ticks of a
+-- common clock: tasks that wait become due together, and share a request.
+local WINDOW = 500
 
--- While the origin fails, it is sent a request in so many milliseconds.
+-- While the origin fails, it is sent one request in so many milliseconds.
 local PROBE = 5000
 
--- A key that fails as the origin does, while others succeed, is tried again after so many milliseconds at the latest.
+-- The circuit breaker closes when more tasks than this have been allowed at once: a full batch.
+local RAMP = 100
+
+-- A suspect is tried again after so many milliseconds at the latest: what looks like the origin's failure may pass like one.
 local SUSPECT = 8000
+
+-- The longest that anything is put off, in milliseconds: a back-off, a pause of the circuit breaker, `replica_lag`.
+local LONGEST = 300000
+
+-- The lease's time to live, in milliseconds: a crashed worker holds up the next for so long.
+local LEASE = 15000
+
+-- A worker that gave no sign of life for so many milliseconds is gone, and so is an application.
+local LIVES = 150000
 
 -- A worker is woken after so many milliseconds at the latest.
 local HEARTBEAT = 60000
 
--- A mark leaves an alarm of at most this many milliseconds behind.
+-- A queued task leaves an alarm of at most this many milliseconds behind.
 local SAFETY = 2000
 
 -- The first hexadecimal digits of a key's SHA-1 are its slot among the misses: there are 4,096.
 local SLOT = 3
 
--- Redis's own clock, in milliseconds: the clocks of the replicas differ.
+-- Redis's own clock, in milliseconds: the clocks of the replicas differ. A failover may set it back: a time that is
+-- further ahead than anything is ever put off counts as now.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local FAR = now + LONGEST + 1000
 
--- The next turn after a millisecond.
+-- A text that was never given out before: a number that grows, and the microsecond. A failover may lose the last numbers;
+-- the microsecond then tells two texts with one number apart.
+local function unique()
+  return string.format('%d-%d%06d', redis.call('INCR', counter), time[1], time[2])
+end
+
+-- When the change happened that gave out this version, in milliseconds. Nothing for a reader's request.
+local function changed_at(version)
+  local micros = string.match(version, '^%d+%-(%d+)$')
+  return micros and math.floor(tonumber(micros) / 1000)
+end
+
+-- The next tick after a millisecond.
 local function tick(after)
-  return (math.floor(after / TURN) + 1) * TURN
+  return (math.floor(after / WINDOW) + 1) * WINDOW
 end
 
--- When a key that is not marked becomes due if it is marked now.
-local function turn(key)
-  local last = redis.call('ZSCORE', refreshed, key)
-  return last and math.max(now, tick(last)) or now
+-- When a task that is not queued becomes due if it is queued now.
+local function window(task)
+  local last = tonumber(redis.call('ZSCORE', refreshed, task) or nil)
+  return last and last <= now and math.max(now, tick(last)) or now
 end
 
--- A new sequence number, whatever the worker is doing with the key: its clear then sees another number than it claimed.
--- A key that is already marked keeps its place, also when it is backing off.
-local function changed(key, sequence)
-  redis.call('HSET', sequences, key, sequence)
-  redis.call('HSETNX', since, key, now)
-  redis.call('ZADD', due, 'NX', turn(key), key)
+-- Queues a task with a new version, whatever the worker is doing with it: its completion then sees another version than it
+-- claimed. A task that is queued keeps its place, also while it backs off.
+local function changed(task, version)
+  redis.call('HSET', sequences, task, version)
+  redis.call('HSETNX', since, task, now)
+  redis.call('ZADD', due, 'NX', window(task), task)
 end
 
 -- Sees to it that a worker is woken within this many milliseconds.
@@ -72,17 +103,45 @@ local function alarm(milliseconds)
   end
 end
 
--- Wakes a worker for a key that has its turn, unless one is at work (it looks again before it lets the lease go) or has
--- been woken already, or the origin fails: then the next probe is soon enough. PUBLISH goes through pcall: a user without the
--- right to publish still marks. If the wake-up gets lost, or the worker dies on it, that costs SAFETY milliseconds.
-local function wake(key)
-  if tonumber(redis.call('ZSCORE', due, key)) > now + TURN then return end
-  local probe = tonumber(redis.call('HGET', origin, 'probe') or 0)
-  if probe > now then return alarm(probe - now) end
-  alarm(SAFETY)
-  if redis.call('EXISTS', lease, waking) > 0 then return end
+-- When the origin may be sent the next request, in milliseconds; nothing while the circuit breaker is closed.
+local function next_probe()
+  local probe = tonumber(redis.call('HGET', origin, 'probe') or nil)
+  return probe and (probe > FAR and now or probe)
+end
+
+-- Wakes a worker. PUBLISH goes through pcall: a user without the right to publish still queues. If the wake-up gets lost,
+-- or the worker dies on it, that costs SAFETY milliseconds.
+local function publish()
   local reached = redis.pcall('PUBLISH', channel, 'wake')
-  if type(reached) == 'number' and reached > 0 then redis.call('SET', waking, 1, 'PX', 1000) end
+  if type(reached) ~= 'number' or reached == 0 then return 0 end
+  redis.pcall('SET', waking, 1, 'PX', 1000)
+  return reached
+end
+
+-- Wakes a worker for a task that is due, unless one is at work (it looks again before it lets the lease go) or has been
+-- woken already, or the circuit breaker is open: then the next probe is soon enough.
+local function wake(task)
+  local at = tonumber(redis.call('ZSCORE', due, task) or nil)
+  if not at or at > now + WINDOW and at <= FAR then return end
+  local probe = next_probe()
+  if probe and probe > now then return alarm(probe - now) end
+  alarm(SAFETY)
+  if redis.call('EXISTS', lease, waking) == 0 then publish() end
+end
+
+-- Whether the lease is this token's, which renews it. Every verb of the worker begins with it: Redis refuses a script's
+-- first write when its memory is full, unless that write needs none, and then refuses none of the others. What the worker
+-- writes is small, and its work frees memory.
+local function holds(token)
+  return redis.call('GET', lease) == token and redis.call('PEXPIRE', lease, LEASE) == 1
+end
+
+-- The lease was lost: what was written without it may be older than what the new holder has written, so the task is queued
+-- again, and the holder writes last.
+local function again(task)
+  redis.call('DEL', waking)
+  changed(task, unique())
+  wake(task)
 end
 
 -- Where something is known of a key that readers miss.
@@ -93,7 +152,7 @@ end
 -- What is known of it, if the slot is not another key's: until which millisecond, and the status.
 local function known(key)
   local ends, status, whose = string.match(redis.call('HGET', misses, slot(key)) or '', '^(%d+) (%d+) (.*)$')
-  if whose == key then return tonumber(ends), tonumber(status) end
+  if whose == key and tonumber(ends) <= FAR then return tonumber(ends), tonumber(status) end
 end
 
 local function answered(key, status, lasts)

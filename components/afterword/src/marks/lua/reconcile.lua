@@ -1,9 +1,13 @@
 
--- Webhooks get lost: every so many milliseconds the list is refetched all the same, and the stored items are held against it.
--- Returns 1 if that is due, having marked the list, else 0.
-function verbs.reconcile(token, every, list)
-  if redis.call('GET', lease) ~= token then return 0 end
-  if now < tonumber(redis.call('GET', reconciled) or 0) + every then return 0 end
-  changed(list, redis.call('INCR', counter))
+-- Webhooks get lost: every so many milliseconds the stored items are compared with the list, and at once if that was last done
+-- with another configuration. Returns 1 if that is due, having queued it, else 0. Not while the origin may not be asked.
+function verbs.reconcile(token, every, configuration)
+  if not holds(token) then return 0 end
+  local probe = next_probe()
+  if probe and probe > now or redis.call('ZSCORE', due, 'reconcile') then return 0 end
+  local at, done_with = string.match(redis.call('GET', reconciled) or '', '^(%d+) (.*)$')
+  at = tonumber(at)
+  if at and at <= now and now < at + every and done_with == configuration then return 0 end
+  changed('reconcile', unique())
   return 1
 end
