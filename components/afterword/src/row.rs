@@ -15,6 +15,11 @@ pub fn column(row: &RawValue, name: &str) -> Option<String> {
     }
 }
 
+/// Whether a column is there and NULL.
+pub fn is_null(row: &RawValue, name: &str) -> bool {
+    member(row.get(), name).is_some_and(|value| value.get() == "null")
+}
+
 /// Whether an item says the same as a row of the list in all columns that both have; with `wholly`, whether the row also has
 /// every column of the item.
 pub fn agree(item: &[u8], row: &RawValue, wholly: bool) -> bool {
@@ -89,6 +94,7 @@ mod tests {
         }
         for name in ["no", "yes", "tags", "missing"] {
             assert_eq!(column(row, name), None);
+            assert_eq!(is_null(row, name), name == "no", "{name}");
         }
     }
 

@@ -50,7 +50,7 @@ pub fn marked(body: &[u8], table: &Table) -> Result<Vec<Key>, &'static Problem> 
             let id = members
                 .get(row)
                 .and_then(|row| row::column(row, &table.id_column))
-                .and_then(|id| Id::parse(&id));
+                .and_then(Id::parse);
             keys.extend(id.map(Key::Item).filter(|key| !keys.contains(key)));
         }
     }
@@ -131,13 +131,45 @@ mod tests {
     }
 
     #[test]
+    fn an_id_of_any_text_marks_its_encoded_path() {
+        for (id, path) in [
+            ("thüringen", "/articles/th%C3%BCringen"),
+            ("th\\u00fcringen", "/articles/th%C3%BCringen"),
+            ("検索", "/articles/%E6%A4%9C%E7%B4%A2"),
+            ("C++", "/articles/C%2B%2B"),
+            ("a b", "/articles/a%20b"),
+            ("2024/01", "/articles/2024%2F01"),
+            ("2024\\/01", "/articles/2024%2F01"),
+            ("%37", "/articles/%2537"),
+            ("7\\n", "/articles/7%0A"),
+            (r#"\"\\"#, "/articles/%22%5C"),
+        ] {
+            let body = format!(r#"{{"type": "UPDATE", "record": {{"id": "{id}"}}}}"#);
+            assert_eq!(paths(&body), ["/articles", path], "{body}");
+        }
+        let body = r#"{"type": "INSERT", "record": {"id": 1.5e+3}}"#;
+        assert_eq!(paths(body), ["/articles", "/articles/1.5e%2B3"]);
+    }
+
+    #[test]
     fn an_id_that_no_path_can_have_marks_the_list_alone() {
         for id in [
-            "null", "true", "[7]", "{}", r#""""#, r#""a/b""#, r#""7\n""#, r#""%37""#, "1.5e+3",
+            "null",
+            "true",
+            "[7]",
+            "{}",
+            r#""""#,
+            r#""a\u0000""#,
+            r#""\ud800""#,
         ] {
             let body = format!(r#"{{"type": "INSERT", "record": {{"id": {id}}}}}"#);
             assert_eq!(paths(&body), ["/articles"], "{body}");
         }
+        let long = format!(
+            r#"{{"type":"INSERT","record":{{"id":"{}"}}}}"#,
+            "ü".repeat(128)
+        );
+        assert_eq!(paths(&long), ["/articles"]);
         assert_eq!(paths(r#"{"type": "INSERT", "record": "7"}"#), ["/articles"]);
         assert_eq!(
             paths(r#"{"type": "INSERT", "record": {"slug": "7"}}"#),

@@ -74,7 +74,7 @@ async fn respond(
     if *method == Method::OPTIONS {
         return (sharing::options(ALLOW, fields, reading), None);
     }
-    let Some(key) = Key::from_path(path) else {
+    let Some(key) = Key::requested(path) else {
         return (Answer::problem(&problem::NO_SUCH_PATH), None);
     };
     match *method {

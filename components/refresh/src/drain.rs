@@ -5,6 +5,7 @@ use crate::refresh::Refresh;
 use afterword::key::{Id, Key};
 use afterword::marks::{self, Mark, Released, Task};
 use afterword::outbox;
+use afterword::postgrest::length_among_others;
 use afterword::store::Store;
 use futures_util::future::{Either, LocalBoxFuture, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -156,7 +157,7 @@ fn chunks(items: Vec<Mark>) -> Vec<Vec<Mark>> {
     let (most, longest) = BATCH;
     let (mut chunks, mut chunk, mut length) = (Vec::new(), Vec::new(), 0);
     for mark in items {
-        let own = id(&mark.task).map_or(0, |id| id.as_str().len());
+        let own = id(&mark.task).map_or(0, length_among_others);
         if chunk.len() == most || length + own > longest {
             chunks.push(std::mem::take(&mut chunk));
             length = 0;
@@ -214,8 +215,10 @@ mod tests {
     fn long_ids_make_smaller_batches() {
         assert_eq!(
             lengths(items((0..65).map(|id| format!("{id:0>128}")))),
-            [31, 31, 3]
+            [29, 29, 7]
         );
+        let encoded = (0..65).map(|id| format!("{id:0>40}{}", "検".repeat(10)));
+        assert_eq!(lengths(items(encoded)), [29, 29, 7]);
     }
 
     #[test]

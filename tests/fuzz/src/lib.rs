@@ -95,25 +95,42 @@ fn decodes_to_itself(value: Vec<u8>) {
     assert_eq!(again, value);
 }
 
-/// A path is a key that prints as this path, or none; and no key's id has a character that means something in a URL, in PostgREST's
-/// filters, in a log or in Redis's glob patterns.
+/// A path names a key or none, and so does the path with this text for an id. A key prints as one path, which has no character
+/// that means something in a URL, in PostgREST's filters, in a log or in Redis's glob patterns, and names the key again; no
+/// other text is that key's name. Any text is an id if it is neither empty, too long, nor holds U+0000.
 pub fn path(bytes: &[u8]) {
-    let Ok(path) = str::from_utf8(bytes) else {
+    let Ok(text) = str::from_utf8(bytes) else {
         return;
     };
-    // As it is, and as an id.
-    for path in [path.to_owned(), format!("{LIST}/{path}")] {
-        match Key::from_path(&path) {
-            Some(Key::List) => assert_eq!(path, LIST),
-            Some(Key::Item(id)) => {
-                assert_eq!(format!("{LIST}/{}", id.as_str()), path);
-                assert!((1..=128).contains(&id.as_str().len()));
-                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
-                assert!(id.as_str().bytes().all(plain));
-                assert_eq!(Id::parse(id.as_str()), Some(id));
+    for path in [text.to_owned(), format!("{LIST}/{text}")] {
+        let Some(key) = Key::requested(&path) else {
+            assert_eq!(Key::from_path(&path), None);
+            continue;
+        };
+        let name = key.to_string();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-%".contains(&byte);
+        if let Key::Item(id) = &key {
+            let segment = name.strip_prefix("/articles/").unwrap();
+            assert!(segment.bytes().all(plain));
+            let spelt = &path[LIST.len() + 1..];
+            for spelling in [segment, spelt] {
+                let decoded: Vec<u8> = percent_encoding::percent_decode_str(spelling).collect();
+                assert_eq!(decoded, id.as_str().as_bytes());
             }
-            None => {}
+            assert_eq!(Id::parse(id.as_str()).as_ref(), Some(id));
+        } else {
+            assert_eq!(name, LIST);
         }
+        assert_eq!(Key::requested(&name).as_ref(), Some(&key));
+        assert_eq!(Key::from_path(&name).as_ref(), Some(&key));
+        assert_eq!(Key::from_path(&path).is_some(), path == name);
+    }
+    let fits = (1..=255).contains(&text.len()) && !text.contains('\0');
+    let id = Id::parse(text);
+    assert_eq!(id.is_some(), fits);
+    if let Some(id) = id {
+        let key = Key::Item(id);
+        assert_eq!(Key::from_path(&key.to_string()), Some(key));
     }
 }
 

@@ -113,6 +113,21 @@ impl Error {
         }
     }
 
+    /// Whether the count may be the reason: it scans the table, so that it is the first to meet a limit on time. A database
+    /// that fails says so with its own code. A PostgREST or a gateway that is in trouble itself would not be helped by
+    /// a second request.
+    pub(super) fn may_be_the_counts(&self) -> bool {
+        match self {
+            Self::TimedOut => true,
+            Self::Status { status, code, .. } => {
+                code == "57014"
+                    || *status == StatusCode::GATEWAY_TIMEOUT && code.is_empty()
+                    || *status == StatusCode::INTERNAL_SERVER_ERROR && !code.is_empty()
+            }
+            _ => false,
+        }
+    }
+
     /// For how long the origin asks to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -210,6 +225,34 @@ mod tests {
             panic!()
         };
         assert!(message.starts_with("abx") && message.len() == 200);
+    }
+
+    #[test]
+    fn a_count_is_given_up_where_it_may_be_the_reason() {
+        let status = |status: u16, code: &str| {
+            let body = format!(r#"{{"code":"{code}"}}"#);
+            refused(StatusCode::from_u16(status).unwrap(), body.as_bytes(), None)
+        };
+        for error in [
+            Error::TimedOut,
+            status(500, "57014"),
+            status(504, "57014"),
+            status(500, "XX000"),
+            status(504, ""),
+        ] {
+            assert!(error.may_be_the_counts(), "{error}");
+        }
+        for error in [
+            Error::NotRows,
+            status(500, ""),
+            status(502, ""),
+            status(503, "PGRST002"),
+            status(504, "PGRST003"),
+            status(400, "42703"),
+            status(401, ""),
+        ] {
+            assert!(!error.may_be_the_counts(), "{error}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub use error::{Blame, Error};
 pub use fetch::Base;
 
 use crate::entry::{EntityTag, Source};
-use crate::key::{Id, Key};
+use crate::key::{Id, Key, encode};
 use crate::row;
 use crate::webhook::Table;
 use bytes::Bytes;
@@ -21,14 +21,6 @@ use fetch::{Page, Request};
 use http::StatusCode;
 use key::ApiKey;
 use list::{ListQuery, Pages};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
-/// All but RFC 3986's unreserved characters.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 /// The most that an answer, or a list put together from several, may hold: half of what Spin's key-value store gives back.
 pub const MAX_CONTENT: usize = 64 << 20;
@@ -86,20 +78,17 @@ impl Origin {
         })
     }
 
-    /// The rows with these ids, of those that exist and may be read.
+    /// The rows with these ids, of those that exist and may be read; one for each id.
     pub async fn items(&self, ids: &[Id]) -> Result<Vec<(Id, Bytes)>, Error> {
         Ok(self.items_and_status(ids).await?.0)
     }
 
     async fn items_and_status(&self, ids: &[Id]) -> Result<(Vec<(Id, Bytes)>, StatusCode), Error> {
         let filter = match ids {
-            [id] => format!("{}=eq.{}", self.id_column(), id.as_str()),
-            // Quoted, since a dot is reserved inside the parentheses.
+            // Whatever follows the operator's dot is the value, to its end.
+            [id] => format!("{}=eq.{}", self.id_column(), encode(id.as_str())),
             _ => {
-                let quoted: Vec<String> = ids
-                    .iter()
-                    .map(|id| format!("%22{}%22", id.as_str()))
-                    .collect();
+                let quoted: Vec<String> = ids.iter().map(quoted).collect();
                 format!("{}=in.({})", self.id_column(), quoted.join(","))
             }
         };
@@ -114,8 +103,9 @@ impl Origin {
         let mut found = Vec::new();
         for row in rows::rows(&page.body)? {
             let id = row::column(row, &self.table.id_column).ok_or(Error::NoId)?;
-            if let Some(id) = Id::parse(&id).filter(|id| ids.contains(id)) {
-                found.push((id, page.body.slice_ref(row.get().as_bytes())));
+            if let Some(id) = Id::parse(id).filter(|id| ids.contains(id)) {
+                let row = page.body.slice_ref(row.get().as_bytes());
+                add(&mut found, id, row);
             }
         }
         Ok((found, page.status))
@@ -131,7 +121,12 @@ impl Origin {
         let mut content = vec![b'['];
         let mut status = StatusCode::OK;
         while let Some(query) = pages.next() {
-            let page = match self.get(&query, pages.count() == 1).await {
+            let counts = pages.count() == 1 && self.list_query.wants_count();
+            let answer = match self.get(&query, counts).await {
+                Err(error) if counts && error.may_be_the_counts() => self.get(&query, false).await,
+                answer => answer,
+            };
+            let page = match answer {
                 Err(Error::Status { status, code, .. }) if error::is_refusal(&code) => {
                     return Ok((None, status));
                 }
@@ -147,7 +142,8 @@ impl Origin {
             } else {
                 rows::rows(&page.body)?
             };
-            for row in &rows {
+            let kept = pages.received(&rows, page.total);
+            for row in &rows[..kept] {
                 if content.len() > 1 {
                     content.push(b',');
                 }
@@ -156,16 +152,12 @@ impl Origin {
             if content.len() > MAX_CONTENT {
                 return Err(Error::TooLarge);
             }
-            let last = rows
-                .last()
-                .and_then(|row| row::column(row, &self.table.id_column));
-            pages.received(rows.len(), last, page.total);
         }
         content.push(b']');
         let list = List {
             content: content.into(),
             pages: pages.count(),
-            by_id: self.list_query.is_by_id(),
+            by_id: pages.is_by_id(),
         };
         Ok((Some(list), status))
     }
@@ -210,7 +202,7 @@ impl Origin {
     }
 
     fn id_column(&self) -> String {
-        encode(&self.table.id_column)
+        encode(&self.table.id_column).to_string()
     }
 
     async fn get(&self, query: &str, count: bool) -> Result<Page, Error> {
@@ -226,9 +218,26 @@ impl Origin {
     }
 }
 
-/// Percent-encodes everything that could mean something in a URL.
-fn encode(text: &str) -> String {
-    utf8_percent_encode(text, ENCODED).to_string()
+/// Adds a row to those that were found. Of several with one id, the one with the smallest text counts, so that a miss and
+/// a refresh give the same whatever the order of the answer.
+fn add(found: &mut Vec<(Id, Bytes)>, id: Id, row: Bytes) {
+    match found.iter_mut().find(|(own, _)| *own == id) {
+        Some((_, own)) if row < *own => *own = row,
+        Some(_) => {}
+        None => found.push((id, row)),
+    }
+}
+
+/// An item of `in.(…)`. Inside the quotes only `"` and `\` mean something, unless a backslash stands before them
+/// (PostgREST's `pQuotedValue`).
+fn quoted(id: &Id) -> String {
+    let text = id.as_str().replace('\\', r"\\").replace('"', r#"\""#);
+    format!("%22{}%22", encode(&text))
+}
+
+/// How many characters of a URL an id takes in a request for several.
+pub fn length_among_others(id: &Id) -> usize {
+    quoted(id).len() + ",".len()
 }
 
 /// Two parts of a query, either of which may be empty.
@@ -245,4 +254,96 @@ pub fn is_query(query: &str) -> bool {
     query
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:@/?".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_rows_with_one_id_the_same_counts_in_any_order() {
+        let rows = [
+            ("7", "{\"b\":2}"),
+            ("8", "{}"),
+            ("7", "{\"a\":1}"),
+            ("7", "{\"c\":3}"),
+        ];
+        let found = |rows: &mut dyn Iterator<Item = &(&str, &'static str)>| {
+            let mut found = Vec::new();
+            for (id, row) in rows {
+                add(
+                    &mut found,
+                    Id::parse(*id).unwrap(),
+                    Bytes::from_static(row.as_bytes()),
+                );
+            }
+            found.sort();
+            found
+        };
+        let expected = [("7", "{\"a\":1}"), ("8", "{}")]
+            .map(|(id, row)| (Id::parse(id).unwrap(), Bytes::from_static(row.as_bytes())));
+        assert_eq!(found(&mut rows.iter()), expected);
+        assert_eq!(found(&mut rows.iter().rev()), expected);
+    }
+
+    #[test]
+    fn an_id_among_others_is_quoted_as_postgrest_reads_it() {
+        for (id, item) in [
+            ("7", "%227%22"),
+            ("a.b", "%22a.b%22"),
+            ("a,b)", "%22a%2Cb%29%22"),
+            ("C++&d=e", "%22C%2B%2B%26d%3De%22"),
+            (r#"say "hi""#, "%22say%20%5C%22hi%5C%22%22"),
+            (r"back\slash\", "%22back%5C%5Cslash%5C%5C%22"),
+            ("ü", "%22%C3%BC%22"),
+        ] {
+            let id = Id::parse(id).unwrap();
+            assert_eq!(quoted(&id), item);
+            assert_eq!(length_among_others(&id), item.len() + 1);
+        }
+    }
+
+    /// The items of a list as PostgREST's `pListVal` and `pListElement` read them.
+    fn items(list: &str) -> Option<Vec<String>> {
+        let mut rest = list.strip_prefix('(')?;
+        let mut items = Vec::new();
+        loop {
+            let mut item = String::new();
+            let mut characters = rest.strip_prefix('"')?.chars();
+            loop {
+                match characters.next()? {
+                    '"' => break,
+                    '\\' => item.push(characters.next()?),
+                    other => item.push(other),
+                }
+            }
+            items.push(item);
+            rest = characters.as_str();
+            match rest.strip_prefix(',') {
+                Some(next) => rest = next,
+                None => return (rest == ")").then_some(items),
+            }
+        }
+    }
+
+    #[test]
+    fn postgrest_reads_the_very_ids_that_were_meant() {
+        let alphabet = ['"', '\\', ',', ')', '('];
+        let longer = |text: &String| alphabet.map(|character| format!("{text}{character}"));
+        let mut texts = vec![String::new()];
+        for _ in 0..4 {
+            texts = texts.iter().flat_map(longer).collect();
+            for pair in texts.windows(2) {
+                let ids = pair.iter().map(|text| Id::parse(text).unwrap());
+                let quoted: Vec<String> = ids.map(|id| quoted(&id)).collect();
+                let sent = format!("({})", quoted.join(","));
+                let list = percent_encoding::percent_decode_str(&sent);
+                assert_eq!(
+                    items(&list.decode_utf8().unwrap()).as_deref(),
+                    Some(pair),
+                    "{sent}"
+                );
+            }
+        }
+    }
 }

@@ -64,6 +64,183 @@ async fn the_users_own_limit_is_kept() {
     );
 }
 
+/// So many rows, of which the first `named` have a body, by which they are listed, and the others NULL.
+fn with_bodies(count: usize, named: usize) -> String {
+    let rows: Vec<String> = (1..=count)
+        .map(|id| match id <= named {
+            true => format!("({id}, 'row-{id}', 'T', 'b{id:05}', true)"),
+            false => format!("({id}, 'row-{id}', 'T', NULL, true)"),
+        })
+        .collect();
+    let columns = "id, slug, title, body, published";
+    format!(
+        "INSERT INTO articles ({columns}) VALUES {}",
+        rows.join(", ")
+    )
+}
+
+#[tokio::test]
+async fn rows_whose_id_is_null_are_in_the_list_once_and_where_the_order_has_them() {
+    for order in [
+        "body.asc",
+        "body.desc",
+        "body.asc.nullsfirst",
+        "body.desc.nullslast",
+    ] {
+        for (named, nulls) in [(150, 70), (70, 150), (0, 130)] {
+            let afterword = Setup::default()
+                .no_articles()
+                .no_worker()
+                .row_cap(100)
+                .variable("id_column", "body")
+                .variable("list_query", format!("select=id,body&order={order}"))
+                .start()
+                .await;
+            let rows = with_bodies(named + nulls, named);
+            afterword.supabase().execute(&rows).unwrap();
+            let missed = afterword.get("/articles").await.json();
+            let bodies: Vec<&Value> = missed
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| &row["body"])
+                .collect();
+            let mut expected: Vec<Value> =
+                (1..=named).map(|id| format!("b{id:05}").into()).collect();
+            if order.contains("desc") {
+                expected.reverse();
+            }
+            let at = if matches!(order, "body.desc" | "body.asc.nullsfirst") {
+                0
+            } else {
+                named
+            };
+            expected.splice(at..at, vec![Value::Null; nulls]);
+            assert_eq!(bodies, expected.iter().collect::<Vec<_>>(), "{order}");
+            let mut ids: Vec<i64> = missed
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| row["id"].as_i64().unwrap())
+                .collect();
+            ids.sort_unstable();
+            assert_eq!(
+                ids,
+                (1..=(named + nulls) as i64).collect::<Vec<_>>(),
+                "{order}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_could_not_go_on_by_id_is_not_stored_while_changes_keep_coming() {
+    let mut afterword = Setup::default()
+        .no_articles()
+        .no_worker()
+        .no_webhooks()
+        .row_cap(100)
+        .variable("list_query", "select=title&order=id.asc")
+        .start()
+        .await;
+    afterword.supabase().execute(&rows(250)).unwrap();
+    // Each paging meets a change before its end.
+    let slow = RestDial {
+        matching: "offset=200".into(),
+        delay_ms: 1_000,
+        ..RestDial::default()
+    };
+    let rest = vec![slow];
+    let dials = Dials {
+        rest,
+        ..Dials::default()
+    };
+    afterword.supabase().set_dials(dials).unwrap();
+    afterword.start_worker().await.unwrap();
+    for paging in 1..=3 {
+        afterword_stack::eventually(
+            std::time::Duration::from_secs(60),
+            "the last page",
+            async || {
+                let asked = afterword.supabase().requests();
+                let last = asked
+                    .iter()
+                    .filter(|it| it.query.contains("offset=200"))
+                    .count();
+                anyhow::ensure!(last >= paging, "{last} asked for");
+                Ok(())
+            },
+        )
+        .await
+        .unwrap();
+        afterword.webhook("{}").await;
+    }
+    afterword.failed(1).await;
+    let said = afterword.said();
+    assert!(
+        said.contains("the list changed while it was fetched"),
+        "{said}"
+    );
+    assert!(!said.contains("updated cache: /articles\n"), "{said}");
+}
+
+#[tokio::test]
+async fn a_list_with_a_limit_is_not_counted() {
+    let setup = Setup::default().row_cap(100);
+    let afterword = with_rows(setup.variable("list_query", "order=id.desc&limit=50"), 120).await;
+    let counts = RestDial {
+        prefer: "count=".into(),
+        fault: Some(Fault::Status(503)),
+        ..RestDial::default()
+    };
+    let rest = vec![counts];
+    let dials = Dials {
+        rest,
+        ..Dials::default()
+    };
+    afterword.supabase().set_dials(dials).unwrap();
+    let list = afterword.get("/articles").await;
+    assert_eq!(list.json().as_array().map(Vec::len), Some(50), "{list:?}");
+    assert_eq!(afterword.supabase().requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_list_whose_count_fails_is_fetched_without_one() {
+    let count_fails = |fault| {
+        let counts = RestDial {
+            prefer: "count=exact".into(),
+            fault: Some(fault),
+            ..RestDial::default()
+        };
+        let rest = vec![counts];
+        Dials {
+            rest,
+            ..Dials::default()
+        }
+    };
+    let refusal = |status, code: &str| {
+        let code = code.to_owned();
+        Fault::Refusal { status, code }
+    };
+    for fault in [
+        refusal(500, "57014"),
+        refusal(500, "53400"),
+        Fault::Status(504),
+    ] {
+        let afterword = with_rows(Setup::default().row_cap(100), 250).await;
+        afterword.supabase().set_dials(count_fails(fault)).unwrap();
+        assert_eq!(ids(afterword).await, (1..=250).collect::<Vec<_>>());
+    }
+    let afterword = with_rows(Setup::default(), 250).await;
+    afterword
+        .supabase()
+        .set_dials(count_fails(Fault::Status(503)))
+        .unwrap();
+    assert_eq!(afterword.get("/articles").await.status, 503);
+    let asked = afterword.supabase().requests().len();
+    assert_eq!(asked, 1, "an origin that asks for patience gets it");
+}
+
 #[tokio::test]
 async fn an_empty_table_is_an_empty_list() {
     assert_eq!(ids(with_rows(Setup::default(), 0).await).await, [0; 0]);

@@ -13,6 +13,7 @@ mod failing;
 mod faults;
 mod hiding;
 mod hostile;
+mod ids;
 mod leaving;
 mod lists;
 mod marking;
