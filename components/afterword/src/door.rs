@@ -1,6 +1,7 @@
 //! Who may post a webhook: whoever sends a secret as a bearer token (RFC 6750, section 2.1), or has
-//! signed the webhook ([Standard Webhooks](https://www.standardwebhooks.com/)). A signature covers the
-//! body and a time, and its secret never travels: so a signing secret is not also a bearer token.
+//! signed the webhook ([Standard Webhooks](https://www.standardwebhooks.com/)). A signature covers
+//! the body and a time, and its secret never travels: so a signing secret is not also a bearer
+//! token.
 //!
 //! No webhook's id is kept. Within the tolerance a signed webhook can be replayed, which costs a fetch and nothing else.
 
@@ -87,7 +88,7 @@ pub const INCOMPLETE_SIGNATURE: Refusal = unauthorized(
 
 /// No secret has made the signature.
 pub const WRONG_SIGNATURE: Refusal = unauthorized(
-    "the signature is wrong: no signing secret in `webhook_secret` has signed this id, time and body",
+    "the signature is wrong: no signing secret in `webhook_secret` made it for this id, time, body",
 );
 
 /// A signature that is recent, and is still to be held against the body.
@@ -109,8 +110,8 @@ pub enum Knock {
 
 impl Secret {
     /// # Errors
-    /// A secret that looks as if it had been copied with more, or less, than itself: it says what to
-    /// do, and nothing of the secret.
+    /// A secret that looks as if it had been copied with more, or less, than itself: it says what
+    /// to do, and nothing of the secret.
     fn parse(text: &str) -> Result<Self, &'static str> {
         if let Some(token) = text.strip_prefix(BEARER) {
             return match token {
@@ -128,8 +129,8 @@ impl Secret {
             Err("it holds a header's text: leave out `Authorization:` and `Bearer`")
         } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             Err(
-                "a secret holds a character that is not visible ASCII: copy it once more; `bearer:` \
-                 before it makes it a bearer token as it is",
+                "a secret holds a character that is not visible ASCII: copy it once more; \
+                 `bearer:` before it makes it a bearer token as it is",
             )
         } else if let Some(base64) = text.strip_prefix(SIGNING) {
             match Webhook::new(text) {
@@ -146,8 +147,8 @@ impl Secret {
             Err("a secret begins with `v1,`: leave that out")
         } else if lower.contains(SIGNING) {
             Err(
-                "a signing secret begins with `whsec_`, in lower case: leave out what stands before \
-                 it; `bearer:` before all makes it a bearer token",
+                "a signing secret begins with `whsec_`, in lower case: leave out what stands \
+                 before it; `bearer:` before all makes it a bearer token",
             )
         } else {
             Ok(Self::Token(text.to_owned()))
@@ -192,8 +193,8 @@ impl Secrets {
         secrets.collect::<Result<_, _>>().map(Self)
     }
 
-    /// What is known before the body is read, from the request's fields, of which `lines` gives those
-    /// with a name; `now` is in seconds since 1970.
+    /// What is known before the body is read, from the request's fields, of which `lines` gives
+    /// those with a name; `now` is in seconds since 1970.
     ///
     /// # Errors
     /// Why the sender has to stay out.

@@ -37,8 +37,8 @@ pub struct TableName {
 }
 
 impl TableName {
-    /// The names in `text`, with commas or spaces between them, each `table` or `schema.table`; without
-    /// a schema, it is `schema`.
+    /// The names in `text`, with commas or spaces between them, each `table` or `schema.table`;
+    /// without a schema, it is `schema`.
     ///
     /// # Errors
     /// A sentence that says what form a name has.
@@ -60,8 +60,8 @@ impl TableName {
                         table: table.to_owned(),
                     }),
                     false => Err(
-                        "each name is `table` or `schema.table`, without quotation marks or `*`, and \
-                         there are commas or spaces between names",
+                        "each name is `table` or `schema.table`, without quotation marks or `*`, \
+                         and there are commas or spaces between names",
                     ),
                 }
             })
@@ -84,8 +84,8 @@ pub struct Tables {
 pub enum Marked {
     /// These tasks, each once.
     Tasks(Vec<Task>),
-    /// Nothing: it is about this other table. The name is for the log: of bounded length, and without
-    /// control characters.
+    /// Nothing: it is about this other table. The name is for the log: of bounded length, and
+    /// without control characters.
     OtherTable(String),
 }
 
@@ -94,10 +94,11 @@ type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 /// What a webhook with this body marks.
 ///
-/// `INSERT`, `UPDATE` and `DELETE` mark the row's item and the list, and the item of the old id too if
-/// the id has changed. Any other type, or an id that no path can have, marks the list alone. A change
-/// of a related table marks the list, and the items that may show it. A webhook of any other table
-/// marks nothing. A hand-made one without a schema or a table (`{}`) counts as the cached table's.
+/// `INSERT`, `UPDATE` and `DELETE` mark the row's item and the list, and the item of the old id too
+/// if the id has changed. Any other type, or an id that no path can have, marks the list alone. A
+/// change of a related table marks the list, and the items that may show it. A webhook of any other
+/// table marks nothing. A hand-made one without a schema or a table (`{}`) counts as the cached
+/// table's.
 pub fn marked(body: &[u8], tables: &Tables) -> Result<Marked, &'static Problem> {
     last_end(body)?;
     parsed(body, tables, true)
@@ -375,7 +376,8 @@ mod tests {
 
     #[test]
     fn the_start_of_a_body_marks_what_stands_in_it() {
-        const BODY: &str = r#"{"type": "UPDATE", "table": "articles", "record": {"id": 71, "x": ["}", {}]}, "schema": "public", "old_record": {"id": 8, "#;
+        const BODY: &str = r#"{"type": "UPDATE", "table": "articles", "record":
+            {"id": 71, "x": ["}", {}]}, "schema": "public", "old_record": {"id": 8, "#;
         for (seen, tasks) in [
             (r#"{"type": "UPDATE", "#, &["/articles", "related"][..]),
             (r#""articles", "#, &["/articles"]),
