@@ -12,8 +12,8 @@ const READ: usize = 64 << 10;
 /// Why there is no content.
 #[derive(Debug)]
 pub enum Error {
-    /// It is over the limit. Not much more was read.
-    TooLarge,
+    /// It is over the limit: its start, which is not much longer, and the rest, unread.
+    TooLarge(Vec<u8>, StreamReader<u8>),
     /// The connection broke before its end.
     Broken(ErrorCode),
 }
@@ -30,11 +30,22 @@ pub async fn read<T>(
         let (result, read) = stream.read(content).await;
         content = read;
         match result {
-            StreamResult::Complete(_) if content.len() > most => return Err(Error::TooLarge),
+            StreamResult::Complete(_) if content.len() > most => {
+                return Err(Error::TooLarge(content, stream));
+            }
             StreamResult::Complete(_) => {}
             StreamResult::Dropped | StreamResult::Cancelled => break,
         }
     }
     end.await.map_err(Error::Broken)?;
     Ok(content.into())
+}
+
+/// Reads the rest of a content and drops it: a sender may read no answer before it has sent all.
+pub async fn drain(mut rest: StreamReader<u8>) {
+    let mut dropped = Vec::with_capacity(READ);
+    while let (StreamResult::Complete(_), read) = rest.read(dropped).await {
+        dropped = read;
+        dropped.clear();
+    }
 }

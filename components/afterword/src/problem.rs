@@ -135,7 +135,7 @@ pub const BODY_TOO_LARGE: Problem = Problem {
     name: "body-too-large",
     title: "Body too large",
     status: StatusCode::PAYLOAD_TOO_LARGE,
-    detail: "A webhook's body has at most 4 MiB.",
+    detail: "A signed webhook's body has at most 4 MiB: its signature covers all of it.",
 };
 
 /// The body cannot be parsed.

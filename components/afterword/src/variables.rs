@@ -5,7 +5,7 @@ use crate::door::Secrets;
 use crate::freshness::Lifetime;
 use crate::marks::Redis;
 use crate::postgrest::{Base, Origin, is_query, key::ApiKey, list::ListQuery};
-use crate::webhook::Table;
+use crate::webhook::{Table, TableName, Tables};
 use http::Uri;
 use std::cell::RefCell;
 use std::fmt;
@@ -161,8 +161,8 @@ pub async fn redis() -> Result<Rc<Redis>> {
 pub struct Taking {
     /// `webhook_secret`, of which there may be two.
     pub secrets: Secrets,
-    /// The table that they are about.
-    pub table: Table,
+    /// `schema`, `table`, `id_column`, `webhook_tables` and `related_tables`
+    pub tables: Tables,
     /// `redis_url` and `redis_prefix`
     pub redis: Rc<Redis>,
 }
@@ -176,11 +176,23 @@ pub async fn taking() -> Result<Rc<Taking>> {
         Ok(Taking {
             secrets: Secrets::parse(&variable("webhook_secret").await?)
                 .map_err(|why| unusable("webhook_secret", why))?,
-            table: table().await?,
+            tables: tables().await?,
             redis: redis().await?,
         })
     };
     once(&KEPT, read).await
+}
+
+async fn tables() -> Result<Tables> {
+    let own = table().await?;
+    let names = async |name| {
+        TableName::list(&variable(name).await?, &own.schema).map_err(|why| unusable(name, why))
+    };
+    Ok(Tables {
+        counting: names("webhook_tables").await?,
+        related: names("related_tables").await?,
+        own,
+    })
 }
 
 /// The origin: `supabase_url`, `supabase_anon_key`, `item_query`, `list_query`, and the table.

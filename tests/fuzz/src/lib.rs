@@ -6,37 +6,72 @@ use afterword::conditional::{date, not_modified};
 use afterword::entry::{Coding, EntityTag, Entry, Variant};
 use afterword::fields::members;
 use afterword::key::{Id, Key, LIST};
-use afterword::webhook::{Table, marked};
+use afterword::marks::Task;
+use afterword::webhook::{Marked, Table, TableName, Tables, marked, marked_by_start};
 use afterword::{accept, problem};
 use bytes::Bytes;
 use serde_json::Value;
 
-/// A webhook's body marks the list, at most two items, each once and under a path of its own; or nothing; or is refused for a reason. It
-/// is never taken for JSON where serde_json says that it is none.
+/// A webhook's body marks the list first, then at most two items, each once and under a path of its
+/// own, then what is related; or it is of another table; or it is refused for a reason. It is never
+/// taken for JSON where serde_json says that it is none. Each start of it is treated so, too, and
+/// is taken where the body is.
 pub fn webhook(body: &[u8]) {
-    let table = Table {
-        schema: "public".into(),
-        name: "articles".into(),
-        id_column: "id".into(),
+    let names = |text| TableName::list(text, "public").expect("names");
+    let tables = Tables {
+        own: Table {
+            schema: "public".into(),
+            name: "articles".into(),
+            id_column: "id".into(),
+        },
+        counting: names("articles_2026"),
+        related: names("authors"),
     };
-    match marked(body, &table) {
-        Ok(keys) => {
-            let items = keys.iter().filter(|key| **key != Key::List).count();
-            assert!(keys.is_empty() || keys[0] == Key::List && items == keys.len() - 1);
-            assert!(items <= 2 && (items < 2 || keys[1] != keys[2]));
-            for key in &keys {
-                assert_eq!(Key::from_path(&key.to_string()).as_ref(), Some(key));
+    let whole = marked(body, &tables);
+    // serde_json itself goes a hundred and some deep only.
+    if let (Ok(_), Err(error)) = (&whole, serde_json::from_slice::<Value>(body)) {
+        let text = error.to_string();
+        let passed_over = ["recursion limit", "out of range", "lone", "surrogate"];
+        assert!(
+            passed_over.iter().any(|reason| text.contains(reason)) || text.contains("escape"),
+            "{text}"
+        );
+    }
+    // Of all starts of a long body, some.
+    for end in (0..=body.len()).step_by(1 + body.len() / 64) {
+        let by_start = marked_by_start(body[..end].to_vec(), &tables);
+        // The start of what is JSON can be closed.
+        assert!(whole.is_err() || by_start.is_ok() || end <= opening(body));
+        assert_is_a_webhooks(by_start);
+    }
+    assert_is_a_webhooks(whole);
+}
+
+/// Where the text's first bracket is.
+fn opening(text: &[u8]) -> usize {
+    let brackets = |byte: &u8| b"{[".contains(byte);
+    text.iter().position(brackets).unwrap_or(text.len())
+}
+
+fn assert_is_a_webhooks(marked: Result<Marked, &problem::Problem>) {
+    match marked {
+        Ok(Marked::Tasks(tasks)) => {
+            let (list, others) = tasks.split_first().expect("the list at least");
+            assert_eq!(list, &Task::Refresh(Key::List));
+            let items = others
+                .strip_suffix(&[Task::RefreshRelated])
+                .unwrap_or(others);
+            assert!(items.len() < 2 || items.len() == 2 && items[0] != items[1]);
+            for item in items {
+                assert!(matches!(item, Task::Refresh(Key::Item(_))));
+                assert_eq!(Task::parse(&item.to_string()).as_ref(), Some(item));
             }
-            // serde_json itself goes a hundred and some deep only.
-            if let Err(error) = serde_json::from_slice::<Value>(body) {
-                let text = error.to_string();
-                let passed_over = ["recursion limit", "out of range", "lone", "surrogate"];
-                assert!(
-                    passed_over.iter().any(|reason| text.contains(reason))
-                        || text.contains("escape"),
-                    "{text}"
-                );
-            }
+        }
+        Ok(Marked::OtherTable(name)) => {
+            assert!(
+                name.len() < 2_000 && !name.contains(char::is_control),
+                "{name}"
+            );
         }
         Err(refused) => {
             let reasons = [

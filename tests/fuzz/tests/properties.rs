@@ -10,6 +10,7 @@ fn webhook_like() -> impl Strategy<Value = String> {
         Just(r#""record":{"id":7},"#.to_owned()),
         Just(r#""old_record":{"id":"a-b"}"#.to_owned()),
         Just(r#""table":"articles","schema":"public","#.to_owned()),
+        Just(r#""table":"authors","#.to_owned()),
         Just("}".to_owned()),
         Just("{".to_owned()),
         Just("[".repeat(600)),
@@ -24,8 +25,9 @@ fn webhook_like() -> impl Strategy<Value = String> {
 /// A whole webhook with an id of any kind.
 fn webhook() -> impl Strategy<Value = String> {
     ("\\PC{0,20}", "[A-Z]{0,6}", "\\PC{0,260}").prop_map(|(key, kind, id)| {
-        serde_json::json!({key: 1, "type": kind, "record": {"id": id}, "old_record": {"id": 7}})
-            .to_string()
+        serde_json::json!({key.clone(): 1, "type": kind, "record": {"id": id, key: [{}, "]"]},
+            "old_record": {"id": 7}})
+        .to_string()
     })
 }
 

@@ -135,7 +135,7 @@ async fn content(response: types::Response) -> Result<Bytes, Error> {
     body::read(stream, trailers, MAX_CONTENT)
         .await
         .map_err(|error| match error {
-            body::Error::TooLarge => Error::TooLarge,
+            body::Error::TooLarge(..) => Error::TooLarge,
             body::Error::Broken(code) => failure(&code),
         })
 }

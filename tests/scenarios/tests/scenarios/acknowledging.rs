@@ -103,37 +103,141 @@ async fn a_body_that_is_no_json_object_is_400() {
     assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
 }
 
+/// A body over the limit, with these members before a long one, and those after it.
+fn too_long(before: &str, after: &str) -> String {
+    format!(r#"{{{before}"body":"{}"{after}}}"#, "x".repeat(5 << 20))
+}
+
 #[tokio::test]
-async fn a_body_over_four_mebibytes_is_413_and_one_below_is_not() {
+async fn a_body_over_four_mebibytes_queues_the_id_that_stands_in_its_first_part() {
     let afterword = Setup::default().no_worker().start().await;
-    let body = |length: usize| {
-        format!(
-            r#"{{"type":"INSERT","record":{{"id":7,"body":"{}"}}}}"#,
-            "x".repeat(length)
-        )
-    };
-    assert_eq!(afterword.webhook(body(4 << 20)).await.status, 413);
-    assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
-    assert_eq!(afterword.webhook(body((4 << 20) - 100)).await.status, 202);
+    let answer = afterword
+        .webhook(too_long(
+            r#""type":"UPDATE","table":"articles","record":{"id":7,"#,
+            r#"},"schema":"public","old_record":{"id":8}"#,
+        ))
+        .await;
     assert_eq!(
-        afterword.webhook(INSERT).await.status,
-        202,
-        "the next one is answered"
+        (answer.status, answer.json()),
+        (202, json!({"received": true, "id": 1, "truncated": true}))
+    );
+    assert_eq!(
+        afterword.marks().await.unwrap(),
+        ["/articles", "/articles/7"]
+    );
+    afterword
+        .http()
+        .line_with("over 4 MiB", PATIENCE)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_body_over_four_mebibytes_whose_id_comes_later_queues_the_list() {
+    let afterword = Setup::default().no_worker().start().await;
+    let answer = afterword
+        .webhook(too_long("", r#","type":"UPDATE","record":{"id":7}"#))
+        .await;
+    assert_eq!(
+        (answer.status, answer.json()),
+        (202, json!({"received": true, "id": 1, "truncated": true}))
+    );
+    assert_eq!(afterword.marks().await.unwrap(), ["/articles"]);
+}
+
+#[tokio::test]
+async fn a_body_just_below_four_mebibytes_is_read_to_its_end() {
+    let afterword = Setup::default().no_worker().start().await;
+    let text = "x".repeat((4 << 20) - 100);
+    let body = format!(r#"{{"type":"INSERT","body":"{text}","record":{{"id":7}}}}"#);
+    let answer = afterword.webhook(body).await;
+    assert_eq!(
+        (answer.status, answer.json()),
+        (202, json!({"received": true, "id": 1}))
+    );
+    assert_eq!(
+        afterword.marks().await.unwrap(),
+        ["/articles", "/articles/7"]
     );
 }
 
 #[tokio::test]
-async fn a_webhook_of_another_table_or_schema_marks_nothing() {
+async fn a_webhook_of_another_table_or_schema_queues_nothing_and_its_table_is_logged() {
     let afterword = Setup::default().no_worker().start().await;
-    for (table, schema) in [("authors", "public"), ("articles", "private")] {
-        let body = json!({"type": "INSERT", "table": table, "schema": schema, "record": {"id": 7}, "old_record": null});
+    let long = "x".repeat(10_000);
+    for (table, schema, logged) in [
+        ("authors", "public", "`public.authors`"),
+        ("articles", "private", "`private.articles`"),
+        ("a\nb\u{1b}[31m", "public", r"`public.a\nb\u{1b}[31m`"),
+        (&*long, "public", &*format!("`public.{}…`", "x".repeat(63))),
+    ] {
+        let body = json!({"type": "INSERT", "table": table, "schema": schema,
+            "record": {"id": 7}, "old_record": null});
         let answer = afterword.webhook(body.to_string()).await;
         assert_eq!(
             (answer.status, answer.json()),
             (202, json!({"received": true, "id": null}))
         );
+        let line = afterword.http().line_with(logged, PATIENCE).await.unwrap();
+        for variable in ["webhook_tables", "related_tables"] {
+            assert!(line.contains(variable), "{line}");
+        }
     }
     assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn webhooks_of_partitions_and_base_tables_count_as_the_tables_own() {
+    for (schema, table) in [("public", "articles_2026"), ("cms", "posts")] {
+        let afterword = Setup::default()
+            .variable("webhook_tables", "articles_2026, cms.posts")
+            .no_worker()
+            .start()
+            .await;
+        let body = json!({"type": "UPDATE", "schema": schema, "table": table,
+            "record": {"id": 8}, "old_record": {"id": 8}});
+        assert_eq!(afterword.webhook(body.to_string()).await.status, 202);
+        assert_eq!(
+            afterword.marks().await.unwrap(),
+            ["/articles", "/articles/8"],
+            "{schema}.{table}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_of_a_related_table_queues_the_list_and_the_related_items() {
+    let afterword = Setup::default()
+        .variable("related_tables", "authors")
+        .no_worker()
+        .start()
+        .await;
+    let body = json!({"type": "UPDATE", "schema": "public", "table": "authors",
+        "record": {"id": 7}, "old_record": {"id": 7}});
+    let answer = afterword.webhook(body.to_string()).await;
+    assert_eq!(
+        (answer.status, answer.json()),
+        (202, json!({"received": true, "id": 1}))
+    );
+    assert_eq!(afterword.marks().await.unwrap(), ["/articles", "related"]);
+}
+
+#[tokio::test]
+async fn names_of_tables_that_cannot_be_used_are_refused_with_the_form_that_they_have() {
+    for variable in ["webhook_tables", "related_tables"] {
+        let afterword = Setup::default()
+            .variable(variable, "articles_2026 \"posts\"")
+            .no_worker()
+            .start()
+            .await;
+        assert_eq!(afterword.webhook(INSERT).await.status, 500);
+        let said = afterword
+            .http()
+            .line_with(&format!("`{variable}`"), PATIENCE)
+            .await
+            .unwrap();
+        assert!(said.contains("`schema.table`"), "{said}");
+    }
 }
 
 #[tokio::test]

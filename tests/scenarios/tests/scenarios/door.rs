@@ -11,6 +11,9 @@ use standardwebhooks::Webhook;
 const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
+/// Far longer than anything here takes on an idle machine.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 const RECORDED: &str = include_str!("../../../data/pg_net-webhooks.jsonl");
 
 fn now() -> i64 {
@@ -108,36 +111,128 @@ async fn while_a_secret_is_replaced_both_are_let_in() {
         .await;
     assert_eq!(afterword.webhook("{}").await.status, 202);
     assert_eq!(signed(&afterword, SIGNING, "{}", 0).await.status, 202);
-    let successor = format!("Bearer {SIGNING}");
     let both = format!("Bearer {SECRET} {SIGNING}");
-    for (authorization, status) in [(&successor, 202), (&both, 401)] {
-        let fields = [("authorization", authorization.as_str())];
-        let answer = afterword
-            .send(Method::POST, "/revalidate", &fields, "{}")
-            .await;
-        assert_eq!(answer.status, status);
-    }
+    let fields = [("authorization", both.as_str())];
+    let answer = afterword
+        .send(Method::POST, "/revalidate", &fields, "{}")
+        .await;
+    assert_eq!(answer.status, 401);
     for secret in [SECRET, SIGNING] {
         assert!(!afterword.said().contains(secret), "a secret in the log");
     }
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_used_is_told_without_being_shown() {
-    for secret in ["", "one two three-of-them", "whsec_not/base64-at-all!"] {
+async fn a_signing_secret_is_a_bearer_token_only_where_it_is_configured_as_one() {
+    let bearer = format!("bearer:{SIGNING}");
+    for (secret, as_token, as_signature) in [
+        (SIGNING.to_owned(), 401, 202),
+        (bearer.clone(), 202, 401),
+        (format!("{bearer} {SIGNING}"), 202, 202),
+    ] {
+        let afterword = Setup::default()
+            .variable("webhook_secret", secret)
+            .no_worker()
+            .start()
+            .await;
+        let authorization = format!("Bearer {SIGNING}");
+        let fields = [("authorization", authorization.as_str())];
+        let answer = afterword
+            .send(Method::POST, "/revalidate", &fields, "{}")
+            .await;
+        assert_eq!(answer.status, as_token);
+        if as_token == 401 {
+            let line = afterword.http().line_with("bearer:whsec_", PATIENCE).await;
+            line.expect("the log says how to make it one");
+        }
+        let answer = signed(&afterword, SIGNING, "{}", 0).await;
+        assert_eq!(answer.status, as_signature);
+        assert!(!afterword.said().contains(SIGNING), "a secret in the log");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_used_is_refused_with_what_to_cut_off_and_not_shown() {
+    for (secret, said) in [
+        ("", "empty"),
+        ("one two three-of-them", "more than two"),
+        ("whsec_not/base64-at-all!", "base64"),
+        ("v1,whsec_bm90L2Jhc2U2NA==", "`v1,`"),
+        ("\"not/base64\"", "quotation marks"),
+        ("Bearer three-of-them", "`Bearer`"),
+    ] {
         let afterword = Setup::default()
             .variable("webhook_secret", secret)
             .no_worker()
             .start()
             .await;
         let answer = afterword.webhook("{}").await;
-        assert_eq!(answer.status, 500);
-        let said = afterword.said();
-        assert!(said.contains("webhook_secret"), "{said}");
-        for part in ["three-of-them", "not/base64"] {
-            assert!(!said.contains(part) && !answer.body.contains(part));
+        assert_eq!(answer.status, 500, "{secret}");
+        let line = afterword.http().line_with("webhook_secret", PATIENCE).await;
+        let line = line.unwrap();
+        assert!(line.contains(said), "{line}");
+        for part in ["three-of-them", "not/base64", "bm90L2Jhc2U2NA"] {
+            assert!(!afterword.said().contains(part) && !answer.body.contains(part));
         }
     }
+}
+
+#[tokio::test]
+async fn every_kind_of_refusal_is_logged_without_what_was_sent() {
+    let afterword = Setup::default()
+        .variable("webhook_secret", format!("{SECRET} {SIGNING}"))
+        .no_worker()
+        .start()
+        .await;
+    let hidden = "what-only-the-sender-knows";
+    let (right, wrong) = (format!("Bearer {SECRET}"), format!("Bearer {hidden}"));
+    let right = [("authorization", right.as_str())];
+    let wrong = [("authorization", wrong.as_str())];
+    let send = async |fields: &[(&str, &str)], body: &str| {
+        let sent = afterword.send(Method::POST, "/revalidate", fields, body.to_owned());
+        sent.await.status
+    };
+    let deep = format!("{{\"{hidden}\":{}", "[".repeat(1_001));
+    let json = format!("\"{hidden}\"");
+    let large = "x".repeat(5 << 20);
+    for _ in 0..3 {
+        assert_eq!(send(&[], hidden).await, 401);
+        assert_eq!(send(&wrong, hidden).await, 401);
+        assert_eq!(signed(&afterword, OTHER, hidden, 0).await.status, 401);
+        assert_eq!(signed(&afterword, SIGNING, hidden, 310).await.status, 401);
+        assert_eq!(send(&right, hidden).await, 400);
+        assert_eq!(send(&right, &json).await, 400);
+        assert_eq!(send(&right, &deep).await, 400);
+    }
+    assert_eq!(signed(&afterword, SIGNING, &large, 0).await.status, 413);
+    for (status, why) in [
+        (401, "neither a bearer token nor a signature"),
+        (401, "the bearer token is unknown"),
+        (401, "the signature is wrong"),
+        (401, "five minutes"),
+        (400, "is not JSON"),
+        (400, "is not a JSON object"),
+        (400, "more than a thousand deep"),
+        (413, "4 MiB"),
+    ] {
+        let line = afterword.http().line_with(why, PATIENCE).await.unwrap();
+        assert!(
+            line.contains(&format!("refused a webhook with {status}")),
+            "{line}"
+        );
+    }
+    let said = afterword.said();
+    for secret in [hidden, SECRET, SIGNING] {
+        assert!(!said.contains(secret), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_signing_secret_a_signed_webhook_is_refused_with_that_reason() {
+    let afterword = Setup::default().no_worker().start().await;
+    assert_eq!(signed(&afterword, SIGNING, "{}", 0).await.status, 401);
+    let line = afterword.http().line_with("no signing secret", PATIENCE);
+    assert!(line.await.unwrap().contains("whsec_"));
 }
 
 #[tokio::test]
