@@ -290,7 +290,7 @@ async fn while_redis_is_away_marks_wait_in_the_outbox_and_are_moved_when_it_is_b
     afterword.start_worker().await.unwrap();
     afterword
         .worker()
-        .line_with("moved the marks of 3 webhooks from the outbox", PATIENCE)
+        .line_with("moved the changes of 3 webhooks from the outbox", PATIENCE)
         .await
         .unwrap();
     assert_eq!(

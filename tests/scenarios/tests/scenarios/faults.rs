@@ -449,9 +449,10 @@ async fn reconciled_from_now_on(afterword: &Afterword) {
     let (seconds, micros): (u64, u64) = afterword.ask_redis(&["TIME"]).await.unwrap();
     let now = seconds * 1_000 + micros / 1_000;
     let done = eventually(PATIENCE, "waiting for a reconciliation", async || {
-        let last: u64 = afterword
+        let last: String = afterword
             .ask_redis(&["GET", "{afterword}:reconciled"])
             .await?;
+        let last: u64 = last.split(' ').next().unwrap_or_default().parse()?;
         ensure!(last > now, "the last began {} ms before", now - last);
         Ok(())
     });

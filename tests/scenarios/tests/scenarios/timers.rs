@@ -271,9 +271,21 @@ async fn a_worker_that_was_stopped_for_longer_than_its_lease_does_not_leave_an_o
     all_are(&afterword, &ids, "Newer").await;
 
     first.signal(Signal::SIGCONT).unwrap();
-    // All that it had fetched before; the one that it was writing has run out of its time.
-    wrote(first, before + ids.len() - 1).await;
+    // It finds out that it has lost its lease, and goes on only when it has a new one.
+    let _: () = afterword
+        .ask_redis(&["DEL", "{afterword}:waking"])
+        .await
+        .unwrap();
+    second.signal(Signal::SIGSTOP).unwrap();
+    let body = json!({"type": "UPDATE", "record": {"id": ids[0]}}).to_string();
+    assert_eq!(afterword.webhook(body).await.status, 202);
+    wrote(first, stopped_at + 1).await;
     afterword.worked_off().await.unwrap();
+    let written_late = written(first) - stopped_at;
+    assert!(
+        written_late <= 2,
+        "{written_late} entries that it had fetched before"
+    );
     all_are(&afterword, &ids, "Newer").await;
 }
 

@@ -403,7 +403,6 @@ async fn a_record_of_the_outbox_that_cannot_be_read_yet_is_not_deleted() {
     }
     let afterword = Setup::default().dials().no_webhooks().start().await;
     afterword.hit("/articles/7").await;
-    change(&afterword, 7, "Changed");
     // The store lists the record, but does not have its value yet.
     let absent = json!({"faults": {"key-value.get": {"absent": true}}});
     afterword.turn_worker_dials(absent).await;
@@ -414,6 +413,7 @@ async fn a_record_of_the_outbox_that_cannot_be_read_yet_is_not_deleted() {
     let kept = |key: &str| stored::keys(&afterword).iter().any(|it| it == key);
     assert!(kept("outbox/record"));
 
+    change(&afterword, 7, "Changed");
     afterword.turn_worker_dials(json!({})).await;
     wake(&afterword.redis.url(), LIMIT).await.unwrap();
     is_fresh(&afterword, 7, "Changed").await;

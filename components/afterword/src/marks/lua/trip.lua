@@ -26,7 +26,10 @@ function verbs.trip(token, why, setup, pause, always, ...)
       redis.call('ZADD', due, 'XX', now + 1, task)
     end
   end
-  if not trips then return -1 end
+  if not trips then
+    if open then redis.call('HSET', origin, 'probe', now) end
+    return -1
+  end
   -- Of the requests that were under way together, the first that fails counts.
   local first = redis.call('HDEL', origin, 'given') == 1 or not open
   local count = first and redis.call('HINCRBY', origin, 'trips', 1) or tonumber(redis.call('HGET', origin, 'trips') or 1)
