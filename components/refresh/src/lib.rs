@@ -18,7 +18,7 @@ mod reconcile;
 mod refresh;
 mod retry;
 
-use afterword::marks::{self, Lease, Taken, Timers, Woken, Worker};
+use afterword::marks::{self, Lease, Taken, Worker};
 use afterword::store::Store;
 use afterword::variables;
 use bytes::Bytes;
@@ -32,19 +32,18 @@ use std::pin::pin;
 #[redis_subscriber]
 async fn handle(message: Bytes) -> Result<(), Box<dyn Error>> {
     // Redis is not even asked for any other payload.
-    let Some(woken) = marks::woken(&message) else {
+    if !marks::wakes(&message) {
         return Ok(());
-    };
+    }
     let (redis, origin) = (variables::redis().await?, variables::origin().await?);
     let store = Store::open().await?;
     let application = application::identity(&store, &origin).await;
     let worker = Worker::open(redis).await?;
     // Before the lease is asked for: if a dead worker has it, its end has to be told of.
-    let timers = worker.timers(woken == Woken::Rung).await;
-    if timers == Timers::Untold && worker.is_first_to_say("no-timers").await {
+    if !worker.switch_on_events().await && worker.is_first_to_say("no-events").await {
         eprintln!(
-            "Redis does not tell when a key expires, and this user may not set `notify-keyspace-events` to `Kx`: retries and \
-             reconciliation wait for the next webhook, or for the next read"
+            "this user of Redis may not read and set `notify-keyspace-events`: unless it holds `K` and `x`, Redis does not \
+             tell when a key expires, and retries and reconciliation wait for the next webhook, read or wake-up"
         );
     }
     let lease = match worker.take_lease(&application).await? {
@@ -70,9 +69,6 @@ async fn handle(message: Bytes) -> Result<(), Box<dyn Error>> {
     match select(pin!(drain::drain(&refresh)), pin!(keep(&lease))).await {
         Either::Left((drained, _)) => drained?,
         Either::Right((never, _)) => match never {},
-    }
-    if timers == Timers::Unknown {
-        worker.ring().await?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ pub mod script;
 mod worker;
 
 pub use connection::Error;
-pub use worker::{Application, Claim, Lease, Mark, Released, Taken, Timers, Worker};
+pub use worker::{Application, Claim, Lease, Mark, Released, Taken, Worker};
 
 use crate::key::Key;
 use std::cell::{Cell, RefCell};
@@ -86,23 +86,10 @@ impl fmt::Display for Task {
     }
 }
 
-/// What woke a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Woken {
-    /// The word on the channel.
-    Called,
-    /// A timer ran out, or a lease.
-    Rung,
-}
-
-/// What a message's payload wakes a worker for. On the keyspace channels a server may tell of every command too (`set`, `del`, …): if
-/// those counted, the worker's own writes would wake it for ever.
-pub fn woken(payload: &[u8]) -> Option<Woken> {
-    match payload {
-        b"wake" => Some(Woken::Called),
-        b"expired" => Some(Woken::Rung),
-        _ => None,
-    }
+/// Whether a message with this payload wakes a worker: the word on the channel, or an expiry. On the keyspace channels a server
+/// may tell of every command too (`set`, `del`, …): if those counted, the worker's own writes would wake it for ever.
+pub fn wakes(payload: &[u8]) -> bool {
+    matches!(payload, b"wake" | b"expired")
 }
 
 /// A webhook said that something has changed: queues these tasks with a new version, whatever is known of them, and

@@ -14,20 +14,6 @@ const PERSISTENCE: Duration = Duration::from_secs(20);
 /// A day, in seconds.
 const DAY: &[u8] = b"86400";
 
-/// How many seconds Redis has for telling that a timer of one second ran out.
-const PROOF: i64 = 5;
-
-/// Whether Redis tells when a timer has run out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timers {
-    /// It does.
-    Told,
-    /// It does not, and may not be told to.
-    Untold,
-    /// It may not be asked, and [`Worker::ring`] has not been answered yet.
-    Unknown,
-}
-
 /// A worker, connected to Redis.
 pub struct Worker {
     redis: Rc<Redis>,
@@ -41,16 +27,15 @@ impl Worker {
         Ok(Self { redis, connection })
     }
 
-    /// Sees to it that Redis tells when a timer runs out (`notify-keyspace-events` with `K` and `x`), and says whether it does. Where
-    /// this user may not ask for the setting, what counts is whether it has told lately, `rung` being that it just did.
-    pub async fn timers(&self, rung: bool) -> Timers {
+    /// Sees to it that Redis tells when a key expires (`notify-keyspace-events` with `K` and `x`); whether it is known to.
+    pub async fn switch_on_events(&self) -> bool {
         const NAME: &[u8] = b"notify-keyspace-events";
         let connection = self.connection();
         let Ok(reply) = connection.command("CONFIG", &[b"GET", NAME]).await else {
-            return self.proven(rung).await.unwrap_or(Timers::Told);
+            return false;
         };
         let [_, RedisResult::Binary(events)] = reply.list() else {
-            return self.proven(rung).await.unwrap_or(Timers::Told);
+            return false;
         };
         let mut wanted = events.clone();
         // `A` stands for all kinds of events, `x` among them.
@@ -58,50 +43,11 @@ impl Worker {
             .into_iter()
             .filter(|(_, any)| !any.iter().any(|flag| events.contains(flag)));
         wanted.extend(missing.map(|(flag, _)| flag));
-        let on = wanted == *events
+        wanted == *events
             || connection
                 .command("CONFIG", &[b"SET", NAME, &wanted])
                 .await
-                .is_ok();
-        if on { Timers::Told } else { Timers::Untold }
-    }
-
-    async fn proven(&self, rung: bool) -> Result<Timers, Error> {
-        let told = format!("{}:told", self.redis.key("timer"));
-        let asked = format!("{}:asked", self.redis.key("timer"));
-        let (told, asked) = (told.as_bytes(), asked.as_bytes());
-        let connection = self.connection();
-        if rung {
-            connection.command("SET", &[told, b"1", b"EX", DAY]).await?;
-            return Ok(Timers::Told);
-        }
-        if connection.command("EXISTS", &[told]).await?.integer()? == 1 {
-            return Ok(Timers::Told);
-        }
-        if !connection
-            .command("SET", &[asked, b"1", b"NX", b"EX", DAY])
-            .await?
-            .is_nil()
-        {
-            return Ok(Timers::Unknown);
-        }
-        let asked = 86_400 - connection.command("TTL", &[asked]).await?.integer()?;
-        Ok(if asked > PROOF {
-            Timers::Untold
-        } else {
-            Timers::Unknown
-        })
-    }
-
-    /// Sets the timer to run out in a second, to see whether Redis tells.
-    pub async fn ring(&self) -> Result<(), Error> {
-        self.connection()
-            .command(
-                "SET",
-                &[self.redis.key("timer").as_bytes(), b"1", b"PX", b"1000"],
-            )
-            .await
-            .map(drop)
+                .is_ok()
     }
 
     /// Whether nobody has said for a day what is said when this is true: for a line that is to stand in the log once.
