@@ -428,11 +428,12 @@ enum Unfetched {
     Changing,
 }
 
-fn with_pauses(marks: &[Mark]) -> impl Iterator<Item = (Task, Duration)> {
-    marks.iter().map(|mark| {
+fn with_pauses(marks: &[Mark]) -> Vec<(Task, Duration)> {
+    let with_pause = |mark: &Mark| {
         let pause = retry::pause(mark.failures, get_random_u64());
         (mark.task.clone(), pause)
-    })
+    };
+    marks.iter().map(with_pause).collect()
 }
 
 /// The tasks in a line of the log.

@@ -191,7 +191,7 @@ impl Lease<'_> {
     /// Makes the lease last for another 15 s; false if it is another's by now.
     pub async fn renew(&self) -> Result<bool, Error> {
         let asked = Instant::now();
-        let held = self.run("renew", []).await?.integer()? == 1;
+        let held = self.run("renew", Vec::new()).await?.integer()? == 1;
         if held {
             self.confirmed.set(asked);
         }
@@ -213,7 +213,7 @@ impl Lease<'_> {
     /// 5 s. `setup` is a digest of all that decides what the origin answers. A name that is no task's was not queued by Afterword: it
     /// is removed, since it would be due for ever.
     pub async fn claim(&self, limit: usize, setup: &str) -> Result<Option<Claim>, Error> {
-        let reply = self.run("claim", [number(limit), setup.into()]).await?;
+        let reply = self.run("claim", vec![number(limit), setup.into()]).await?;
         if reply.is_nil() {
             return Ok(None);
         }
@@ -246,7 +246,7 @@ impl Lease<'_> {
                     suspect: *suspect == 1,
                     queued_for: Duration::from_millis(queued_for.unsigned_abs()),
                 }),
-                None => drop(self.run("forget", [name.clone()]).await?),
+                None => drop(self.run("forget", vec![name.clone()]).await?),
             }
         }
         Ok(Some(Claim {
@@ -271,7 +271,7 @@ impl Lease<'_> {
     /// The store holds content that was fetched after the claim. If the lease is another's by now, the task is queued again.
     /// If it was invalidated less than `replica_lag` before the claim, it stays queued, to be refreshed once more.
     pub async fn complete(&self, mark: &Mark, replica_lag: Duration) -> Result<(), Error> {
-        let arguments = [
+        let arguments = vec![
             name(&mark.task),
             mark.version.clone().into_bytes(),
             number(mark.claimed_at),
@@ -286,13 +286,9 @@ impl Lease<'_> {
 
     /// These tasks failed by their own fault: each is due again after its pause. `why` is kept with them. If the lease is
     /// another's by now they are queued again, as [`complete`](Self::complete) does.
-    pub async fn back_off(
-        &self,
-        tasks: impl Iterator<Item = (Task, Duration)>,
-        why: &str,
-    ) -> Result<(), Error> {
-        let tasks = tasks.flat_map(|(task, pause)| [name(&task), milliseconds(pause)]);
-        let arguments = std::iter::once(why.into()).chain(tasks);
+    pub async fn back_off(&self, tasks: Vec<(Task, Duration)>, why: &str) -> Result<(), Error> {
+        let mut arguments = vec![why.into()];
+        arguments.extend(with_pauses(tasks));
         self.run("back_off", arguments).await.map(drop)
     }
 
@@ -301,20 +297,20 @@ impl Lease<'_> {
     /// fault `after_all`. Returns for how long the circuit breaker has been open, if it is.
     pub async fn trip(
         &self,
-        tasks: impl Iterator<Item = (Task, Duration)>,
+        tasks: Vec<(Task, Duration)>,
         why: &str,
         setup: &str,
         pause: Option<Duration>,
         after_all: bool,
     ) -> Result<Option<Duration>, Error> {
-        let tasks = tasks.flat_map(|(task, pause)| [name(&task), milliseconds(pause)]);
-        let arguments = [
+        let mut arguments = vec![
             why.into(),
             setup.into(),
             milliseconds(pause.unwrap_or_default()),
             number(u8::from(after_all)),
         ];
-        let reply = self.run("trip", arguments.into_iter().chain(tasks)).await?;
+        arguments.extend(with_pauses(tasks));
+        let reply = self.run("trip", arguments).await?;
         if reply.is_nil() {
             return Ok(None);
         }
@@ -325,26 +321,31 @@ impl Lease<'_> {
 
     /// A request succeeded while the circuit breaker was not closed. Returns whether it is closed now.
     pub async fn recovered(&self) -> Result<bool, Error> {
-        Ok(self.run("recovered", []).await?.integer()? == 1)
+        Ok(self.run("recovered", Vec::new()).await?.integer()? == 1)
     }
 
     /// Queues a reconciliation if one is due: after so long a time, or with another configuration.
     pub async fn reconcile(&self, every: Duration, configuration: &str) -> Result<(), Error> {
-        self.run("reconcile", [milliseconds(every), configuration.into()])
+        self.run("reconcile", vec![milliseconds(every), configuration.into()])
             .await
             .map(drop)
     }
 
     /// A reconciliation that began so long ago is done.
     pub async fn reconciled(&self, began: Duration, configuration: &str) -> Result<(), Error> {
-        self.run("reconciled", [milliseconds(began), configuration.into()])
-            .await
-            .map(drop)
+        self.run(
+            "reconciled",
+            vec![milliseconds(began), configuration.into()],
+        )
+        .await
+        .map(drop)
     }
 
     /// Gives the lease back, unless something is due soon; sets the alarm to what comes first, a reconciliation among it.
     pub async fn release(&self, reconcile_every: Duration) -> Result<Released, Error> {
-        let reply = self.run("release", [milliseconds(reconcile_every)]).await?;
+        let reply = self
+            .run("release", vec![milliseconds(reconcile_every)])
+            .await?;
         if reply.is_nil() {
             return Ok(Released::Done);
         }
@@ -354,16 +355,16 @@ impl Lease<'_> {
     }
 
     /// Runs a verb whose first argument is the lease's token.
-    async fn run(
-        &self,
-        verb: &str,
-        arguments: impl IntoIterator<Item = Vec<u8>>,
-    ) -> Result<Reply, Error> {
-        let arguments: Vec<Vec<u8>> = std::iter::once(self.token.clone())
-            .chain(arguments)
-            .collect();
+    async fn run(&self, verb: &str, mut arguments: Vec<Vec<u8>>) -> Result<Reply, Error> {
+        arguments.insert(0, self.token.clone());
         self.worker.run(verb, &arguments).await
     }
+}
+
+fn with_pauses(tasks: Vec<(Task, Duration)>) -> impl Iterator<Item = Vec<u8>> {
+    tasks
+        .into_iter()
+        .flat_map(|(task, pause)| [name(&task), milliseconds(pause)])
 }
 
 fn name(task: &Task) -> Vec<u8> {
