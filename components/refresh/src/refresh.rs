@@ -158,7 +158,11 @@ impl Refresh<'_> {
         let name = mark.key.to_string();
         let (written, done) = match content {
             Some(content) => (
-                self.write(&name, Entry::new(content, fetched_at)).await,
+                {
+                    let source = self.origin.source(&mark.key);
+                    let entry = Entry::new(content, fetched_at, source);
+                    self.write(&name, entry).await
+                },
                 "updated cache",
             ),
             None => (self.store.delete(&name).await, "removed from cache"),

@@ -22,5 +22,6 @@ mod reading;
 mod refreshing;
 mod replaying;
 mod replicating;
+mod stale;
 mod stored;
 mod timers;
