@@ -84,8 +84,8 @@ async fn report_if_it_stays_stale(key: &Key, fetched_at: u64) {
         && entry.fetched_at <= fetched_at
     {
         eprintln!(
-            "{key} has been stale for {} s, and no worker has refreshed it although it is queued: see \"Entries that stay \
-             stale\" in docs/operating.md",
+            "{key} has been stale for {} s, and no worker has refreshed it although it is queued: \
+             see \"Entries that stay stale\" in docs/operating.md",
             stale_for().as_secs()
         );
     }
