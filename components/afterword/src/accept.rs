@@ -97,7 +97,7 @@ fn thousandths(value: &[u8]) -> Option<Quality> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::Variant;
+    use crate::entry::{Source, Variant};
     use bytes::Bytes;
 
     fn lines(lines: &[&str]) -> Vec<Vec<u8>> {
@@ -113,7 +113,7 @@ mod tests {
         let entry = Entry {
             brotli: variant(Coding::Brotli),
             gzip: variant(Coding::Gzip),
-            ..Entry::new(Bytes::from_static(b"{}"), 0)
+            ..Entry::new(Bytes::from_static(b"{}"), 0, Source::of(&[]))
         };
         coding(&lines(accept_encoding), &entry)
     }

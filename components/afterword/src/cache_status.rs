@@ -18,14 +18,26 @@ pub enum CacheStatus {
         ttl: i64,
     },
     /// It asked the origin.
-    Forwarded {
-        /// Why.
-        why: Forward,
-        /// The status that the origin answered with, if it did.
-        status: Option<u16>,
-        /// The request served other readers too, and was one of theirs.
-        collapsed: bool,
+    Forwarded(Forwarded),
+    /// The origin failed, and it had a stale answer to send instead.
+    StaleIfError {
+        /// For how many seconds it has been stale, as a negative number.
+        ttl: i64,
+        /// The request to the origin; `None` if the origin had failed for another reader a moment
+        /// ago, and was not asked.
+        forwarded: Option<Forwarded>,
     },
+}
+
+/// A request to the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Why.
+    pub why: Forward,
+    /// The status that the origin answered with, if it did.
+    pub status: Option<u16>,
+    /// The request served other readers too, and was one of theirs.
+    pub collapsed: bool,
 }
 
 /// Why a request went to the origin (RFC 9211, section 2.2).
@@ -33,7 +45,7 @@ pub enum CacheStatus {
 pub enum Forward {
     /// Nothing is stored of the resource.
     UriMiss,
-    /// What is stored is too old to be sent.
+    /// What is stored is too old to be sent without asking.
     Stale,
     /// The store could not be read, and was gone past.
     Bypass,
@@ -45,22 +57,29 @@ impl fmt::Display for CacheStatus {
         match self {
             Self::Hit { ttl } => write!(f, "hit; ttl={ttl}"),
             Self::NegativeHit { ttl } => write!(f, "hit; ttl={ttl}; detail=negative"),
-            Self::Forwarded {
-                why,
-                status,
-                collapsed,
-            } => {
-                f.write_str(match why {
-                    Forward::UriMiss => "fwd=uri-miss",
-                    Forward::Stale => "fwd=stale",
-                    Forward::Bypass => "fwd=bypass",
-                })?;
-                if let Some(status) = status {
-                    write!(f, "; fwd-status={status}")?;
+            Self::Forwarded(forwarded) => forwarded.fmt(f),
+            Self::StaleIfError { ttl, forwarded } => {
+                match forwarded {
+                    Some(forwarded) => forwarded.fmt(f)?,
+                    None => f.write_str("hit")?,
                 }
-                f.write_str(if *collapsed { "; collapsed" } else { "" })
+                write!(f, "; ttl={ttl}; detail=stale-if-error")
             }
         }
+    }
+}
+
+impl fmt::Display for Forwarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.why {
+            Forward::UriMiss => "fwd=uri-miss",
+            Forward::Stale => "fwd=stale",
+            Forward::Bypass => "fwd=bypass",
+        })?;
+        if let Some(status) = self.status {
+            write!(f, "; fwd-status={status}")?;
+        }
+        f.write_str(if self.collapsed { "; collapsed" } else { "" })
     }
 }
 
@@ -70,10 +89,16 @@ mod tests {
 
     #[test]
     fn each_way_to_an_answer_is_told() {
-        let forwarded = |why, status, collapsed| CacheStatus::Forwarded {
+        let to_origin = |why, status, collapsed| Forwarded {
             why,
             status,
             collapsed,
+        };
+        let forwarded =
+            |why, status, collapsed| CacheStatus::Forwarded(to_origin(why, status, collapsed));
+        let failed = |forwarded| CacheStatus::StaleIfError {
+            ttl: -700_000,
+            forwarded,
         };
         for (status, text) in [
             (CacheStatus::Hit { ttl: 288 }, "afterword; hit; ttl=288"),
@@ -93,6 +118,14 @@ mod tests {
             (
                 forwarded(Forward::Bypass, None, false),
                 "afterword; fwd=bypass",
+            ),
+            (
+                failed(Some(to_origin(Forward::Stale, Some(503), false))),
+                "afterword; fwd=stale; fwd-status=503; ttl=-700000; detail=stale-if-error",
+            ),
+            (
+                failed(None),
+                "afterword; hit; ttl=-700000; detail=stale-if-error",
             ),
         ] {
             assert_eq!(status.to_string(), text);

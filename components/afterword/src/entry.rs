@@ -2,24 +2,27 @@
 //!
 //! | bytes | what |
 //! | --- | --- |
-//! | 0–3 | `AFW` and the format's version, 2 |
+//! | 0–3 | `AFW` and the format's version, 3 |
 //! | 4–11 | when the fetch began that brought the content: milliseconds since 1970, little-endian, like all numbers here |
 //! | 12–19 | when the content last changed: seconds since 1970 |
-//! | 20–57 | the content as it is: its strong entity tag with the quotation marks (34 bytes), and its length (4 bytes) |
-//! | 58–95 | the same for brotli; the length is 0 if that is not stored |
-//! | 96–133 | the same for gzip |
-//! | 134– | the contents, in this order: JSON as it is, in brotli, in gzip |
+//! | 20–35 | the [`Source`]: what the content is an answer to |
+//! | 36–73 | the content as it is: its entity tag, quotation marks included (34), and its length (4) |
+//! | 74–111 | the same for brotli; the length is 0 if that is not stored |
+//! | 112–149 | the same for gzip |
+//! | 150– | the contents, in this order: JSON as it is, in brotli, in gzip |
 //!
 //! All codings lie in one value, so that a hit is one look into the store, and they are always of the same content. A value of
 //! another version, or one that was cut, decodes to nothing: the reader then treats it as a miss, and the next refresh replaces it.
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use std::fmt;
 
-const MAGIC: &[u8; 4] = b"AFW\x02";
+const MAGIC: &[u8; 4] = b"AFW\x03";
 const TAG: usize = 34;
 const VARIANT: usize = TAG + 4;
-const VARIANTS: usize = 20;
+const SOURCE: usize = 20;
+const VARIANTS: usize = SOURCE + size_of::<Source>();
 const CONTENT: usize = VARIANTS + Coding::ALL.len() * VARIANT;
 
 /// A content coding (RFC 9110, section 8.4.1) that entries are stored in.
@@ -76,6 +79,32 @@ impl EntityTag {
     }
 }
 
+/// A digest of the configuration that decides an entry's content: the first 128 bits of a SHA-256.
+/// A changed configuration has another source, so that no reader is served an answer to the former
+/// one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source([u8; 16]);
+
+impl Source {
+    /// The source of these parts, none of which holds a NUL.
+    pub fn of(parts: &[&str]) -> Self {
+        let mut digest = Sha256::new();
+        for part in parts {
+            digest.update(part);
+            digest.update([0]);
+        }
+        let digest: [u8; 32] = digest.finalize().into();
+        Self(*digest.first_chunk().expect("32 bytes hold 16"))
+    }
+}
+
+impl fmt::Display for Source {
+    /// 32 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// An entry's content in one coding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
@@ -95,31 +124,16 @@ impl Variant {
     }
 }
 
-/// shim
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source([u8; 16]);
-impl Source {
-    /// shim
-    pub fn of<'a>(_: impl IntoIterator<Item = &'a str>) -> Self {
-        Self([0; 16])
-    }
-}
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("shim")
-    }
-}
-
 /// A stored resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// shim
-    pub source: Source,
     /// When the fetch began that brought the content, in milliseconds since 1970.
     pub fetched_at: u64,
     /// When the content last changed, as far as the cache knows, in seconds since 1970. Grows with each change; may be ahead of
     /// the clock by as much when changes come faster than that.
     pub last_modified: u64,
+    /// What the content is an answer to.
+    pub source: Source,
     /// JSON, as it is.
     pub identity: Variant,
     /// The same in brotli, if that saves something.
@@ -132,9 +146,9 @@ impl Entry {
     /// An entry for content whose fetch began at `fetched_at` (milliseconds since 1970), and which nothing was stored of before.
     pub fn new(content: Bytes, fetched_at: u64, source: Source) -> Self {
         Self {
-            source,
             fetched_at,
             last_modified: fetched_at / 1_000,
+            source,
             identity: Variant::new(content),
             brotli: None,
             gzip: None,
@@ -177,6 +191,7 @@ impl Entry {
         value.extend_from_slice(MAGIC);
         value.extend_from_slice(&self.fetched_at.to_le_bytes());
         value.extend_from_slice(&self.last_modified.to_le_bytes());
+        value.extend_from_slice(&self.source.0);
         for variant in variants() {
             let (tag, length) = variant.map_or(([0; TAG], 0), |variant| {
                 let length = u32::try_from(variant.content.len())
@@ -219,9 +234,9 @@ impl Entry {
         }
         let [identity, brotli, gzip] = variants;
         rest.is_empty().then_some(Self {
-            source: Source([0; 16]),
             fetched_at: u64::from_le_bytes(*header[4..].first_chunk()?),
             last_modified: u64::from_le_bytes(*header[12..].first_chunk()?),
+            source: Source(*header[SOURCE..].first_chunk()?),
             identity: identity?,
             brotli,
             gzip,
@@ -234,7 +249,12 @@ mod tests {
     use super::*;
 
     fn entry() -> Entry {
-        Entry::new(Bytes::from_static(b"{\"id\":7}"), 1_795_406_221_987)
+        new(b"{\"id\":7}", 1_795_406_221_987)
+    }
+
+    fn new(content: &'static [u8], fetched_at: u64) -> Entry {
+        let source = Source::of(&["select=*"]);
+        Entry::new(Bytes::from_static(content), fetched_at, source)
     }
 
     fn variant(content: &'static [u8]) -> Option<Variant> {
@@ -269,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_tag_is_that_of_the_content_alone() {
-        let other = Entry::new(entry().identity.content, 1);
+        let other = new(b"{\"id\":7}", 1);
         assert_eq!(entry().identity.tag, other.identity.tag);
         assert_ne!(entry().identity.tag, EntityTag::of(b"{\"id\":8}"));
         assert_eq!(
@@ -279,8 +299,18 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_source_do_not_run_into_each_other() {
+        let source = Source::of(&["public", "articles"]);
+        assert_eq!(source, Source::of(&["public", "articles"]));
+        for other in [&["publica", "rticles"][..], &["public", "articles", ""]] {
+            assert_ne!(source, Source::of(other), "{other:?}");
+        }
+        assert_eq!(source.to_string().len(), 32);
+    }
+
+    #[test]
     fn what_says_the_same_keeps_its_codings_and_its_time() {
-        let again = Entry::new(entry().identity.content, 1_795_406_999_000).after(&whole());
+        let again = new(b"{\"id\":7}", 1_795_406_999_000).after(&whole());
         assert_eq!(
             again,
             Entry {
@@ -292,7 +322,7 @@ mod tests {
 
     #[test]
     fn each_change_has_a_later_time_than_the_one_before() {
-        let changed = |fetched_at| Entry::new(Bytes::from_static(b"{}"), fetched_at);
+        let changed = |fetched_at| new(b"{}", fetched_at);
         let later = changed(1_795_406_225_000).after(&whole());
         assert_eq!(later.last_modified, 1_795_406_225);
         assert_eq!(later.brotli, None, "codings of other content");
@@ -318,11 +348,11 @@ mod tests {
     fn another_version_or_a_tag_that_would_break_a_header_is_nothing() {
         for (at, byte) in [
             (0, b'a'),
-            (3, 1),
-            (20, b'x'),
-            (30, b'\n'),
-            (53, b'x'),
-            (58, b'x'),
+            (3, 2),
+            (36, b'x'),
+            (46, b'\n'),
+            (69, b'x'),
+            (74, b'x'),
         ] {
             let mut value = whole().encode();
             value[at] = byte;
@@ -332,7 +362,7 @@ mod tests {
 
     #[test]
     fn an_entry_without_content_is_nothing() {
-        let empty = Entry::new(Bytes::new(), 0);
+        let empty = new(b"", 0);
         assert_eq!(Entry::decode(empty.encode()), None);
     }
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 /// How long an entry is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
-    /// From this age on an entry is stale: it is sent all the same, and then refreshed (*stale-while-revalidate*).
+    /// Beyond this age an entry is stale.
     pub max_age: Duration,
-    /// shim
+    /// For this long beyond `max_age` a stale entry is served at once, and refreshed after the
+    /// response (RFC 5861, section 3).
     pub stale_while_revalidate: Duration,
-    /// For this long beyond `max_age` a stale entry is sent, whatever the origin does (*stale-if-error*).
+    /// For this long beyond `max_age` a stale entry is served if the origin fails (RFC 5861,
+    /// section 4).
     pub stale_if_error: Duration,
 }
 
@@ -20,6 +22,8 @@ pub enum Freshness {
     Fresh,
     /// Send it, then have it refreshed.
     Stale,
+    /// Ask the origin, and send it if the origin fails.
+    StaleIfError,
     /// Too old to be sent: as good as a miss.
     Expired,
 }
@@ -28,24 +32,24 @@ impl Lifetime {
     /// What these limits say about an entry fetched at `fetched_at`; both times in milliseconds since 1970. An entry from the
     /// future (the writer's clock was ahead) has the age zero.
     pub fn judge(&self, fetched_at: u64, now: u64) -> Freshness {
-        let age = age(fetched_at, now);
-        if age <= self.max_age {
+        let stale_for = age(fetched_at, now).saturating_sub(self.max_age);
+        if stale_for.is_zero() {
             Freshness::Fresh
-        } else if age <= self.max_age.saturating_add(self.stale_if_error) {
+        } else if stale_for <= self.stale_while_revalidate {
             Freshness::Stale
+        } else if stale_for <= self.stale_if_error {
+            Freshness::StaleIfError
         } else {
             Freshness::Expired
         }
     }
 
-    /// shim
-    pub fn may_be_served(&self, fetched_at: u64, now: u64) -> bool {
-        self.serves(fetched_at, now)
-    }
-
-    /// Whether an entry is sent at all, be it stale.
+    /// Whether an entry is sent without asking the origin, be it stale.
     pub fn serves(&self, fetched_at: u64, now: u64) -> bool {
-        self.judge(fetched_at, now) != Freshness::Expired
+        matches!(
+            self.judge(fetched_at, now),
+            Freshness::Fresh | Freshness::Stale
+        )
     }
 
     /// For how many seconds more an entry is fresh: negative from the moment on at which it is stale.
@@ -74,33 +78,42 @@ pub fn now() -> u64 {
 mod tests {
     use super::*;
 
+    fn lifetime(max_age: u64, stale_while_revalidate: u64, stale_if_error: u64) -> Lifetime {
+        Lifetime {
+            max_age: Duration::from_secs(max_age),
+            stale_while_revalidate: Duration::from_secs(stale_while_revalidate),
+            stale_if_error: Duration::from_secs(stale_if_error),
+        }
+    }
+
     #[test]
-    fn an_entry_is_fresh_then_stale_then_expired() {
-        let lifetime = Lifetime {
-            max_age: Duration::from_secs(300),
-            stale_if_error: Duration::from_secs(600),
-        };
+    fn an_entry_is_fresh_then_stale_then_kept_for_errors_then_expired() {
         for (age, expected) in [
             (0, Freshness::Fresh),
             (300_000, Freshness::Fresh),
             (300_001, Freshness::Stale),
             (900_000, Freshness::Stale),
-            (900_001, Freshness::Expired),
+            (900_001, Freshness::StaleIfError),
+            (1_500_000, Freshness::StaleIfError),
+            (1_500_001, Freshness::Expired),
         ] {
-            assert_eq!(
-                lifetime.judge(1_000_000, 1_000_000 + age),
-                expected,
-                "{age} ms"
-            );
+            let freshness = lifetime(300, 600, 1_200).judge(1_000_000, 1_000_000 + age);
+            assert_eq!(freshness, expected, "{age} ms");
         }
     }
 
     #[test]
+    fn both_windows_begin_at_max_age_and_neither_shortens_the_other() {
+        for (age, expected) in [(900, Freshness::Stale), (901, Freshness::Expired)] {
+            let freshness = lifetime(300, 600, 400).judge(0, age * 1_000);
+            assert_eq!(freshness, expected, "{age} s");
+        }
+        let for_ever = lifetime(u64::MAX, u64::MAX, u64::MAX);
+        assert!(for_ever.serves(0, u64::MAX), "no overflow");
+    }
+
+    #[test]
     fn a_stale_entrys_time_to_live_is_negative_from_its_first_millisecond_on() {
-        let lifetime = |max_age| Lifetime {
-            max_age: Duration::from_secs(max_age),
-            stale_if_error: Duration::ZERO,
-        };
         for (age, ttl) in [
             (0, 300),
             (1, 299),
@@ -110,20 +123,19 @@ mod tests {
             (312_000, -12),
         ] {
             assert_eq!(
-                lifetime(300).ttl(1_000_000, 1_000_000 + age),
+                lifetime(300, 0, 0).ttl(1_000_000, 1_000_000 + age),
                 ttl,
                 "{age} ms"
             );
         }
-        assert!(lifetime(u64::MAX).ttl(0, u64::MAX) <= 0, "no overflow");
+        assert!(
+            lifetime(u64::MAX, 0, 0).ttl(0, u64::MAX) <= 0,
+            "no overflow"
+        );
     }
 
     #[test]
     fn an_entry_from_the_future_is_fresh() {
-        let lifetime = Lifetime {
-            max_age: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-        };
-        assert_eq!(lifetime.judge(u64::MAX, 0), Freshness::Fresh);
+        assert_eq!(lifetime(0, 0, 0).judge(u64::MAX, 0), Freshness::Fresh);
     }
 }

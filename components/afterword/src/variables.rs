@@ -2,7 +2,9 @@
 
 use crate::cors::Cors;
 use crate::door::Secrets;
+use crate::entry::Source;
 use crate::freshness::Lifetime;
+use crate::key::Key;
 use crate::marks::Redis;
 use crate::postgrest::{Base, Origin, is_query, key::ApiKey, list::ListQuery};
 use crate::webhook::{Table, TableName, Tables};
@@ -82,7 +84,7 @@ pub async fn table() -> Result<Table> {
     })
 }
 
-/// `max_age` and `stale_if_error`.
+/// `max_age`, `stale_while_revalidate` and `stale_if_error`.
 pub async fn lifetime() -> Result<Lifetime> {
     Ok(Lifetime {
         max_age: seconds("max_age").await?,
@@ -106,6 +108,12 @@ pub async fn replica_lag() -> Result<Duration> {
 pub struct Reading {
     /// How long an entry is served.
     pub lifetime: Lifetime,
+    /// Where the content of entries comes from.
+    pub origin: Origin,
+    /// The list's source.
+    list: Source,
+    /// An item's.
+    item: Source,
     /// `cache_control`: the `Cache-Control` of what is served.
     pub cache_control: String,
     /// `cdn_cache_control`: its `CDN-Cache-Control` (RFC 9213), if any.
@@ -114,14 +122,28 @@ pub struct Reading {
     pub cors: Cors,
 }
 
+impl Reading {
+    /// The [`Origin::source`] of `key`, computed once in an instance.
+    pub fn source(&self, key: &Key) -> Source {
+        match key {
+            Key::List => self.list,
+            Key::Item(_) => self.item,
+        }
+    }
+}
+
 /// All that every read asks for, read once in an instance.
 pub async fn reading() -> Result<Rc<Reading>> {
     thread_local! {
         static KEPT: Kept<Reading> = Kept::default();
     }
     let read = async {
+        let origin = origin().await?;
         Ok(Reading {
             lifetime: lifetime().await?,
+            list: origin.list_source(),
+            item: origin.item_source(),
+            origin,
             cache_control: field_value("cache_control", &filled("cache_control").await?)?,
             cdn_cache_control: match variable("cdn_cache_control").await?.trim() {
                 "" => None,
@@ -195,7 +217,8 @@ async fn tables() -> Result<Tables> {
     })
 }
 
-/// The origin: `supabase_url`, `supabase_anon_key`, `item_query`, `list_query`, and the table.
+/// The origin: `supabase_url`, `supabase_anon_key`, `item_query`, `list_query`, `cache_version`,
+/// and the table.
 pub async fn origin() -> Result<Origin> {
     let table = table().await?;
     let list_query = variable("list_query").await?;
@@ -212,6 +235,7 @@ pub async fn origin() -> Result<Origin> {
             .map_err(|why| unusable("item_query", why))?,
         list_query: ListQuery::parse(&list_query, &table.id_column)
             .map_err(|why| unusable("list_query", why))?,
+        cache_version: variable("cache_version").await?,
         table,
     })
 }

@@ -4,15 +4,20 @@
 //!
 //! - this file: from a request to an answer
 //! - [`representation`]: an entry in the coding and on the conditions that the reader asks for
-//! - [`miss`]: what the store does not have
+//! - [`miss`]: what the store does not have, or not fresh enough
+//! - [`failure`]: why there is no content, and for how long
+//! - [`after`]: what is done after the response
 //! - [`collapse`]: many who miss the same, in one instance
 //! - [`sharing`]: the answers as pages of other origins may read them
 
+mod after;
 mod collapse;
+mod failure;
 mod miss;
 mod representation;
 mod sharing;
 
+use after::After;
 use afterword::answer::Answer;
 use afterword::cache_status::{CacheStatus, Forward};
 use afterword::entry::Entry;
@@ -24,7 +29,7 @@ use afterword::store::{self, Store};
 use afterword::variables::Reading;
 use afterword::{accept, problem, variables};
 use http::Method;
-use miss::{After, Outcome, miss};
+use miss::{Outcome, miss};
 use representation::Asked;
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::exports::http::handler::Guest;
@@ -88,38 +93,41 @@ async fn respond(
 
 async fn read(key: Key, asked: &Asked, reading: &Reading) -> (Answer, Option<After>) {
     let (lifetime, now) = (reading.lifetime, freshness::now());
-    let why = match stored(&key).await {
+    let (why, held) = match stored(&key, reading).await {
         Ok(Some(entry)) => {
             let ttl = lifetime.ttl(entry.fetched_at, now);
             let hit =
                 || representation::stored(&entry, asked, reading, CacheStatus::Hit { ttl }, now);
             match lifetime.judge(entry.fetched_at, now) {
                 Freshness::Fresh => return (hit(), None),
-                Freshness::Stale => return (hit(), Some(After::Stale(key))),
-                Freshness::Expired => Forward::Stale,
+                Freshness::Stale => return (hit(), Some(After::Stale(key, entry.fetched_at))),
+                Freshness::StaleIfError => (Forward::Stale, Some(entry)),
+                Freshness::Expired => (Forward::Stale, None),
             }
         }
-        Ok(None) => Forward::UriMiss,
+        Ok(None) => (Forward::UriMiss, None),
         Err(error) => {
             eprintln!("could not read the entry of {key}: {error}");
-            Forward::Bypass
+            (Forward::Bypass, None)
         }
     };
-    let (outcome, status, after) = miss(key, why, lifetime).await;
+    let (outcome, status, after) = miss(key, why, held, reading).await;
     let answer = match outcome {
         Outcome::Stored(entry) => {
             representation::stored(&entry, asked, reading, status, freshness::now())
         }
         Outcome::Fetched(entry, _) => representation::fetched(&entry, asked, reading, status),
-        Outcome::Failed(problem, _) | Outcome::Known(problem, _) => {
-            representation::explained(Answer::problem(problem), status)
+        Outcome::Failed(failure) | Outcome::Known(failure) => {
+            representation::failed(&failure, status)
         }
     };
     (answer, after)
 }
 
-/// The stored entry. A store that is dead in whatever way holds a read for a second at most.
-async fn stored(key: &Key) -> Result<Option<Entry>, store::Error> {
+/// The stored entry, if it is an answer to this configuration. A store that is dead in whatever way
+/// holds a read for a second at most.
+async fn stored(key: &Key, reading: &Reading) -> Result<Option<Entry>, store::Error> {
     let value = async { Store::open().await?.get(&key.to_string()).await };
-    Ok(limit(store::LIMIT, value).await??.and_then(Entry::decode))
+    let entry = limit(store::LIMIT, value).await??.and_then(Entry::decode);
+    Ok(entry.filter(|entry| entry.source == reading.source(key)))
 }

@@ -1,19 +1,22 @@
-//! What a reader gets of whom the store has nothing: from the origin, and such that a crowd of readers asks it a few times at most.
+//! Cache misses: fetches from the origin, coalescing concurrent requests for the same key.
 //!
-//! Within an instance, one reader asks for all who miss the same key ([`Flights`]). Among instances, Redis says whose turn it is
-//! ([`marks::turn`]); the others look into the store until it is there. Where Redis is away, each instance asks once.
+//! Within an instance, readers of a key share one fetch ([`Flights`]). Among instances, the fetch
+//! lock in Redis ([`marks::turn`]) lets one of them fetch, while the others poll the store. While
+//! Redis is away or the store cannot be read, each instance fetches at most once a second; with
+//! Redis, one instance after the other.
 
+use crate::after::After;
 use crate::collapse::Flights;
+use crate::failure::Failure;
 use crate::stored;
-use afterword::cache_status::{CacheStatus, Forward};
+use afterword::cache_status::{CacheStatus, Forward, Forwarded};
 use afterword::entry::Entry;
-use afterword::freshness::{self, Freshness, Lifetime};
+use afterword::freshness::{self, Freshness};
 use afterword::key::Key;
 use afterword::limit::limit;
 use afterword::marks::{self, Turn};
 use afterword::postgrest::{self, fetch};
-use afterword::problem::{self, Problem};
-use afterword::variables;
+use afterword::variables::{self, Reading};
 use http::StatusCode;
 use spin_sdk::wasip3::random::random::get_random_u64;
 use std::error::Error;
@@ -27,89 +30,114 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// How often it looks meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long an outcome serves all readers of an instance while Redis cannot say whose turn it is.
-const WITHOUT_REDIS: Duration = Duration::from_secs(1);
-
-/// How long it holds for all readers that there is no such article. An entry that comes meanwhile is looked at first.
-const ABSENT: Duration = Duration::from_secs(5);
-
-/// How long it holds for all readers that the origin failed.
-const FAILED: Duration = Duration::from_secs(1);
+/// How long an outcome serves all readers of an instance that cannot share it through Redis and the
+/// store.
+const UNSHARED: Duration = Duration::from_secs(1);
 
 /// How a miss ended.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// Another reader had it stored.
+    /// The store holds an entry: another reader got it stored, or it is stale and the origin
+    /// failed.
     Stored(Entry),
     /// The origin had it; with its status.
     Fetched(Entry, StatusCode),
-    /// It had not, or failed; with its status, if it answered.
-    Failed(&'static Problem, Option<StatusCode>),
-    /// It had not, or failed, for another reader a moment ago; for how much longer that holds.
-    Known(&'static Problem, Duration),
+    /// The origin had not, or failed.
+    Failed(Failure),
+    /// The same a moment ago, for another reader: from the negative cache.
+    Known(Failure),
 }
 
-/// What is left to do after the response.
-#[derive(Clone, Debug)]
-pub enum After {
-    /// The reader got a stale entry.
-    Stale(Key),
-    /// The reader got it from the origin.
-    Fetched(Key),
-    /// The reader got this error.
-    Failed(Key, &'static Problem),
-}
-
-/// Gets `key`, which the store has not, or not any more, or could not be asked for.
+/// Gets `key`, which the store has not, or not fresh enough, or could not be asked for. `held` is
+/// what the store has that may be served if the origin fails.
 pub async fn miss(
     key: Key,
     why: Forward,
-    lifetime: Lifetime,
+    held: Option<Entry>,
+    reading: &Reading,
 ) -> (Outcome, CacheStatus, Option<After>) {
     thread_local! {
         static FLIGHTS: Rc<Flights<Outcome>> = Rc::default();
     }
     let flights = FLIGHTS.with(Rc::clone);
-    let (outcome, collapsed) = flights.share(&key, lead(&key, why, lifetime)).await;
-    let forwarded = |status: Option<StatusCode>| CacheStatus::Forwarded {
+    let (outcome, collapsed) = flights.share(&key, lead(&key, why, reading)).await;
+    let (now, lifetime) = (freshness::now(), reading.lifetime);
+    let forwarded = |status: Option<StatusCode>| Forwarded {
         why,
         status: status.map(|status| status.as_u16()),
         collapsed,
     };
-    let (status, after) = match &outcome {
-        Outcome::Stored(entry) => {
-            let now = freshness::now();
+    // What is sent instead of an error, and for how long it is fresh.
+    let instead = held.map(|held| (lifetime.ttl(held.fetched_at, now), held));
+    let (outcome, status, after) = match (outcome, instead) {
+        (Outcome::Known(failure), Some((ttl, held))) if failure.is_origins() => {
+            let forwarded = None;
+            let status = CacheStatus::StaleIfError { ttl, forwarded };
+            (Outcome::Stored(held), status, None)
+        }
+        (Outcome::Failed(failure), Some((ttl, held))) if failure.is_origins() => {
+            let forwarded = Some(forwarded(failure.status));
+            let status = CacheStatus::StaleIfError { ttl, forwarded };
+            let after = After::Failed(key, failure);
+            (Outcome::Stored(held), status, Some(after))
+        }
+        (Outcome::Stored(entry), _) => {
             let stale = lifetime.judge(entry.fetched_at, now) == Freshness::Stale;
+            let after = stale.then_some(After::Stale(key, entry.fetched_at));
             let ttl = lifetime.ttl(entry.fetched_at, now);
-            (CacheStatus::Hit { ttl }, stale.then_some(After::Stale(key)))
+            (Outcome::Stored(entry), CacheStatus::Hit { ttl }, after)
         }
-        Outcome::Known(_, ttl) => {
-            let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
-            (CacheStatus::NegativeHit { ttl }, None)
+        (Outcome::Known(failure), _) => {
+            let ttl = i64::try_from(failure.lasts.as_secs()).unwrap_or(i64::MAX);
+            (
+                Outcome::Known(failure),
+                CacheStatus::NegativeHit { ttl },
+                None,
+            )
         }
-        Outcome::Fetched(_, status) => (forwarded(Some(*status)), Some(After::Fetched(key))),
-        Outcome::Failed(problem, status) => (forwarded(*status), Some(After::Failed(key, problem))),
+        (Outcome::Fetched(entry, status), _) => {
+            let after = match why {
+                Forward::Bypass => After::Bypassed(key),
+                Forward::UriMiss | Forward::Stale => After::Fetched(key),
+            };
+            let told = CacheStatus::Forwarded(forwarded(Some(status)));
+            (Outcome::Fetched(entry, status), told, Some(after))
+        }
+        (Outcome::Failed(failure), _) => {
+            let told = CacheStatus::Forwarded(forwarded(failure.status));
+            let after = After::Failed(key, failure.clone());
+            (Outcome::Failed(failure), told, Some(after))
+        }
     };
     (outcome, status, after.filter(|_| !collapsed))
 }
 
-async fn lead(key: &Key, why: Forward, lifetime: Lifetime) -> (Outcome, Duration) {
-    // What cannot be read from the store is not waited for there.
-    if why == Forward::Bypass {
-        return (fetch(key).await, Duration::ZERO);
-    }
-    match others(key, lifetime).await {
-        Ok(Some(outcome)) => (outcome, Duration::ZERO),
-        Ok(None) => (fetch(key).await, Duration::ZERO),
+async fn lead(key: &Key, why: Forward, reading: &Reading) -> (Outcome, Duration) {
+    let unshared = match others(key, why, reading).await {
+        Ok(Some(outcome)) => return (outcome, Duration::ZERO),
+        // Other readers cannot get it from the store.
+        Ok(None) => why == Forward::Bypass,
         Err(error) => {
             eprintln!("could not tell other readers of {key}: {error}");
-            (fetch(key).await, WITHOUT_REDIS)
+            true
         }
-    }
+    };
+    let outcome = fetch(key, reading).await;
+    let lasts = match &outcome {
+        _ if !unshared => Duration::ZERO,
+        Outcome::Failed(failure) if failure.is_origins() => failure.remembered_for(),
+        _ => UNSHARED,
+    };
+    (outcome, lasts)
 }
 
-/// What other readers come to; `None` when it is this one's turn, or its patience ends.
-async fn others(key: &Key, lifetime: Lifetime) -> Result<Option<Outcome>, Box<dyn Error>> {
+/// What other readers come to; `None` when this one holds the fetch lock, or its patience ends. A
+/// store that could not be read is not polled, only the lock.
+async fn others(
+    key: &Key,
+    why: Forward,
+    reading: &Reading,
+) -> Result<Option<Outcome>, Box<dyn Error>> {
     let redis = variables::redis().await?;
     let patience = PATIENCE.mul_f64(1.0 + f64::from(get_random_u64() as u32) / f64::from(u32::MAX));
     let began = Instant::now();
@@ -117,13 +145,14 @@ async fn others(key: &Key, lifetime: Lifetime) -> Result<Option<Outcome>, Box<dy
         match marks::turn(&redis, key).await? {
             Turn::Ask => return Ok(None),
             Turn::Answered { status, ttl } => {
-                return Ok(Some(Outcome::Known(with_status(status), ttl)));
+                return Ok(Some(Outcome::Known(Failure::known(status, ttl))));
             }
             Turn::Wait if began.elapsed() >= patience => return Ok(None),
             Turn::Wait => spin_sdk::time::sleep(LOOK).await,
         }
-        if let Ok(Some(entry)) = stored(key).await
-            && lifetime.serves(entry.fetched_at, freshness::now())
+        if why != Forward::Bypass
+            && let Ok(Some(entry)) = stored(key, reading).await
+            && reading.lifetime.serves(entry.fetched_at, freshness::now())
         {
             return Ok(Some(Outcome::Stored(entry)));
         }
@@ -132,108 +161,22 @@ async fn others(key: &Key, lifetime: Lifetime) -> Result<Option<Outcome>, Box<dy
 
 /// Asks the origin. The entry is not written here: a reader that fetched before a change and wrote after it would put the old row
 /// back. The worker writes it, soon after.
-async fn fetch(key: &Key) -> Outcome {
+async fn fetch(key: &Key, reading: &Reading) -> Outcome {
     let fetched_at = freshness::now();
-    let origin = match variables::origin().await {
-        Ok(origin) => origin,
-        Err(error) => {
-            eprintln!("{error}");
-            return Outcome::Failed(&problem::NOT_SET_UP, None);
-        }
-    };
-    let read = limit(fetch::WHOLE, origin.read(key))
+    let read = limit(fetch::WHOLE, reading.origin.read(key))
         .await
         .unwrap_or(Err(postgrest::Error::TimedOut));
     match read {
         Ok(read) => match read.content {
-            Some(content) => Outcome::Fetched(
-                Entry::new(content, fetched_at, origin.source(key)),
-                read.status,
-            ),
-            None => Outcome::Failed(&problem::NO_SUCH_ARTICLE, Some(read.status)),
+            Some(content) => {
+                let entry = Entry::new(content, fetched_at, reading.source(key));
+                Outcome::Fetched(entry, read.status)
+            }
+            None => Outcome::Failed(Failure::absent(read.status)),
         },
         Err(error) => {
             eprintln!("could not fetch {key}: {error}");
-            failed(&error)
-        }
-    }
-}
-
-/// RFC 9110, section 15.6: 504 where the origin did not answer in time, 503 where it asks for patience, else 502.
-fn failed(error: &postgrest::Error) -> Outcome {
-    match error {
-        postgrest::Error::TimedOut => Outcome::Failed(&problem::ORIGIN_TIMED_OUT, None),
-        postgrest::Error::Status { status, .. } => {
-            let asks_for_patience = matches!(
-                *status,
-                StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-            );
-            let problem = if asks_for_patience {
-                &problem::ORIGIN_UNAVAILABLE
-            } else {
-                &problem::ORIGIN_FAILED
-            };
-            Outcome::Failed(problem, Some(*status))
-        }
-        _ => Outcome::Failed(&problem::ORIGIN_FAILED, None),
-    }
-}
-
-/// The problem that a reader came to who noted this status.
-fn with_status(status: u16) -> &'static Problem {
-    [
-        &problem::NO_SUCH_ARTICLE,
-        &problem::ORIGIN_UNAVAILABLE,
-        &problem::ORIGIN_TIMED_OUT,
-    ]
-    .into_iter()
-    .find(|problem| problem.status.as_u16() == status)
-    .unwrap_or(&problem::ORIGIN_FAILED)
-}
-
-impl After {
-    /// Does it, and says in the log if it could not be done.
-    pub async fn carry_out(self) {
-        let (key, done) = match &self {
-            Self::Stale(key) | Self::Fetched(key) | Self::Failed(key, _) => {
-                (key, self.in_redis(key).await)
-            }
-        };
-        if let Err(error) = done {
-            eprintln!("could not note what came of a read of {key}: {error}");
-        }
-    }
-
-    async fn in_redis(&self, key: &Key) -> Result<(), Box<dyn Error>> {
-        let redis = variables::redis().await?;
-        match self {
-            Self::Stale(_) => marks::wanted(&redis, key).await?,
-            Self::Fetched(_) => marks::fetched(&redis, key).await?,
-            // What is wrong here says nothing about another instance.
-            Self::Failed(_, problem) if **problem == problem::NOT_SET_UP => {}
-            Self::Failed(_, problem) => {
-                let absent = problem.status == StatusCode::NOT_FOUND;
-                let ttl = if absent { ABSENT } else { FAILED };
-                marks::answered(&redis, key, problem.status.as_u16(), ttl).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_noted_status_is_the_problem_that_was_noted() {
-        for problem in [
-            &problem::NO_SUCH_ARTICLE,
-            &problem::ORIGIN_FAILED,
-            &problem::ORIGIN_UNAVAILABLE,
-            &problem::ORIGIN_TIMED_OUT,
-        ] {
-            assert_eq!(with_status(problem.status.as_u16()), problem);
+            Outcome::Failed(Failure::of(&error))
         }
     }
 }

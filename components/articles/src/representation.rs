@@ -1,7 +1,8 @@
 //! An entry as a reader gets it: 200 in the coding that it wants, 304 if it has that already, 406 if it takes none.
 
+use crate::failure::Failure;
 use afterword::answer::Answer;
-use afterword::cache_status::CacheStatus;
+use afterword::cache_status::{CacheStatus, Forwarded};
 use afterword::conditional::{date, not_modified};
 use afterword::entry::{Coding, Entry};
 use afterword::fields::Fields;
@@ -49,10 +50,10 @@ pub fn stored(
 pub fn fetched(entry: &Entry, asked: &Asked, reading: &Reading, status: CacheStatus) -> Answer {
     let anothers = matches!(
         status,
-        CacheStatus::Forwarded {
+        CacheStatus::Forwarded(Forwarded {
             collapsed: true,
             ..
-        }
+        })
     );
     let age = freshness::age(entry.fetched_at, freshness::now()).as_secs();
     negotiated(
@@ -107,7 +108,16 @@ fn negotiated(
     explained(answer, status)
 }
 
+/// An error. Where it may pass, `Retry-After` says when it is worth to try again.
+pub fn failed(failure: &Failure, status: CacheStatus) -> Answer {
+    let mut answer = Answer::problem(failure.problem);
+    if failure.problem.status.is_server_error() {
+        answer = answer.with("retry-after", failure.retry_after().to_string());
+    }
+    explained(answer, status)
+}
+
 /// The answer, with how the cache came by it (RFC 9211).
-pub fn explained(answer: Answer, status: CacheStatus) -> Answer {
+fn explained(answer: Answer, status: CacheStatus) -> Answer {
     answer.with("cache-status", status.to_string())
 }

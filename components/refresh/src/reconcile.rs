@@ -1,7 +1,7 @@
 //! Reconciliation: pg_net never repeats a webhook, so some get lost. The stored items are compared with the list as it is now.
 
 use afterword::entry::{Entry, Source};
-use afterword::freshness::{self, Lifetime};
+use afterword::freshness::{self, Freshness, Lifetime};
 use afterword::key::Key;
 use afterword::marks::Task;
 use afterword::postgrest::rows;
@@ -82,7 +82,7 @@ impl Comparison<'_> {
         let Some(entry) = entry.filter(|entry| entry.source == self.source) else {
             return Verdict::Refresh;
         };
-        let served = || self.lifetime.may_be_served(entry.fetched_at, now);
+        let served = || self.lifetime.judge(entry.fetched_at, now) != Freshness::Expired;
         match row {
             Some(row) if row::agree(&entry.identity.content, row, self.related) => Verdict::Keep,
             Some(_) => Verdict::Refresh,
@@ -107,7 +107,7 @@ mod tests {
             shows_all: true,
             related: false,
             id_column: "id",
-            source: Source::of(["this"]),
+            source: Source::of(&["this"]),
             lifetime: Lifetime {
                 max_age: Duration::from_secs(300),
                 stale_while_revalidate: Duration::from_secs(600),
@@ -119,7 +119,7 @@ mod tests {
     /// An item fetched so many seconds ago.
     fn item(age: u64) -> Entry {
         let content = Bytes::from_static(br#"{"id":7,"title":"T","body":"B"}"#);
-        Entry::new(content, NOW - age * 1_000, Source::of(["this"]))
+        Entry::new(content, NOW - age * 1_000, Source::of(&["this"]))
     }
 
     fn verdict(comparison: &Comparison, entry: &Entry, row: Option<&str>) -> Verdict {
@@ -139,7 +139,7 @@ mod tests {
     fn an_item_of_another_configuration_or_none_that_can_be_read_is_refreshed() {
         let shown = Some(r#"{"id":7,"title":"T","body":"B"}"#);
         let other = Comparison {
-            source: Source::of(["other"]),
+            source: Source::of(&["other"]),
             ..comparison()
         };
         assert_eq!(verdict(&other, &item(0), shown), Verdict::Refresh);

@@ -61,7 +61,7 @@ impl<'a> Refresh<'a> {
         Self {
             lease,
             origin,
-            setup: origin.setup(),
+            setup: origin.digest(),
             store,
             probing: Cell::new(false),
             lifetime,
@@ -86,8 +86,7 @@ impl<'a> Refresh<'a> {
 
     /// A digest of all that decides what the store holds.
     fn configuration(&self) -> String {
-        let list = self.origin.source(&Key::List);
-        format!("{list}{}", self.origin.item_source())
+        format!("{}{}", self.origin.list_source(), self.origin.item_source())
     }
 
     /// Lists the store: for the `outbox`, whose tasks are moved to Redis, and for reconciliations, which back off if the store

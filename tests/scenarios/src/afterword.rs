@@ -94,12 +94,7 @@ impl Afterword {
             ..App::default()
         };
         std::fs::create_dir_all(&app.state_dir)?;
-        let http = Process::spawn("http", host().command(&app)?)?;
-        http.alive_until(http_answers(
-            &format!("{url}/articles/no-such-article"),
-            PATIENCE,
-        ))
-        .await?;
+        let http = serve("http", &app, &url).await?;
         let worker_dials = setup
             .dials
             .then(|| SocketAddr::from(([127, 0, 0, 1], free_port())));
@@ -184,13 +179,7 @@ impl Afterword {
             ..self.app.clone()
         };
         let url = format!("http://{listen}");
-        let replica = Process::spawn("replica", host().command(&app)?)?;
-        replica
-            .alive_until(http_answers(
-                &format!("{url}/articles/no-such-article"),
-                PATIENCE,
-            ))
-            .await?;
+        let replica = serve("replica", &app, &url).await?;
         replica
             .alive_until(self.subscribers(self.workers.len() + 1))
             .await?;
@@ -211,6 +200,23 @@ impl Afterword {
             },
         )
         .await
+    }
+
+    /// Restarts the HTTP side with these variables changed, and ends the workers, which
+    /// [`start_worker`](Self::start_worker) starts with the same variables.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn reconfigure(&mut self, variables: &[(&str, &str)]) -> Result<()> {
+        self.kill_workers().await;
+        self.http.kill().await;
+        for (name, value) in variables {
+            let variables = &mut self.app.variables;
+            variables.insert((*name).to_owned(), (*value).to_owned());
+        }
+        self.http = serve("http", &self.app, &self.url).await?;
+        self.supabase().clear_requests();
+        Ok(())
     }
 
     /// Kills the workers, as a crash would.
@@ -532,6 +538,14 @@ impl Afterword {
     pub fn state_dir(&self) -> &Path {
         &self.app.state_dir
     }
+}
+
+/// Starts a process with an HTTP side; returns when it answers at this base URL.
+async fn serve(name: &str, app: &App, url: &str) -> Result<Process> {
+    let process = Process::spawn(name, host().command(app)?)?;
+    let probe = format!("{url}/articles/no-such-article");
+    process.alive_until(http_answers(&probe, PATIENCE)).await?;
+    Ok(process)
 }
 
 impl Drop for Afterword {

@@ -12,7 +12,7 @@ pub mod rows;
 pub use error::{Blame, Error};
 pub use fetch::Base;
 
-use crate::entry::{EntityTag, Source};
+use crate::entry::Source;
 use crate::key::{Id, Key, encode};
 use crate::row;
 use crate::webhook::Table;
@@ -38,6 +38,8 @@ pub struct Origin {
     pub item_query: String,
     /// The list's.
     pub list_query: ListQuery,
+    /// Chosen by the operator: another one makes every entry an answer to something else.
+    pub cache_version: String,
 }
 
 /// A list as it was fetched.
@@ -162,35 +164,60 @@ impl Origin {
         Ok((Some(list), status))
     }
 
-    /// shim
-    pub fn source(&self, _: &Key) -> Source {
-        Source::of([])
-    }
-    /// shim
-    pub fn item_source(&self) -> Source {
-        Source::of([])
-    }
-    /// shim
-    pub fn setup(&self) -> String {
-        self.digest()
+    /// What the content of `key` is an answer to: all of the configuration that decides it. The API
+    /// key is not part of it: it is rotated, and reads the same rows.
+    pub fn source(&self, key: &Key) -> Source {
+        match key {
+            Key::List => self.list_source(),
+            Key::Item(_) => self.item_source(),
+        }
     }
 
-    /// A short digest of all that decides what the origin answers, for telling one set-up from another. The key cannot be
-    /// found from it.
+    /// The [`source`](Self::source) of the list.
+    pub fn list_source(&self) -> Source {
+        self.digest_with(&[&self.first_page()])
+    }
+
+    /// The [`source`](Self::source) of every item.
+    pub fn item_source(&self) -> Source {
+        self.digest_with(&[&self.item_query])
+    }
+
+    /// A digest of all that decides how the origin answers, the API key included, for telling one
+    /// set-up from another. The key cannot be found from it.
     pub fn digest(&self) -> String {
-        let Table { schema, name, .. } = &self.table;
-        let key = self
-            .key
-            .fields()
-            .map(|(_, value)| value)
-            .next()
-            .unwrap_or_default();
-        let all = [&self.base.authority, &key, schema, name]
-            .map(String::as_str)
-            .join("\n");
-        String::from_utf8_lossy(EntityTag::of(all.as_bytes()).as_bytes())
-            .trim_matches('"')
-            .to_owned()
+        let key = self.key.fields().next().map(|(_, key)| key);
+        self.digest_with(&[
+            &self.item_query,
+            &self.first_page(),
+            &key.unwrap_or_default(),
+        ])
+        .to_string()
+    }
+
+    fn digest_with(&self, parts: &[&str]) -> Source {
+        let Table {
+            schema,
+            name,
+            id_column,
+        } = &self.table;
+        let scheme = if self.base.https { "https" } else { "http" };
+        let authority = &self.base.authority;
+        let shared: [&str; 6] = [
+            scheme,
+            authority,
+            schema,
+            name,
+            id_column,
+            &self.cache_version,
+        ];
+        Source::of(&[&shared[..], parts].concat())
+    }
+
+    /// The query of the list's first page, which says all that decides the list.
+    fn first_page(&self) -> String {
+        let mut pages = Pages::new(&self.list_query, &self.table.id_column);
+        pages.next().unwrap_or_default()
     }
 
     /// Which origin it is, for the log: the URL and the table.
@@ -345,5 +372,76 @@ mod tests {
                 );
             }
         }
+    }
+
+    fn origin() -> Origin {
+        Origin {
+            base: Base {
+                https: true,
+                authority: "x.supabase.co".into(),
+            },
+            key: ApiKey::parse("sb_publishable_abc".into()).unwrap(),
+            table: Table {
+                schema: "public".into(),
+                name: "articles".into(),
+                id_column: "id".into(),
+            },
+            item_query: "select=*".into(),
+            list_query: ListQuery::parse("select=*&order=id.asc&limit=5", "id").unwrap(),
+            cache_version: String::new(),
+        }
+    }
+
+    /// Changes one part of the configuration.
+    type Change = fn(&mut Origin);
+
+    fn list_query(origin: &mut Origin, query: &str) {
+        origin.list_query = ListQuery::parse(query, "id").unwrap();
+    }
+
+    /// Which of the list, an item and the set-up are another with this change.
+    fn changes(change: Change) -> [bool; 3] {
+        let (before, mut after) = (origin(), origin());
+        change(&mut after);
+        let item = Key::from_path("/articles/7").unwrap();
+        [
+            before.source(&Key::List) != after.source(&Key::List),
+            before.source(&item) != after.source(&item),
+            before.digest() != after.digest(),
+        ]
+    }
+
+    #[test]
+    fn whatever_decides_the_content_decides_the_source() {
+        let shared: [Change; 6] = [
+            |origin| origin.base.https = false,
+            |origin| origin.base.authority = "y.supabase.co".into(),
+            |origin| origin.table.schema = "api".into(),
+            |origin| origin.table.name = "pages".into(),
+            |origin| origin.table.id_column = "slug".into(),
+            |origin| origin.cache_version = "2".into(),
+        ];
+        for (at, change) in shared.into_iter().enumerate() {
+            assert_eq!(changes(change), [true; 3], "{at}");
+        }
+        let list: [Change; 4] = [
+            |origin| list_query(origin, "select=id&order=id.asc&limit=5"),
+            |origin| list_query(origin, "select=*&order=id.desc&limit=5"),
+            |origin| list_query(origin, "select=*&order=id.asc&limit=6"),
+            |origin| list_query(origin, "select=*&order=id.asc&limit=5&offset=1"),
+        ];
+        for (at, change) in list.into_iter().enumerate() {
+            assert_eq!(changes(change), [true, false, true], "{at}");
+        }
+        let item: Change = |origin| origin.item_query = "select=id,title".into();
+        assert_eq!(changes(item), [false, true, true]);
+    }
+
+    #[test]
+    fn a_rotated_api_key_leaves_the_entries_and_is_another_set_up() {
+        let rotated: Change =
+            |origin| origin.key = ApiKey::parse("sb_publishable_xyz".into()).unwrap();
+        assert_eq!(changes(rotated), [false, false, true]);
+        assert_eq!(changes(|_| ()), [false; 3]);
     }
 }

@@ -244,18 +244,26 @@ async fn head_equals_get_without_the_content() {
 
 #[tokio::test]
 async fn cache_tests_stale_cases_are_served_from_the_store() {
+    // Within `stale_while_revalidate`, and beyond it.
+    for (window, close, status_503) in [
+        ("604800", "stale-close", "stale-503"),
+        ("0", "stale-sie-close", "stale-sie-503"),
+    ] {
+        stale_cases(window, close, status_503).await;
+    }
+}
+
+async fn stale_cases(stale_while_revalidate: &str, close: &str, status_503: &str) {
     let afterword = Setup::default()
         .variable("max_age", "0")
+        .variable("stale_while_revalidate", stale_while_revalidate)
         .no_webhooks()
         .start()
         .await;
     afterword.get("/articles/7").await;
     afterword.worked_off().await.unwrap();
     let held = afterword.get("/articles/7").await;
-    for (case, fault) in [
-        ("stale-close, stale-sie-close", Fault::Drop),
-        ("stale-503, stale-sie-503", Fault::Status(503)),
-    ] {
+    for (case, fault) in [(close, Fault::Drop), (status_503, Fault::Status(503))] {
         let every = RestDial {
             fault: Some(fault),
             ..RestDial::default()
@@ -277,10 +285,10 @@ async fn cache_tests_stale_cases_are_served_from_the_store() {
 
 #[tokio::test]
 async fn a_stale_entry_is_served_while_it_is_revalidated_and_no_longer_than_its_window() {
-    // stale-while-revalidate, stale-while-revalidate-window. The window is `stale_if_error`, and an entry gets old by what it says itself.
+    // stale-while-revalidate, stale-while-revalidate-window.
     let afterword = Setup::default()
         .variable("max_age", "3600")
-        .variable("stale_if_error", "3600")
+        .variable("stale_while_revalidate", "3600")
         .start()
         .await;
     afterword.hit("/articles/7").await;

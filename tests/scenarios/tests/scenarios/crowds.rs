@@ -1,11 +1,12 @@
 //! Crowds that ask for what is not stored: the origin is asked a few times at most.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use afterword_scenarios::{Afterword, Answer, Setup, host_has_dials};
 use afterword_supabase::{Dials, Fault, RestDial};
 use futures_util::future::join_all;
 use futures_util::stream::{StreamExt, iter};
+use serde_json::json;
 
 /// The readers of a crowd.
 const CROWD: usize = 1_000;
@@ -114,6 +115,68 @@ async fn without_redis_each_instance_asks_once() {
 }
 
 #[tokio::test]
+async fn while_the_store_fails_the_origin_gets_one_request_after_the_other() {
+    /// So few that each instance has its turn before its patience ends.
+    const AT_ONCE: usize = 40;
+    const READERS: usize = 5 * AT_ONCE;
+    const DELAY: Duration = Duration::from_millis(100);
+    if !host_has_dials() {
+        return;
+    }
+    for how in [json!({"fail": true}), json!({"delay_ms": 600_000})] {
+        let afterword = Setup::default().dials().start().await;
+        afterword.hit("/articles/7").await;
+        let fails = json!({ "key-value.get": how });
+        afterword.turn_http_dials(fails).await;
+        slow(&afterword, u64::try_from(DELAY.as_millis()).unwrap());
+        afterword.supabase().clear_requests();
+        let began = Instant::now();
+        let reads =
+            iter(same("/articles/7").take(READERS)).map(async |path| afterword.get(&path).await);
+        let answers: Vec<Answer> = reads.buffered(AT_ONCE).collect().await;
+        // As many requests as fit, and those of instances that could not reach Redis in time.
+        let fit = began.elapsed().as_millis() / DELAY.as_millis() + 1;
+        let said = afterword.said();
+        let alone = said.matches("could not tell other readers").count();
+        let most = usize::try_from(fit).unwrap() + alone;
+        for answer in &answers {
+            assert_eq!((answer.status, &answer.body), (200, &answers[0].body));
+            let told = answer.field("cache-status");
+            assert!(told.starts_with("afterword; fwd=bypass; "), "{told}");
+        }
+        let asked = afterword.supabase().requests().len();
+        eprintln!("{how}: {asked} requests for {READERS} readers, {most} at most");
+        assert!(asked <= most, "{asked} requests, not {most} at most");
+        let marks = afterword.marks().await.unwrap();
+        assert_eq!(marks, [""; 0], "what is stored needs no refresh");
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_before_a_failing_origin_gets_a_very_old_entry_for_a_request_a_second() {
+    let mut afterword = Setup::default().start().await;
+    let held = afterword.hit("/articles/7").await;
+    afterword.kill_workers().await;
+    crate::stored::make_old(&afterword, "/articles/7", Duration::from_secs(700_000));
+    for fault in [Fault::Status(503), Fault::Drop] {
+        let fails = RestDial {
+            delay_ms: 300,
+            fault: Some(fault),
+            ..RestDial::default()
+        };
+        dial(&afterword, fails);
+        afterword.supabase().clear_requests();
+        for answer in crowd(&afterword, same("/articles/7")).await {
+            assert_eq!((answer.status, &answer.body), (200, &held.body));
+            let told = answer.field("cache-status");
+            assert!(told.ends_with("; detail=stale-if-error"), "{told}");
+        }
+        assert_handful(&afterword);
+        afterword.forget_misses().await;
+    }
+}
+
+#[tokio::test]
 async fn a_crowd_that_asks_for_what_does_not_exist_costs_a_handful_and_fills_nothing() {
     let afterword = Setup::default().start().await;
     afterword.supabase().clear_requests();
@@ -147,7 +210,7 @@ async fn an_insert_overrules_that_the_row_did_not_exist_a_moment_ago() {
     for _ in 0..3 {
         assert_eq!(afterword.get("/articles/101").await.status, 404);
     }
-    let row = serde_json::json!({"id": 101, "slug": "new", "title": "New", "published": true});
+    let row = json!({"id": 101, "slug": "new", "title": "New", "published": true});
     afterword.change(reqwest::Method::POST, "", row).await;
     afterword.worked_off().await.unwrap();
     let answer = afterword.get("/articles/101").await;

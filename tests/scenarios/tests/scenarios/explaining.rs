@@ -12,7 +12,7 @@ use crate::stored::make_old;
 async fn a_miss_a_hit_a_stale_hit_and_what_is_too_old_are_told_apart() {
     let mut afterword = Setup::default()
         .variable("max_age", "300")
-        .variable("stale_if_error", "600")
+        .variable("stale_while_revalidate", "600")
         .no_worker()
         .start()
         .await;

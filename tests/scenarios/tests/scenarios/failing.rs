@@ -1,22 +1,30 @@
 //! What readers get while something fails.
 
-use afterword_scenarios::{Afterword, Setup, host_has_dials};
+use std::time::Duration;
+
+use afterword_scenarios::{Afterword, Answer, Setup, host_has_dials};
+use afterword_stack::eventually;
 use afterword_supabase::{Dials, Fault, RestDial};
 use reqwest::Method;
 use serde_json::json;
+
+/// Far longer than anything here takes on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn fault(afterword: &Afterword, fault: Fault) {
     let every = RestDial {
         fault: Some(fault),
         ..RestDial::default()
     };
-    afterword
-        .supabase()
-        .set_dials(Dials {
-            rest: vec![every],
-            ..Dials::default()
-        })
-        .unwrap();
+    dial(afterword, every);
+}
+
+fn dial(afterword: &Afterword, dial: RestDial) {
+    let dials = Dials {
+        rest: vec![dial],
+        ..Dials::default()
+    };
+    afterword.supabase().set_dials(dials).unwrap();
 }
 
 #[tokio::test]
@@ -77,6 +85,51 @@ async fn with_nothing_stored_a_failing_origin_is_told_by_its_status_and_never_a_
     assert_eq!(afterword.get("/articles/7").await.status, 200);
     assert!(!afterword.said().contains("trap"), "{}", afterword.said());
     afterword.marked(&["/articles/7"]).await;
+}
+
+#[tokio::test]
+async fn an_error_says_when_to_try_again_and_the_origin_is_left_alone_until_then() {
+    let afterword = Setup::default().no_worker().start().await;
+    for (status, asked) in [(503, 40), (429, 7_200), (503, u64::MAX)] {
+        let asks_for_patience = RestDial {
+            fault: Some(Fault::Status(status)),
+            retry_after: Some(asked),
+            ..RestDial::default()
+        };
+        dial(&afterword, asks_for_patience);
+        let failed = afterword.get("/articles/7").await;
+        assert_eq!(failed.status, 503);
+        assert_eq!(failed.field("retry-after"), asked.to_string());
+        let known = known_error(&afterword, "/articles/7").await;
+        assert_eq!(known.status, 503);
+        let left: u64 = known.field("retry-after").parse().unwrap();
+        assert!((1..=asked.min(60)).contains(&left), "{left} s");
+        assert!(left > 10, "{left} s of {asked}");
+        afterword.forget_misses().await;
+    }
+    // Without the origin's word, as long as the failure is remembered.
+    for (how, status) in [(Fault::Status(503), 503), (Fault::Drop, 502)] {
+        fault(&afterword, how);
+        let failed = afterword.get("/articles/8").await;
+        assert_eq!((failed.status, failed.field("retry-after")), (status, "1"));
+        afterword.forget_misses().await;
+    }
+    afterword.supabase().set_dials(Dials::default()).unwrap();
+    assert!(!afterword.get("/articles/4711").await.has("retry-after"));
+    let known = known_error(&afterword, "/articles/4711").await;
+    assert!(!known.has("retry-after"), "{known:?}");
+}
+
+/// Reads until the error is one that another reader came to.
+async fn known_error(afterword: &Afterword, path: &str) -> Answer {
+    let known = async || {
+        let answer = afterword.get(path).await;
+        let told = answer.field("cache-status");
+        anyhow::ensure!(told.ends_with("; detail=negative"), "{told}");
+        Ok(answer)
+    };
+    let known = eventually(PATIENCE, "waiting for a known error", known).await;
+    known.unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 #[tokio::test]

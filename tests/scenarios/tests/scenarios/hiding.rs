@@ -1,6 +1,6 @@
 //! What the anonymous key may not read never gets into the cache.
 
-use afterword_scenarios::Setup;
+use afterword_scenarios::{Afterword, Setup};
 use reqwest::Method;
 use serde_json::json;
 
@@ -36,6 +36,67 @@ async fn an_unpublished_row_and_the_hidden_column_never_appear_although_the_webh
         !contains(&stored, HIDDEN) && !contains(&stored, "s-101"),
         "nor anywhere in the store's file"
     );
+}
+
+#[tokio::test]
+async fn a_column_that_configuration_hides_is_served_no_more() {
+    let mut afterword = Setup::default().start().await;
+    let (item, list) = ("/articles/7", "/articles");
+    assert!(afterword.hit(item).await.json()["body"].is_string());
+    assert!(afterword.hit(list).await.json()[0]["body"].is_string());
+    let hides = [
+        ("item_query", "select=id,title"),
+        ("list_query", "select=id,title&order=id.asc"),
+    ];
+    afterword.reconfigure(&hides).await.unwrap();
+    let columns = |row: &serde_json::Value| row.as_object().unwrap().keys().count();
+    let read = async |afterword: &Afterword| {
+        let (item, list) = (afterword.get(item).await, afterword.get(list).await);
+        assert_eq!(columns(&item.json()), 2, "{item:?}");
+        assert_eq!(columns(&list.json()[0]), 2, "{list:?}");
+        [item, list]
+    };
+    for answer in read(&afterword).await {
+        let told = answer.field("cache-status");
+        assert_eq!(told, "afterword; fwd=uri-miss; fwd-status=200");
+    }
+    afterword.start_worker().await.unwrap();
+    for path in [item, list] {
+        afterword.hit(path).await;
+    }
+    read(&afterword).await;
+}
+
+#[tokio::test]
+async fn another_cache_version_makes_every_entry_a_miss() {
+    let mut afterword = Setup::default().no_webhooks().start().await;
+    for path in ["/articles/7", "/articles"] {
+        afterword.hit(path).await;
+    }
+    afterword
+        .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
+        .await;
+    let version = [("cache_version", "2026-11-26 b")];
+    afterword.reconfigure(&version).await.unwrap();
+    let title = afterword.get("/articles/7").await.json()["title"].clone();
+    assert_eq!(title, "Changed");
+    assert_eq!(afterword.get("/articles").await.json()[6]["title"], title);
+}
+
+#[tokio::test]
+async fn another_key_of_the_same_role_leaves_what_is_stored() {
+    let mut afterword = Setup::default().start().await;
+    for path in ["/articles/7", "/articles"] {
+        afterword.hit(path).await;
+    }
+    let publishable = afterword_supabase::Options::default().keys.publishable;
+    let rotated = [("supabase_anon_key", publishable.as_str())];
+    afterword.reconfigure(&rotated).await.unwrap();
+    for path in ["/articles/7", "/articles"] {
+        let answer = afterword.get(path).await;
+        let told = answer.field("cache-status");
+        assert!(told.starts_with("afterword; hit; ttl="), "{told}");
+    }
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {

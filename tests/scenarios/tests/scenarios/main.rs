@@ -23,6 +23,7 @@ mod reading;
 mod refreshing;
 mod replaying;
 mod replicating;
+mod stale;
 mod stored;
 mod timers;
 mod unstuck;

@@ -129,6 +129,7 @@ fn slow_reads() -> Dials {
 async fn an_entry_too_old_for_its_failing_origin_is_not_sent() {
     let mut afterword = Setup::default()
         .variable("max_age", "0")
+        .variable("stale_while_revalidate", "0")
         .variable("stale_if_error", "0")
         .start()
         .await;
