@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 /// What is left to do after the response.
 #[derive(Clone, Debug)]
 pub enum After {
+    /// The reader got a fresh entry: an occasion to see whether a worker is needed.
+    Fresh(Key),
     /// The reader got a stale entry, fetched at this millisecond since 1970.
     Stale(Key, u64),
     /// The reader got it from the origin.
@@ -27,8 +29,11 @@ pub enum After {
 impl After {
     /// Does it, and says in the log if it could not be done.
     pub async fn carry_out(self) {
-        let (Self::Stale(key, _) | Self::Fetched(key) | Self::Bypassed(key) | Self::Failed(key, _)) =
-            &self;
+        let (Self::Fresh(key)
+        | Self::Stale(key, _)
+        | Self::Fetched(key)
+        | Self::Bypassed(key)
+        | Self::Failed(key, _)) = &self;
         if let Err(error) = self.in_redis(key).await {
             eprintln!("could not note what came of a read of {key}: {error}");
         }
@@ -40,6 +45,7 @@ impl After {
     async fn in_redis(&self, key: &Key) -> Result<(), Box<dyn Error>> {
         let redis = variables::redis().await?;
         match self {
+            Self::Fresh(_) => marks::check(&redis).await?,
             Self::Stale(..) => marks::wanted(&redis, key).await?,
             Self::Fetched(_) => marks::fetched(&redis, key).await?,
             // Releases the fetch lock, and queues nothing: each read of a failing store would cost

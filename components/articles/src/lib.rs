@@ -25,6 +25,7 @@ use afterword::fields::Fields;
 use afterword::freshness::{self, Freshness};
 use afterword::key::Key;
 use afterword::limit::limit;
+use afterword::marks;
 use afterword::store::{self, Store};
 use afterword::variables::Reading;
 use afterword::{accept, problem, variables};
@@ -99,7 +100,10 @@ async fn read(key: Key, asked: &Asked, reading: &Reading) -> (Answer, Option<Aft
             let hit =
                 || representation::stored(&entry, asked, reading, CacheStatus::Hit { ttl }, now);
             match lifetime.judge(entry.fetched_at, now) {
-                Freshness::Fresh => return (hit(), None),
+                Freshness::Fresh => {
+                    let after = marks::check_is_due(now).then_some(After::Fresh(key));
+                    return (hit(), after);
+                }
                 Freshness::Stale => return (hit(), Some(After::Stale(key, entry.fetched_at))),
                 Freshness::StaleIfError => (Forward::Stale, Some(entry)),
                 Freshness::Expired => (Forward::Stale, None),

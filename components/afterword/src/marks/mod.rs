@@ -130,17 +130,23 @@ pub async fn wanted(redis: &Redis, key: &Key) -> Result<(), Error> {
         .map(drop)
 }
 
-/// Wakes a worker if something is overdue, or the alarm is gone: the safety net that depends on no single message. To be
-/// called after a response; does nothing if this instance asked within ten seconds.
-pub async fn check(redis: &Redis) -> Result<(), Error> {
-    const PAUSE: Duration = Duration::from_secs(10);
+/// Whether this instance has not [checked](check) for ten seconds, by this host's clock in milliseconds. If so, it counts as
+/// having checked now.
+pub fn check_is_due(now: u64) -> bool {
+    const PAUSE: u64 = 10_000;
     thread_local! {
-        static ASKED: Cell<Option<Instant>> = const { Cell::new(None) };
+        static CHECKED: Cell<Option<u64>> = const { Cell::new(None) };
     }
-    if ASKED.get().is_some_and(|at| at.elapsed() < PAUSE) {
-        return Ok(());
+    let due = CHECKED.get().is_none_or(|at| now.abs_diff(at) >= PAUSE);
+    if due {
+        CHECKED.set(Some(now));
     }
-    ASKED.set(Some(Instant::now()));
+    due
+}
+
+/// Wakes a worker if something is overdue, or the alarm is gone: the safety net that depends on no single message. For a
+/// response that has nothing else to tell Redis.
+pub async fn check(redis: &Redis) -> Result<(), Error> {
     connection::kept(redis, "check", &[]).await.map(drop)
 }
 
