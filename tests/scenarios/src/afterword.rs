@@ -187,6 +187,50 @@ impl Afterword {
         Ok(url)
     }
 
+    /// Starts another application on the same Redis, with rows, a store and processes of its own; returns when it serves.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_neighbour(&self, variables: &[(&str, &str)]) -> Result<Neighbour> {
+        let dir = tempfile::tempdir()?;
+        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let url = format!("http://{listen}");
+        let mut origin = self.origin.clone();
+        origin.listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        origin.database = None;
+        origin.webhook = None;
+        let supabase = Supabase::start(origin).await?;
+        let mut app = App {
+            listen: Some(listen),
+            state_dir: dir.path().to_owned(),
+            dials: None,
+            ..self.app.clone()
+        };
+        let own = [("supabase_url", supabase.url())];
+        let given = variables
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        for (name, value) in own.into_iter().chain(given) {
+            app.variables.insert(name.to_owned(), value);
+        }
+        let http = serve("the neighbour's http", &app, &url).await?;
+        let app = App {
+            components: vec!["refresh".into()],
+            listen: None,
+            ..app
+        };
+        let worker = Process::spawn("the neighbour's worker", host().command(&app)?)?;
+        let subscribed = worker.line_with("Active Channels", PATIENCE);
+        worker.alive_until(subscribed).await?;
+        Ok(Neighbour {
+            supabase,
+            worker,
+            url,
+            _http: http,
+            _dir: dir,
+        })
+    }
+
     async fn subscribers(&self, expected: usize) -> Result<()> {
         eventually(
             PATIENCE,
@@ -546,6 +590,18 @@ async fn serve(name: &str, app: &App, url: &str) -> Result<Process> {
     let probe = format!("{url}/articles/no-such-article");
     process.alive_until(http_answers(&probe, PATIENCE)).await?;
     Ok(process)
+}
+
+/// Another application on the same Redis. Ends when dropped.
+pub struct Neighbour {
+    /// Its origin.
+    pub supabase: Supabase,
+    /// Its worker.
+    pub worker: Process,
+    /// The base URL of its HTTP side.
+    pub url: String,
+    _http: Process,
+    _dir: tempfile::TempDir,
 }
 
 impl Drop for Afterword {

@@ -11,6 +11,6 @@ mod afterword;
 mod answer;
 mod setup;
 
-pub use afterword::Afterword;
+pub use afterword::{Afterword, Neighbour};
 pub use answer::Answer;
 pub use setup::{SECRET, Setup, host_has_dials, redis_program};

@@ -90,7 +90,7 @@ async fn a_crowd_on_two_replicas_costs_a_handful_of_requests_too() {
 }
 
 #[tokio::test]
-async fn without_redis_each_instance_asks_once() {
+async fn without_redis_each_instance_asks_once_a_second() {
     if !host_has_dials() {
         return;
     }
@@ -98,14 +98,17 @@ async fn without_redis_each_instance_asks_once() {
     afterword.redis.kill().await;
     slow(&afterword, 300);
     let before = afterword.http_calls("key-value.open").await;
+    let began = Instant::now();
     let answers = crowd(&afterword, same("/articles/7")).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
-    // An instance opens the store once, and takes sixteen requests at once.
+    // An instance opens the store once, and takes sixteen requests at once. It shares a response for a second: on a busy
+    // machine the crowd may be there for longer.
     let instances = afterword.http_calls("key-value.open").await - before + 1;
+    let seconds = began.elapsed().as_secs();
     let asked = afterword.supabase().requests().len() as u64;
     assert!(
-        (1..=instances).contains(&asked),
-        "{asked} requests of {instances} instances"
+        (1..=instances * (seconds + 1)).contains(&asked),
+        "{asked} requests of {instances} instances in {seconds} s"
     );
     assert!(asked < CROWD as u64 / 2, "{asked} requests");
     let collapsed = answers

@@ -1,8 +1,6 @@
 //! Every answer says how it came about: `Cache-Status`, `Age`, `Cache-Control`.
 
-use std::time::Instant;
-
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use afterword_scenarios::{Setup, host_has_dials};
 use afterword_supabase::{Dials, Fault, RestDial};

@@ -1,6 +1,10 @@
 //! What the anonymous key may not read never gets into the cache.
 
+use std::time::Duration;
+
 use afterword_scenarios::{Afterword, Setup};
+use afterword_stack::eventually;
+use anyhow::ensure;
 use reqwest::Method;
 use serde_json::json;
 
@@ -65,6 +69,31 @@ async fn a_column_that_configuration_hides_is_served_no_more() {
         afterword.hit(path).await;
     }
     read(&afterword).await;
+}
+
+#[tokio::test]
+async fn after_a_change_of_configuration_everything_stored_is_refreshed_without_a_reader() {
+    let mut afterword = Setup::default().no_webhooks().start().await;
+    let paths = ["/articles/7", "/articles/8", "/articles"];
+    for path in paths {
+        afterword.hit(path).await;
+        assert!(contains(&value(&afterword, path), "\"body\""));
+    }
+    let narrower = [
+        ("item_query", "select=id,title"),
+        ("list_query", "select=id,title&order=id.asc"),
+    ];
+    afterword.reconfigure(&narrower).await.unwrap();
+    afterword.start_worker().await.unwrap();
+    eventually(Duration::from_secs(60), "the refresh", async || {
+        for path in paths {
+            let value = value(&afterword, path);
+            ensure!(!contains(&value, "\"body\""), "{path} is as it was");
+        }
+        Ok(())
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error:#}"));
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod leaving;
 mod lists;
 mod marking;
 mod model;
+mod neighbours;
 mod origin_failing;
 mod reading;
 mod refreshing;

@@ -25,6 +25,9 @@ const HISTORIES: u64 = 200;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Rows that are there throughout, and so are their entries: every read of one is from the store.
+/// What items are asked for, in turn.
+const QUERIES: [&str; 2] = ["select=*", "select=id,title,slug"];
+
 const LASTING: std::ops::RangeInclusive<u64> = 1..=4;
 
 /// Rows that come and go.
@@ -38,6 +41,8 @@ struct Row {
     there: bool,
     /// Whether the webhook about its latest change was acknowledged.
     told: bool,
+    /// Whether its entry may be missing, since the configuration has changed.
+    missing: bool,
     /// The versions that have been seen in its entry and in the list: no reader sees an older one again.
     seen: u64,
     seen_in_list: u64,
@@ -49,6 +54,10 @@ struct History {
     rows: BTreeMap<u64, Row>,
     /// The steps for which Redis stays away.
     redis_away: usize,
+    /// The steps for which Redis takes no writes.
+    redis_refuses: usize,
+    /// How often the configuration was changed.
+    configurations: usize,
     origin_fails: bool,
     /// When it was last dialled to fail or to work again.
     turned: Instant,
@@ -62,6 +71,8 @@ impl History {
             random: Rng::with_seed(seed),
             rows: BTreeMap::new(),
             redis_away: 0,
+            redis_refuses: 0,
+            configurations: 0,
             origin_fails: false,
             turned: Instant::now(),
         };
@@ -93,7 +104,13 @@ impl History {
             }
             75..83 => self.kill_worker().await,
             83..91 => self.turn_origin(),
-            91..95 if self.redis_away == 0 => {
+            91..93 if self.redis_is_well() => {
+                eprintln!("Redis refuses writes");
+                self.refuse_writes("1").await;
+                self.redis_refuses = 4;
+            }
+            93..95 if self.redis_is_well() => self.reconfigure().await,
+            95..97 if self.redis_is_well() => {
                 eprintln!("Redis is killed");
                 self.afterword.redis.kill().await;
                 self.redis_away = 4;
@@ -107,6 +124,39 @@ impl History {
             self.redis_away -= 1;
             if self.redis_away == 0 {
                 self.restart_redis().await;
+            }
+        }
+        if self.redis_refuses > 0 {
+            self.redis_refuses -= 1;
+            if self.redis_refuses == 0 {
+                self.refuse_writes("0").await;
+            }
+        }
+    }
+
+    fn redis_is_well(&self) -> bool {
+        self.redis_away == 0 && self.redis_refuses == 0
+    }
+
+    /// As a primary does that has lost its replicas.
+    async fn refuse_writes(&self, replicas: &str) {
+        let set = ["CONFIG", "SET", "min-replicas-to-write", replicas];
+        self.afterword.ask_redis::<()>(&set).await.unwrap();
+    }
+
+    /// Restarts the application with another query for items, one that selects the same columns in another order or not.
+    async fn reconfigure(&mut self) {
+        self.configurations += 1;
+        let query = QUERIES[self.configurations % QUERIES.len()];
+        eprintln!("the item query is {query}");
+        let variables = [("item_query", query)];
+        self.afterword.reconfigure(&variables).await.unwrap();
+        self.afterword.start_worker().await.unwrap();
+        // What was stored is a miss until it has been fetched anew, which a failing origin does not allow.
+        self.turned = Instant::now();
+        for (id, row) in &mut self.rows {
+            if LASTING.contains(id) {
+                (row.told, row.missing) = (true, true);
             }
         }
     }
@@ -178,8 +228,15 @@ impl History {
         }
         let answer = self.afterword.get(&format!("/articles/{id}")).await;
         let row = self.rows.get_mut(&id).expect("all rows are known");
-        if LASTING.contains(&id) {
+        let fails = self.origin_fails || self.turned.elapsed() < Duration::from_secs(5);
+        let failing = fails && matches!(answer.status, 502..=504);
+        if LASTING.contains(&id) && !(row.missing && failing) {
             assert_eq!(answer.status, 200, "{answer:?}");
+            if !answer.field("cache-status").starts_with("afterword; hit") {
+                assert!(row.missing, "{answer:?}");
+                return;
+            }
+            row.missing = false;
             let version = version(&answer.json());
             assert!(
                 (row.seen..=row.version).contains(&version),
@@ -191,8 +248,6 @@ impl History {
             assert!(version(&answer.json()) <= row.version, "{answer:?}");
         } else {
             // For a second, readers get what another came to: a failure, too.
-            let fails = self.origin_fails || self.turned.elapsed() < Duration::from_secs(5);
-            let failing = fails && matches!(answer.status, 502..=504);
             assert!(answer.status == 404 || failing, "{answer:?}");
         }
     }
@@ -215,6 +270,12 @@ impl History {
     }
 
     fn turn_origin(&mut self) {
+        self.origin_fails = !self.origin_fails;
+        self.turned = Instant::now();
+        if self.origin_fails && self.random.u64(..6) == 0 {
+            eprintln!("the origin flaps");
+            return self.set_origin(self.flapping());
+        }
         let (fault, delay_ms) = match self.random.u64(..5) {
             0 => (Some(Fault::Status(503)), 0),
             1 => (Some(Fault::Html), 0),
@@ -228,14 +289,25 @@ impl History {
             fault,
             ..RestDial::default()
         };
-        self.origin_fails = !self.origin_fails;
-        self.turned = Instant::now();
         eprintln!("the origin fails: {} ({faulty:?})", self.origin_fails);
-        let rest = if self.origin_fails {
-            vec![faulty]
-        } else {
-            vec![]
-        };
+        self.set_origin(match self.origin_fails {
+            true => vec![faulty],
+            false => vec![],
+        });
+    }
+
+    /// Requests that succeed and fail in turn, a few of each.
+    fn flapping(&self) -> Vec<RestDial> {
+        (0..40)
+            .map(|turn| RestDial {
+                times: Some(1 + turn % 3),
+                fault: (turn % 2 == 0).then_some(Fault::Status(503)),
+                ..RestDial::default()
+            })
+            .collect()
+    }
+
+    fn set_origin(&self, rest: Vec<RestDial>) {
         let dials = Dials {
             rest,
             ..Dials::default()
@@ -248,6 +320,7 @@ impl History {
         if self.redis_away > 0 {
             self.restart_redis().await;
         }
+        self.refuse_writes("0").await;
         self.afterword
             .supabase()
             .set_dials(Dials::default())
@@ -290,13 +363,30 @@ impl History {
             .iter()
             .find(|row| row["id"] == id)
         {
-            Some(row) => ensure!(
-                answer.status == 200 && answer.json() == *row,
-                "{answer:?} instead of {row}"
-            ),
+            Some(row) => {
+                let expected = self.selected(row);
+                ensure!(
+                    answer.status == 200 && answer.json() == expected,
+                    "{answer:?} instead of {expected}"
+                );
+            }
             None => ensure!(answer.status == 404, "{answer:?} without a row"),
         }
         Ok(())
+    }
+}
+
+impl History {
+    /// The columns of a row that items have at present.
+    fn selected(&self, row: &Value) -> Value {
+        let query = QUERIES[self.configurations % QUERIES.len()];
+        match query.trim_start_matches("select=") {
+            "*" => row.clone(),
+            columns => columns
+                .split(',')
+                .map(|column| (column.to_owned(), row[column].clone()))
+                .collect(),
+        }
     }
 }
 
