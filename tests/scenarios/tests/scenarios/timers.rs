@@ -251,8 +251,9 @@ async fn a_worker_that_was_stopped_for_longer_than_its_lease_does_not_leave_an_o
     wrote(first, stopped_at + 1).await;
     afterword.worked_off().await.unwrap();
     let written_late = written(first) - stopped_at;
+    // The one that was under way, the same once more, and the new change.
     assert!(
-        written_late <= 2,
+        written_late <= 3,
         "{written_late} entries that it had fetched before"
     );
     all_are(&afterword, &ids, "Newer").await;
