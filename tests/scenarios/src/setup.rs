@@ -95,6 +95,15 @@ impl Setup {
             .redis_args(rights)
     }
 
+    /// The application's user at Redis, `name:password` with these ACL rules alone.
+    pub fn redis_acl(mut self, user: &'static str, rules: &[&str]) -> Self {
+        self.redis_user = Some(user);
+        let (name, password) = user.split_once(':').unwrap_or((user, ""));
+        let password = format!(">{password}");
+        self.redis_args(&["--user", name, "on", &password])
+            .redis_args(rules)
+    }
+
     /// Starts it all; returns when requests are answered and the worker listens.
     ///
     /// # Panics

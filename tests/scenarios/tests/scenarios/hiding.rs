@@ -8,6 +8,8 @@ use anyhow::ensure;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::stored::value;
+
 const HIDDEN: &str = "a note that no reader may see";
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use afterword_scenarios::{Afterword, Setup, host_has_dials};
-use afterword_stack::{Process, Signal, eventually};
+use afterword_stack::{Process, Signal, eventually, wake};
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
@@ -119,6 +119,46 @@ async fn a_user_who_may_not_publish_marks_and_the_timer_wakes() {
     }
     let denied: Vec<redis::Value> = afterword.ask_redis(&["ACL", "LOG"]).await.unwrap();
     assert!(!denied.is_empty(), "it was not allowed to publish");
+}
+
+/// The ACL rules that docs/operating.md gives the application's user.
+fn documented_rules() -> Vec<&'static str> {
+    const PAGE: &str = include_str!("../../../../docs/operating.md");
+    let start = "ACL SETUSER afterword on >a-long-password ";
+    let rules = PAGE.split_once(start).expect("the page has them").1;
+    let rules = rules.split_once("```").expect("in a code block").0;
+    let rules = rules.split_whitespace().filter(|rule| *rule != "\\");
+    rules.collect()
+}
+
+#[tokio::test]
+async fn the_user_of_the_documentation_may_do_all_that_the_application_does() {
+    let mut afterword = Setup::default()
+        .redis_acl("afterword:a-long-password", &documented_rules())
+        .variable("max_age", "2")
+        .start()
+        .await;
+    is_read(&afterword, "The thundering herd").await;
+    change(&afterword, "Changed").await;
+    is_read(&afterword, "Changed").await;
+    // A failing origin, a foreign name, a reader of what is missing, an outbox.
+    afterword.stop_origin().await;
+    let added = [
+        "ZADD",
+        "{afterword}:due",
+        "1",
+        "not ours",
+        "2",
+        "/articles/8",
+    ];
+    let _: u64 = afterword.ask_redis(&added).await.unwrap();
+    wake(&afterword.redis.url(), LIMIT).await.unwrap();
+    key_is(&afterword, "origin", true).await;
+    afterword.get("/articles/9").await;
+    afterword.start_origin().await.unwrap();
+    afterword.worked_off().await.unwrap();
+    let denied: Vec<redis::Value> = afterword.ask_redis(&["ACL", "LOG"]).await.unwrap();
+    assert!(denied.is_empty(), "{denied:?}");
 }
 
 #[tokio::test]
