@@ -169,7 +169,8 @@ impl Afterword {
         Ok(())
     }
 
-    fn wake_up(&self) -> WakeUp {
+    /// The wake-up of its workers.
+    pub fn wake_up(&self) -> WakeUp {
         let prefix = self.app.variables.get("redis_prefix");
         let prefix = prefix.map_or(WakeUp::DEFAULT_PREFIX, String::as_str);
         WakeUp::new(&self.redis.url(), prefix)

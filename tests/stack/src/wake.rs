@@ -198,7 +198,9 @@ mod tests {
     async fn run(connection: &mut MultiplexedConnection, command: &str) {
         let mut words = command.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
-        words.for_each(|word| drop(command.arg(word)));
+        for word in words {
+            command.arg(word);
+        }
         command.exec_async(connection).await.unwrap();
     }
 
