@@ -93,7 +93,7 @@ impl Project {
                 Finding::Works => {}
                 Finding::FailsForNow(why) => {
                     eprintln!(
-                        "warning: {} {why}. Starting all the same: stored articles are served, others are errors for now",
+                        "warning: {} {why}. Starting all the same: until it works again, articles that are not stored are answered with an error",
                         self.url
                     );
                     break;
@@ -174,12 +174,17 @@ impl Asked {
             is_query(query),
             "SPIN_VARIABLE_{name}_QUERY holds a character that must be percent-encoded"
         );
-        let mut pairs: Vec<&str> = query.trim_start_matches('?').split('&').collect();
-        pairs.retain(|pair| !pair.starts_with("limit=") && !pair.starts_with("offset="));
+        let pairs = query.trim_start_matches('?').split('&');
+        let (orders, mut pairs): (Vec<&str>, Vec<&str>) = pairs
+            .filter(|pair| !pair.starts_with("limit=") && !pair.starts_with("offset="))
+            .partition(|pair| pair.starts_with("order="));
+        // The application names the id column, too: it filters items by it, and makes the list's order total.
         let id_column: String = byte_serialize(self.id_column.as_bytes()).collect();
-        // In both, the application names the id column: as a filter, and to make the list's order total.
-        let by_id = format!("{id_column}=not.is.null");
-        pairs.extend([&by_id, "limit=1"]);
+        let order = match orders[..] {
+            [] => format!("order={id_column}"),
+            [order, ..] => format!("{order},{id_column}"),
+        };
+        pairs.extend([&order, "limit=1"]);
         Ok(pairs.join("&"))
     }
 
