@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use afterword_scenarios::{Afterword, SECRET, Setup};
-use afterword_stack::{eventually, wake};
+use afterword_stack::eventually;
 use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::json;
@@ -70,7 +70,7 @@ async fn a_second_application_on_the_same_prefix_is_refused_and_the_first_loses_
     let afterword = Setup::default().start().await;
     afterword.hit("/articles/7").await;
     let neighbour = afterword.start_neighbour(&[]).await.unwrap();
-    wake(&afterword.redis.url(), LIMIT).await.unwrap();
+    afterword.wake_up().until_heard(LIMIT).await.unwrap();
     let refused = "refused: `redis_prefix` is in use by another application";
     let line = neighbour.worker.line_with(refused, LIMIT).await.unwrap();
     assert!(line.contains(&afterword.supabase().url()), "{line}");

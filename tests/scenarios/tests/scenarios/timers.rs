@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use afterword_scenarios::{Afterword, Setup, host_has_dials};
-use afterword_stack::{Process, Signal, eventually, wake};
+use afterword_stack::{Process, Signal, eventually};
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
@@ -152,7 +152,7 @@ async fn the_user_of_the_documentation_may_do_all_that_the_application_does() {
         "/articles/8",
     ];
     let _: u64 = afterword.ask_redis(&added).await.unwrap();
-    wake(&afterword.redis.url(), LIMIT).await.unwrap();
+    afterword.wake_up().until_heard(LIMIT).await.unwrap();
     key_is(&afterword, "origin", true).await;
     afterword.get("/articles/9").await;
     afterword.start_origin().await.unwrap();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use afterword_scenarios::{Afterword, Setup, host_has_dials};
-use afterword_stack::{eventually, wake};
+use afterword_stack::eventually;
 use afterword_supabase::{Dials, Fault, RestDial};
 use anyhow::ensure;
 use serde_json::json;
@@ -68,7 +68,7 @@ async fn reconcile(afterword: &Afterword) {
         .ask_redis(&["DEL", "{afterword}:reconciled"])
         .await
         .unwrap();
-    wake(&afterword.redis.url(), LIMIT).await.unwrap();
+    afterword.wake_up().until_heard(LIMIT).await.unwrap();
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_foreign_name_in_the_queue_is_removed_and_a_task_without_a_version_is_
         "not ours",
     ];
     let _: u64 = afterword.ask_redis(&added).await.unwrap();
-    wake(&afterword.redis.url(), LIMIT).await.unwrap();
+    afterword.wake_up().until_heard(LIMIT).await.unwrap();
     afterword.worked_off().await.unwrap();
     assert_eq!(afterword.supabase().requests().len(), 1);
 }
@@ -346,7 +346,7 @@ async fn a_full_redis_is_worked_off_and_what_it_did_not_take_follows() {
     afterword.worked_off().await.unwrap();
 
     full("0").await;
-    wake(&afterword.redis.url(), LIMIT).await.unwrap();
+    afterword.wake_up().until_heard(LIMIT).await.unwrap();
     is_fresh(&afterword, 8, "Changed").await;
 }
 
@@ -415,7 +415,7 @@ async fn a_record_of_the_outbox_that_cannot_be_read_yet_is_not_deleted() {
 
     change(&afterword, 7, "Changed");
     afterword.turn_worker_dials(json!({})).await;
-    wake(&afterword.redis.url(), LIMIT).await.unwrap();
+    afterword.wake_up().until_heard(LIMIT).await.unwrap();
     is_fresh(&afterword, 7, "Changed").await;
     afterword.worked_off().await.unwrap();
     assert!(!kept("outbox/record") && !kept("outbox") && !kept("outbox-emptying"));
@@ -462,7 +462,7 @@ async fn a_change_of_a_related_table_refreshes_what_the_list_does_not_vouch_for(
     afterword.supabase().execute(sql).unwrap();
     let related = ["ZADD", "{afterword}:due", "1", "related"];
     let _: u64 = afterword.ask_redis(&related).await.unwrap();
-    wake(&afterword.redis.url(), LIMIT).await.unwrap();
+    afterword.wake_up().until_heard(LIMIT).await.unwrap();
     is_fresh(&afterword, 7, "Embedded").await;
 }
 
