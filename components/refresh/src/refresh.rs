@@ -399,7 +399,8 @@ impl<'a> Refresh<'a> {
                 "stuck: could not refresh {what} for {} s, and this may not mend by itself: {why}",
                 open.as_secs()
             ),
-            _ => eprintln!("could not refresh {what}, the origin fails: {why}"),
+            Some(_) => eprintln!("could not refresh {what}, the origin fails: {why}"),
+            None => eprintln!("could not refresh {what}, backing off: {why}"),
         }
         Ok(())
     }
