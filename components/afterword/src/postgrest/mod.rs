@@ -210,7 +210,13 @@ fn add(found: &mut Vec<(Id, Bytes)>, id: Id, row: Bytes) {
 /// An item of `in.(…)`. Inside the quotes only `"` and `\` mean something, unless a backslash stands before them
 /// (PostgREST's `pQuotedValue`).
 fn quoted(id: &Id) -> String {
-    let text = id.as_str().replace('\\', r"\\").replace('"', r#"\""#);
+    let mut text = String::new();
+    for character in id.as_str().chars() {
+        if matches!(character, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
     format!("%22{}%22", encode(&text))
 }
 
