@@ -197,8 +197,8 @@ impl Origin {
     }
 }
 
-/// Adds a row to those that were found. Of several with one id, the one with the smallest text counts, so that a miss and
-/// a refresh give the same whatever the order of the answer.
+/// Adds a row to those that were found. Of several with one id, the one with the smallest text
+/// counts, so that a miss and a refresh give the same whatever the order of the answer.
 fn add(found: &mut Vec<(Id, Bytes)>, id: Id, row: Bytes) {
     match found.iter_mut().find(|(own, _)| *own == id) {
         Some((_, own)) if row < *own => *own = row,
@@ -207,8 +207,8 @@ fn add(found: &mut Vec<(Id, Bytes)>, id: Id, row: Bytes) {
     }
 }
 
-/// An item of `in.(…)`. Inside the quotes only `"` and `\` mean something, unless a backslash stands before them
-/// (PostgREST's `pQuotedValue`).
+/// An item of `in.(…)`. Inside the quotes only `"` and `\` mean something, unless a backslash
+/// stands before them (PostgREST's `pQuotedValue`).
 fn quoted(id: &Id) -> String {
     let mut text = String::new();
     for character in id.as_str().chars() {
