@@ -49,9 +49,10 @@ pub enum Key {
 }
 
 impl Key {
-    /// The key that a request's path names, in whatever spelling: `/articles/%41` is `/articles/A`, and an unencoded
-    /// character is the same as an encoded one. Only `/` separates segments, while `%2F` belongs to an id. `None`
-    /// (another path, a malformed escape, no UTF-8) is for the caller to answer with 404.
+    /// The key that a request's path names, in whatever spelling: `/articles/%41` is `/articles/A`,
+    /// and an unencoded character is the same as an encoded one. Only `/` separates segments, while
+    /// `%2F` belongs to an id. `None` (another path, a malformed escape, no UTF-8) is for the
+    /// caller to answer with 404.
     pub fn requested(path: &str) -> Option<Self> {
         match path.strip_prefix(LIST)? {
             "" => Some(Self::List),
@@ -59,8 +60,8 @@ impl Key {
         }
     }
 
-    /// The key that prints as this path. Names in the store and in Redis are read with this: a name that Afterword did
-    /// not write is no key.
+    /// The key that prints as this path. Names in the store and in Redis are read with this: a name
+    /// that Afterword did not write is no key.
     pub fn from_path(path: &str) -> Option<Self> {
         Self::requested(path).filter(|key| match key {
             Self::List => true,
@@ -73,8 +74,8 @@ impl Key {
 }
 
 impl fmt::Display for Key {
-    /// The canonical path, which is the name in the key-value store, in Redis and in the log. Unreserved characters
-    /// stand for themselves; every other byte is `%XX`, in capitals.
+    /// The canonical path, which is the name in the key-value store, in Redis and in the log.
+    /// Unreserved characters stand for themselves; every other byte is `%XX`, in capitals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::List => f.write_str(LIST),

@@ -47,7 +47,7 @@ pub const NO_SUCH_PATH: Problem = Problem {
     name: "no-such-path",
     title: "No such path",
     status: StatusCode::NOT_FOUND,
-    detail: "No article has this path: an id is 1 to 255 bytes of UTF-8, percent-encoded, also in its slashes.",
+    detail: "An id is 1 to 255 bytes of UTF-8. Percent-encode it, slashes too: /articles/2024%2F01.",
 };
 
 /// There is no such row, or it may not be read.

@@ -138,9 +138,10 @@ fn decodes_to_itself(value: Vec<u8>) {
     assert_eq!(again, value);
 }
 
-/// A path names a key or none, and so does the path with this text for an id. A key prints as one path, which has no character
-/// that means something in a URL, in PostgREST's filters, in a log or in Redis's glob patterns, and names the key again; no
-/// other text is that key's name. Any text is an id if it is neither empty, too long, nor holds U+0000.
+/// A path names a key or none, and so does the path with this text for an id. A key prints as one
+/// path, which has no character that means something in a URL, in PostgREST's filters, in a log or
+/// in Redis's glob patterns, and names the key again; no other text is that key's name. Any text is
+/// an id if it is neither empty, too long, nor holds U+0000.
 pub fn path(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else {
         return;

@@ -113,9 +113,9 @@ impl Error {
         }
     }
 
-    /// Whether the count may be the reason: it scans the table, so that it is the first to meet a limit on time. A database
-    /// that fails says so with its own code. A PostgREST or a gateway that is in trouble itself would not be helped by
-    /// a second request.
+    /// Whether the count may be the reason: it scans the table, so that it is the first to meet a
+    /// limit on time. A database that fails says so with its own code. A PostgREST or a gateway
+    /// that is in trouble itself would not be helped by a second request.
     pub(super) fn may_be_the_counts(&self) -> bool {
         match self {
             Self::TimedOut => true,

@@ -4,8 +4,8 @@
 //! asked for until the total that `Prefer: count=exact` gave is there, or a page is empty: by id where that is the order
 //! (`id=gt.…`: a row that comes or goes meanwhile shifts no other), else by `offset`.
 //!
-//! `id=gt.…` passes over rows whose id is NULL. Those are fetched apart from the others, by `id=is.null`, before or after
-//! them, as the order has it.
+//! `id=gt.…` passes over rows whose id is NULL. Those are fetched apart from the others, by
+//! `id=is.null`, before or after them, as the order has it.
 
 use super::{is_query, join};
 use crate::key::encode;
@@ -39,7 +39,8 @@ struct ById {
 }
 
 impl ById {
-    /// The order with these modifiers. PostgreSQL takes NULLs for larger than any value, and PostgREST leaves that to it.
+    /// The order with these modifiers. PostgreSQL takes NULLs for larger than any value, and
+    /// PostgREST leaves that to it.
     fn of(modifiers: &[&str]) -> Self {
         let descending = modifiers.contains(&"desc");
         Self {
@@ -110,8 +111,8 @@ impl ListQuery {
         self.limit.is_none() && self.offset == 0 && !self.rest.split('&').any(filters)
     }
 
-    /// Whether to ask for the number of rows. With a `limit`, that number says nothing about the end of the list, and may cost
-    /// the database a scan of the whole table.
+    /// Whether to ask for the number of rows. With a `limit`, that number says nothing about the
+    /// end of the list, and may cost the database a scan of the whole table.
     pub fn wants_count(&self) -> bool {
         self.limit.is_none()
     }
@@ -198,8 +199,8 @@ impl<'a> Pages<'a> {
         Some(query)
     }
 
-    /// Takes the rows that the last request brought, out of so many in all, if the origin said so. Returns how many of them
-    /// to keep: those behind them will come again.
+    /// Takes the rows that the last request brought, out of so many in all, if the origin said so.
+    /// Returns how many of them to keep: those behind them will come again.
     pub fn received(&mut self, rows: &[&RawValue], total: Option<u64>) -> usize {
         if let Some(total) = total {
             let there = total.saturating_sub(self.query.offset);
@@ -217,7 +218,8 @@ impl<'a> Pages<'a> {
         kept
     }
 
-    /// What follows these rows of a list that is not known to be whole, and how many of them to keep.
+    /// What follows these rows of a list that is not known to be whole, and how many of them to
+    /// keep.
     fn following(&self, rows: &[&RawValue]) -> (Next, usize) {
         let nulls_first = self.query.by_id.is_some_and(|order| order.nulls_first);
         let Some(last) = rows.last() else {
@@ -263,7 +265,8 @@ impl<'a> Pages<'a> {
         self.requests
     }
 
-    /// Whether no page after the first went by an offset, by which a row that comes or goes meanwhile shifts others.
+    /// Whether no page after the first went by an offset, by which a row that comes or goes
+    /// meanwhile shifts others.
     pub fn is_by_id(&self) -> bool {
         self.by_id
     }
@@ -284,7 +287,8 @@ mod tests {
             .collect()
     }
 
-    /// An origin with ids from 1 to `ids` and so many NULLs, which gives `cap` rows at most in an answer.
+    /// An origin with ids from 1 to `ids` and so many NULLs, which gives `cap` rows at most in an
+    /// answer.
     struct Origin {
         ids: i64,
         nulls: usize,
@@ -331,7 +335,8 @@ mod tests {
             (page.take(limit).collect(), all.len())
         }
 
-        /// The queries that fetch a list, the ids that it then has, 0 for NULL, and whether it went by id.
+        /// The queries that fetch a list, the ids that it then has, 0 for NULL, and whether it went
+        /// by id.
         fn list(&self, query: &str) -> (Vec<String>, Vec<i64>, bool) {
             let query = parse(query);
             let mut pages = Pages::new(&query, "id");

@@ -245,8 +245,8 @@ impl Origin {
     }
 }
 
-/// Adds a row to those that were found. Of several with one id, the one with the smallest text counts, so that a miss and
-/// a refresh give the same whatever the order of the answer.
+/// Adds a row to those that were found. Of several with one id, the one with the smallest text
+/// counts, so that a miss and a refresh give the same whatever the order of the answer.
 fn add(found: &mut Vec<(Id, Bytes)>, id: Id, row: Bytes) {
     match found.iter_mut().find(|(own, _)| *own == id) {
         Some((_, own)) if row < *own => *own = row,
@@ -255,10 +255,16 @@ fn add(found: &mut Vec<(Id, Bytes)>, id: Id, row: Bytes) {
     }
 }
 
-/// An item of `in.(…)`. Inside the quotes only `"` and `\` mean something, unless a backslash stands before them
-/// (PostgREST's `pQuotedValue`).
+/// An item of `in.(…)`. Inside the quotes only `"` and `\` mean something, unless a backslash
+/// stands before them (PostgREST's `pQuotedValue`).
 fn quoted(id: &Id) -> String {
-    let text = id.as_str().replace('\\', r"\\").replace('"', r#"\""#);
+    let mut text = String::new();
+    for character in id.as_str().chars() {
+        if matches!(character, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
     format!("%22{}%22", encode(&text))
 }
 

@@ -9,7 +9,7 @@ use afterword_scenarios::{SECRET, Setup};
 use serde_json::Value;
 
 /// Sends these very bytes; returns status, head and body of the answer.
-fn exchange(address: &str, request: &[u8]) -> (u16, String, Vec<u8>) {
+pub fn exchange(address: &str, request: &[u8]) -> (u16, String, Vec<u8>) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(60)))
@@ -27,7 +27,7 @@ fn exchange(address: &str, request: &[u8]) -> (u16, String, Vec<u8>) {
     (status, head, answer[end + 4..].to_vec())
 }
 
-fn request(method: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+pub fn request(method: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut request =
         format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for (name, value) in fields {
@@ -91,7 +91,8 @@ fn table() -> Vec<(u16, Vec<u8>)> {
     table.push((404, get(&format!("/articles/{}", long(10_000)))));
     table.push((404, get(&format!("/articles/{}", "%41".repeat(256)))));
     table.push((404, get(&format!("/articles/{}", "%c3%a9".repeat(128)))));
-    // What is an id, but nobody's: it reaches the origin as a value, and nothing in it means anything there.
+    // What is an id, but nobody's: it reaches the origin as a value, and nothing in it means
+    // anything there.
     for target in [
         "/articles/..",
         "/articles/is.null",

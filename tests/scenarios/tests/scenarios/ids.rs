@@ -4,6 +4,8 @@ use afterword_scenarios::{Afterword, Setup};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::hostile::{exchange, request};
+
 /// Slugs, each with its path and the value that the origin is asked for.
 const SLUGS: [(&str, &str); 12] = [
     ("thüringen", "th%C3%BCringen"),
@@ -88,6 +90,20 @@ async fn all_spellings_of_a_path_are_one_entry() {
         }
         assert_eq!(afterword.supabase().requests(), []);
     }
+}
+
+#[tokio::test]
+async fn unencoded_bytes_in_a_path_are_the_same_entry() {
+    let afterword = with_slugs(Setup::default()).await;
+    let stored = afterword.hit("/articles/th%C3%BCringen").await;
+    afterword.supabase().clear_requests();
+    let address = afterword.url().trim_start_matches("http://").to_owned();
+    // The client of the other scenarios would encode it.
+    let raw = request("GET", "/articles/thüringen", &[], b"");
+    let answer = tokio::task::spawn_blocking(move || exchange(&address, &raw));
+    let (status, _, body) = answer.await.unwrap();
+    assert_eq!((status, body), (200, stored.bytes));
+    assert_eq!(afterword.supabase().requests(), []);
 }
 
 #[tokio::test]

@@ -64,7 +64,8 @@ async fn the_users_own_limit_is_kept() {
     );
 }
 
-/// So many rows, of which the first `named` have a body, by which they are listed, and the others NULL.
+/// So many rows, of which the first `named` have a body, by which they are listed, and the others
+/// NULL.
 fn with_bodies(count: usize, named: usize) -> String {
     let rows: Vec<String> = (1..=count)
         .map(|id| match id <= named {

@@ -179,10 +179,10 @@ async fn a_path_that_no_article_can_have_is_404_without_a_request_to_the_origin(
     for path in [
         "/articles/",
         "/articles/1/2",
-        "/articles/%3",
-        "/articles/%zz",
         "/articles/%00",
         "/articles/%ff",
+        "/articles/7%",
+        "/articles/%3x",
         &long,
     ] {
         let answer = afterword.get(path).await;
