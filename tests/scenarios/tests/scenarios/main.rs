@@ -7,6 +7,7 @@ mod conditional;
 mod cors;
 mod crowds;
 mod door;
+mod ending;
 mod equal;
 mod explaining;
 mod failing;
