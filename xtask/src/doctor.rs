@@ -25,6 +25,11 @@ pub enum Outlook {
 ///
 /// When the Rust compiler cannot be asked.
 pub async fn run(way: Way) -> Result<ExitCode> {
+    row(
+        "Workspace",
+        "here",
+        &workspace::root().display().to_string(),
+    );
     let mut rustc = workspace::rustc();
     rustc.arg("--version");
     row("Rust", "here", &workspace::output(rustc).await?);

@@ -70,23 +70,23 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = match cli.command {
-        Command::Up(flags) => up::run(flags, cli.wasm_target)
-            .await
-            .map(|()| ExitCode::SUCCESS),
-        Command::Build => build::run(cli.wasm_target)
-            .await
-            .map(|()| ExitCode::SUCCESS),
-        Command::Test(flags) => test::run(flags, cli.wasm_target).await,
-        Command::Contract => contract::run().await.map(|()| ExitCode::SUCCESS),
-        Command::Fuzz(flags) => fuzz::run(flags).await.map(|()| ExitCode::SUCCESS),
-        Command::Doctor => doctor::run(cli.wasm_target).await,
-    };
-    outcome.unwrap_or_else(|error| {
+    run(Cli::parse()).await.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    workspace::check()?;
+    match cli.command {
+        Command::Up(flags) => up::run(flags, cli.wasm_target).await?,
+        Command::Build => build::run(cli.wasm_target).await?,
+        Command::Test(flags) => return test::run(flags, cli.wasm_target).await,
+        Command::Contract => contract::run().await?,
+        Command::Fuzz(flags) => fuzz::run(flags).await?,
+        Command::Doctor => return doctor::run(cli.wasm_target).await,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -2,15 +2,53 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
+/// Found at run time: a checkout may be moved or copied after this program was compiled.
+static ROOT: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    // Cargo's word comes first: `cargo xtask` may be called from anywhere with `--manifest-path`.
+    let starts = [
+        std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from),
+        std::env::current_dir().ok(),
+        std::env::current_exe().ok(),
+    ];
+    find(starts.into_iter().flatten())
+});
+
+/// Checks that there is a workspace. [`root`] takes that for granted.
+///
+/// # Errors
+///
+/// When neither cargo, nor the current folder, nor the program's own place leads to one.
+pub fn check() -> Result<()> {
+    ensure!(
+        ROOT.is_some(),
+        "this is no checkout of Afterword, and the program does not lie in one: run `cargo xtask` in a checkout"
+    );
+    Ok(())
+}
+
 /// The workspace's folder.
+///
+/// # Panics
+///
+/// Where there is none: see [`check`].
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask is a folder of the workspace")
+    ROOT.as_deref().expect("the program has checked it")
+}
+
+/// The first workspace at or above one of these paths.
+fn find(starts: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
+    starts.into_iter().find_map(|start| {
+        let mut folders = start.ancestors();
+        let found = folders.find(|folder| {
+            folder.join("spin.toml").is_file() && folder.join("xtask/Cargo.toml").is_file()
+        });
+        found.map(Path::to_owned)
+    })
 }
 
 /// Where everything is built: always the folder that `spin.toml` names, whatever `CARGO_TARGET_DIR` says.
@@ -63,4 +101,39 @@ pub async fn output(mut command: Command) -> Result<String> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkout(dir: &Path) -> PathBuf {
+        std::fs::create_dir_all(dir.join("xtask/src")).unwrap();
+        std::fs::create_dir_all(dir.join("target/debug")).unwrap();
+        for file in ["spin.toml", "xtask/Cargo.toml"] {
+            std::fs::write(dir.join(file), "").unwrap();
+        }
+        dir.to_owned()
+    }
+
+    #[test]
+    fn a_workspace_is_at_or_above_the_first_path_that_leads_to_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (
+            checkout(&dir.path().join("one")),
+            checkout(&dir.path().join("other")),
+        );
+        for (starts, found) in [
+            (vec![one.join("xtask")], Some(&one)),
+            (vec![one.clone()], Some(&one)),
+            (
+                vec![dir.path().into(), other.join("target/debug/xtask")],
+                Some(&other),
+            ),
+            (vec![one.join("xtask/src"), other.clone()], Some(&one)),
+            (vec![dir.path().into()], None),
+        ] {
+            assert_eq!(find(starts.clone()).as_ref(), found, "{starts:?}");
+        }
+    }
 }

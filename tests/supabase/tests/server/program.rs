@@ -10,11 +10,14 @@ use tokio::{
     process::Command,
 };
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_afterword-supabase");
+/// The program. Cargo tells where it is now: where it lay when this was compiled means nothing.
+fn program() -> String {
+    std::env::var("CARGO_BIN_EXE_afterword-supabase").expect("cargo runs this test")
+}
 
 #[tokio::test]
 async fn the_program_says_where_it_serves_and_ends_on_sigterm() {
-    let mut program = Command::new(PROGRAM)
+    let mut program = Command::new(program())
         .args(["--listen", "127.0.0.1:0", "--row-cap", "2", "--verbose"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -45,7 +48,7 @@ async fn the_program_says_where_it_serves_and_ends_on_sigterm() {
 async fn a_taken_address_is_told_with_what_to_do() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = Command::new(PROGRAM)
+    let output = Command::new(program())
         .args(["--listen", &address])
         .output()
         .await
