@@ -1,6 +1,6 @@
 //! Crowds that ask for what is not stored: the origin is asked a few times at most.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use afterword_scenarios::{Afterword, Answer, Setup, host_has_dials};
 use afterword_supabase::{Dials, Fault, RestDial};
@@ -89,7 +89,7 @@ async fn a_crowd_on_two_replicas_costs_a_handful_of_requests_too() {
 }
 
 #[tokio::test]
-async fn without_redis_each_instance_asks_once() {
+async fn without_redis_each_instance_asks_once_a_second() {
     if !host_has_dials() {
         return;
     }
@@ -97,16 +97,18 @@ async fn without_redis_each_instance_asks_once() {
     afterword.redis.kill().await;
     slow(&afterword, 300);
     let before = afterword.http_calls("key-value.open").await;
+    let began = Instant::now();
     let answers = crowd(&afterword, same("/articles/7")).await;
+    let seconds = began.elapsed().as_secs() + 1;
     assert!(answers.iter().all(|answer| answer.status == 200));
     // An instance opens the store once, and takes sixteen requests at once.
     let instances = afterword.http_calls("key-value.open").await - before + 1;
     let asked = afterword.supabase().requests().len() as u64;
     assert!(
-        (1..=instances).contains(&asked),
-        "{asked} requests of {instances} instances"
+        (1..=instances * seconds).contains(&asked),
+        "{asked} requests of {instances} instances in {seconds} s"
     );
-    assert!(asked < CROWD as u64 / 2, "{asked} requests");
+    assert!(asked < CROWD as u64, "{asked} requests");
     let collapsed = answers
         .iter()
         .filter(|answer| answer.field("cache-status").ends_with("; collapsed"));

@@ -1,20 +1,17 @@
-//! Answers leave in one piece, also through a listener that does not set `TCP_NODELAY`, as Spin's does not.
+//! Answers leave in one piece. Through a listener that does not set `TCP_NODELAY`, as Spin's does not, the second of two pieces
+//! waits for the client's delayed acknowledgement, 40 ms. Pieces are counted, not milliseconds, which a busy machine adds to.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 use afterword_scenarios::{SECRET, Setup};
 
-/// Less than the 40 ms for which Linux delays an acknowledgement, more than a cached read takes.
-const STALL: Duration = Duration::from_millis(30);
-
-/// Sends a request so often on one connection; returns how many answers stalled.
-fn stalled(address: &str, request: &str, times: usize) -> usize {
+/// Sends a request so often on one connection; returns how many answers came in several pieces.
+fn split(address: &str, request: &str, times: usize) -> usize {
     let mut stream = TcpStream::connect(address).unwrap();
-    let mut stalls = 0;
+    let mut split = 0;
     for _ in 0..times {
-        let started = Instant::now();
+        let mut pieces = 0;
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = Vec::new();
         while !whole(&answer) {
@@ -26,10 +23,11 @@ fn stalled(address: &str, request: &str, times: usize) -> usize {
                 String::from_utf8_lossy(&answer)
             );
             answer.extend_from_slice(&part[..length]);
+            pieces += 1;
         }
-        stalls += usize::from(started.elapsed() > STALL);
+        split += usize::from(pieces > 1);
     }
-    stalls
+    split
 }
 
 /// Whether a response with a `Content-Length` is there to its end.
@@ -45,20 +43,8 @@ fn whole(answer: &[u8]) -> bool {
     answer.len() == head.len() + 4 + length.trim().parse::<usize>().unwrap()
 }
 
-/// An answer that leaves in two pieces stalls each time; a busy machine stalls one now and then. So a few tries are given.
-fn fewest_stalled(address: &str, request: &str) -> usize {
-    let mut fewest = usize::MAX;
-    for _ in 0..10 {
-        fewest = fewest.min(stalled(address, request, 200));
-        if fewest == 0 {
-            break;
-        }
-    }
-    fewest
-}
-
 #[tokio::test]
-async fn none_of_two_hundred_answers_on_one_connection_stalls() {
+async fn answers_leave_in_one_piece() {
     let afterword = Setup::default().start().await;
     let address = afterword.url().trim_start_matches("http://").to_owned();
     for path in ["/articles/7", "/articles"] {
@@ -75,12 +61,12 @@ async fn none_of_two_hundred_answers_on_one_connection_stalls() {
         webhook,
     ] {
         let (address, asked) = (address.clone(), request.clone());
-        let fewest = tokio::task::spawn_blocking(move || fewest_stalled(&address, &asked))
-            .await
-            .unwrap();
-        assert_eq!(
-            fewest, 0,
-            "so many of 200 answers stalled, at best, to {request}"
+        let split = tokio::task::spawn_blocking(move || split(&address, &asked, 200)).await;
+        let split = split.unwrap();
+        // A head that leaves by itself does so each time. A busy machine splits one now and then.
+        assert!(
+            split < 20,
+            "{split} of 200 answers were split, to {request}"
         );
     }
 }
