@@ -1,10 +1,10 @@
 //! The running application.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use afterword_stack::{App, Process, Redis, eventually, free_port, http_answers, wake};
+use afterword_stack::{App, Port, Process, Redis, WakeUp, eventually, http_answers, on_free_port};
 use afterword_supabase::{Supabase, Webhook};
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
@@ -16,8 +16,12 @@ use crate::setup::{SECRET, Setup, host, redis_program};
 /// Far longer than anything here takes on an idle machine: a limit for what never comes, not a measure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the manifest is.
-const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spin.toml");
+/// Where the manifest is. Cargo tells a test where its package is now: that it lay there when it was compiled means nothing.
+fn manifest() -> Result<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = package.context("CARGO_MANIFEST_DIR is not set; run `cargo xtask test`")?;
+    Ok(Path::new(&package).join("../../spin.toml"))
+}
 
 /// The application, and what it stands on. Ends when dropped.
 pub struct Afterword {
@@ -28,10 +32,14 @@ pub struct Afterword {
     http: Process,
     workers: Vec<Process>,
     app: App,
+    /// Whether the first worker has dials.
+    dials: bool,
     worker_dials: Option<SocketAddr>,
     origin: afterword_supabase::Options,
     url: String,
     client: reqwest::Client,
+    /// Of servers that may be away for a while.
+    ports: Vec<Port>,
     // Last: the processes that use them end first.
     _store: Option<Redis>,
     _dir: tempfile::TempDir,
@@ -40,8 +48,6 @@ pub struct Afterword {
 impl Afterword {
     pub(crate) async fn start(setup: Setup) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let url = format!("http://{listen}");
         let redis_args: Vec<&str> = setup.redis_args.iter().map(String::as_str).collect();
         let redis = Redis::start(&redis_program(), &dir.path().join("redis"), &redis_args).await?;
         let redis_url = match setup.redis_user {
@@ -63,12 +69,12 @@ impl Afterword {
         });
 
         let mut origin = setup.supabase;
-        origin.listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
         origin.database = Some(dir.path().join("supabase.db"));
-        origin.webhook = setup
-            .webhook
-            .then(|| Webhook::bearer(format!("{url}/revalidate"), SECRET));
-        let supabase = Supabase::start(origin.clone()).await?;
+        let (origin_port, supabase) = on_free_port(async |address| {
+            origin.listen = address;
+            Supabase::start(origin.clone()).await
+        })
+        .await?;
 
         let variables = [
             ("supabase_url", supabase.url()),
@@ -77,32 +83,34 @@ impl Afterword {
             ("redis_url", redis_url),
             ("redis_address", redis.url()),
         ];
-        let app = App {
-            manifest: MANIFEST.into(),
+        let mut app = App {
+            manifest: manifest()?,
             components: vec!["articles".into(), "revalidate".into()],
-            listen: Some(listen),
             state_dir: dir.path().join("state"),
             variables: variables
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value))
                 .chain(setup.variables)
                 .collect(),
-            dials: setup
-                .dials
-                .then(|| SocketAddr::from(([127, 0, 0, 1], free_port()))),
             runtime_config: runtime_config.transpose()?,
             ..App::default()
         };
         std::fs::create_dir_all(&app.state_dir)?;
-        let http = Process::spawn("http", host().command(&app)?)?;
-        http.alive_until(http_answers(
-            &format!("{url}/articles/no-such-article"),
-            PATIENCE,
-        ))
+        let (http_port, (dials_port, http)) = on_free_port(async |address| {
+            let dials = Port::free();
+            app.listen = Some(address);
+            app.dials = setup.dials.then(|| dials.address());
+            Ok((
+                dials,
+                serve("http", &app, &format!("http://{address}")).await?,
+            ))
+        })
         .await?;
-        let worker_dials = setup
-            .dials
-            .then(|| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let url = format!("http://{}", http_port.address());
+        origin.webhook = setup
+            .webhook
+            .then(|| Webhook::bearer(format!("{url}/revalidate"), SECRET));
+        supabase.set_webhook(origin.webhook.as_ref())?;
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(PATIENCE)
@@ -113,10 +121,12 @@ impl Afterword {
             http,
             workers: Vec::new(),
             app,
-            worker_dials,
+            dials: setup.dials,
+            worker_dials: None,
             origin,
             url,
             client,
+            ports: vec![origin_port, http_port, dials_port],
             _store: store,
             _dir: dir,
         };
@@ -133,21 +143,37 @@ impl Afterword {
     /// # Errors
     /// When it does not start.
     pub async fn start_worker(&mut self) -> Result<()> {
-        let app = App {
-            components: vec!["refresh".into()],
-            listen: None,
-            dials: self.worker_dials.filter(|_| self.workers.is_empty()),
-            ..self.app.clone()
-        };
-        let worker = Process::spawn("worker", host().command(&app)?)?;
+        let with_dials = self.dials && self.workers.is_empty();
+        let (port, worker) = on_free_port(async |address| {
+            let app = App {
+                components: vec!["refresh".into()],
+                listen: None,
+                dials: with_dials.then_some(address),
+                ..self.app.clone()
+            };
+            let worker = Process::spawn("worker", host().command(&app)?)?;
+            worker
+                .alive_until(self.subscribers(self.workers.len() + 1))
+                .await?;
+            Ok(worker)
+        })
+        .await?;
         worker
-            .alive_until(self.subscribers(self.workers.len() + 1))
-            .await?;
-        worker
-            .alive_until(wake(&self.redis.url(), PATIENCE))
+            .alive_until(self.wake_up().until_heard(PATIENCE))
             .await?;
         self.workers.push(worker);
+        if with_dials {
+            self.worker_dials = Some(port.address());
+            self.ports.push(port);
+        }
         Ok(())
+    }
+
+    /// The wake-up of its workers.
+    pub fn wake_up(&self) -> WakeUp {
+        let prefix = self.app.variables.get("redis_prefix");
+        let prefix = prefix.map_or(WakeUp::DEFAULT_PREFIX, String::as_str);
+        WakeUp::new(&self.redis.url(), prefix)
     }
 
     /// Waits for the first reconciliation, which fetches the list, to have been worked off.
@@ -176,21 +202,18 @@ impl Afterword {
     /// # Errors
     /// When it does not start.
     pub async fn start_replica(&mut self) -> Result<String> {
-        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let app = App {
-            components: Vec::new(),
-            listen: Some(listen),
-            dials: None,
-            ..self.app.clone()
-        };
-        let url = format!("http://{listen}");
-        let replica = Process::spawn("replica", host().command(&app)?)?;
-        replica
-            .alive_until(http_answers(
-                &format!("{url}/articles/no-such-article"),
-                PATIENCE,
-            ))
-            .await?;
+        let (port, replica) = on_free_port(async |address| {
+            let app = App {
+                components: Vec::new(),
+                listen: Some(address),
+                dials: None,
+                ..self.app.clone()
+            };
+            serve("replica", &app, &format!("http://{address}")).await
+        })
+        .await?;
+        let url = format!("http://{}", port.address());
+        self.ports.push(port);
         replica
             .alive_until(self.subscribers(self.workers.len() + 1))
             .await?;
@@ -204,7 +227,7 @@ impl Afterword {
             "waiting for the worker's subscription",
             async || {
                 let (_, count): (String, usize) = self
-                    .ask_redis(&["PUBSUB", "NUMSUB", afterword_stack::wake::CHANNEL])
+                    .ask_redis(&["PUBSUB", "NUMSUB", &self.wake_up().channel()])
                     .await?;
                 ensure!(count >= expected, "{count} subscribed");
                 Ok(())
@@ -248,7 +271,11 @@ impl Afterword {
     /// # Errors
     /// When its port is taken.
     pub async fn start_origin(&mut self) -> Result<()> {
-        self.supabase = Some(Supabase::start(self.origin.clone()).await?);
+        // A stranger's connection may hold the port for a moment.
+        let origin = eventually(PATIENCE, "starting the origin again", async || {
+            Supabase::start(self.origin.clone()).await
+        });
+        self.supabase = Some(origin.await?);
         Ok(())
     }
 
@@ -532,6 +559,18 @@ impl Afterword {
     pub fn state_dir(&self) -> &Path {
         &self.app.state_dir
     }
+}
+
+/// Starts a process with an HTTP side; returns when it answers at this base URL.
+async fn serve(name: &str, app: &App, url: &str) -> Result<Process> {
+    let process = Process::spawn(name, host().command(app)?)?;
+    // So that it is not a stranger who answers.
+    process
+        .line_with(&format!("Serving {url}"), PATIENCE)
+        .await?;
+    let probe = format!("{url}/articles/no-such-article");
+    process.alive_until(http_answers(&probe, PATIENCE)).await?;
+    Ok(process)
 }
 
 impl Drop for Afterword {

@@ -255,29 +255,19 @@ mod tests {
         Process::spawn("shell", command).unwrap()
     }
 
-    /// Whether the process with this id is there and not just a zombie.
-    fn lives(id: &str) -> bool {
-        let state = std::process::Command::new("ps")
-            .args(["-o", "stat=", "-p", id])
-            .output()
-            .unwrap()
-            .stdout;
-        matches!(state.first(), Some(state) if *state != b'Z')
+    /// A process with a grandchild, which holds its output open. That tells whether the grandchild lives; its process id
+    /// would not, since another process of the machine may get it.
+    async fn with_a_grandchild(script: &str) -> (Process, watch::Receiver<VecDeque<String>>) {
+        let process = shell(script);
+        process.line_with("grandchild", LIMIT).await.unwrap();
+        let output = process.lines.clone();
+        (process, output)
     }
 
-    async fn is_gone(id: &str) {
-        crate::eventually(LIMIT, "the grandchild's end", async || {
-            anyhow::ensure!(!lives(id), "it lives");
-            Ok(())
-        })
-        .await
-        .unwrap();
-    }
-
-    async fn shell_with_a_grandchild() -> (Process, String) {
-        let process = shell("sleep 600 & echo grandchild=$!; wait");
-        let line = process.line_with("grandchild=", LIMIT).await.unwrap();
-        (process, line.trim_start_matches("grandchild=").to_owned())
+    async fn is_closed(mut output: watch::Receiver<VecDeque<String>>) {
+        timeout(LIMIT, async { while output.changed().await.is_ok() {} })
+            .await
+            .expect("the grandchild ends");
     }
 
     #[tokio::test]
@@ -315,29 +305,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_grandchild_ends_when_the_process_is_dropped() {
-        let (process, grandchild) = shell_with_a_grandchild().await;
-        assert!(lives(&grandchild));
+        let (process, output) = with_a_grandchild("sleep 600 & echo grandchild; wait").await;
+        assert!(output.has_changed().is_ok(), "the grandchild lives");
         drop(process);
-        is_gone(&grandchild).await;
+        is_closed(output).await;
     }
 
     #[tokio::test]
     async fn a_grandchild_ends_when_the_child_ends_by_itself() {
-        let process = shell("sleep 600 & echo grandchild=$!");
-        let line = process.line_with("grandchild=", LIMIT).await.unwrap();
+        let (process, output) = with_a_grandchild("sleep 600 & echo grandchild").await;
         process.wait().await;
-        is_gone(line.trim_start_matches("grandchild=")).await;
+        is_closed(output).await;
     }
 
     #[tokio::test]
     async fn a_stopped_process_can_be_terminated() {
-        let (process, grandchild) = shell_with_a_grandchild().await;
+        let (process, output) = with_a_grandchild("sleep 600 & echo grandchild; wait").await;
         process.signal(Signal::SIGSTOP).unwrap();
         assert_eq!(
             process.terminate().await.signal(),
             Some(Signal::SIGTERM as i32)
         );
-        is_gone(&grandchild).await;
+        is_closed(output).await;
     }
 
     #[tokio::test]

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use crate::{Process, command, eventually, find_program, free_port};
+use crate::{Port, Process, command, eventually, find_program, on_free_port};
 
 /// Loading a large append-only file takes a while; a server that does nothing for this long is broken.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ pub struct Redis {
     program: PathBuf,
     dir: PathBuf,
     args: Vec<String>,
-    port: u16,
+    port: Port,
     process: Process,
 }
 
@@ -37,9 +37,10 @@ impl Redis {
     pub async fn start(program: &Path, dir: &Path, args: &[&str]) -> Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        let port = free_port();
+        let (port, process) =
+            on_free_port(async |address| serve(program, dir, &args, address.port()).await).await?;
         Ok(Self {
-            process: serve(program, dir, &args, port).await?,
+            process,
             program: program.to_owned(),
             dir: dir.to_owned(),
             args,
@@ -49,7 +50,7 @@ impl Redis {
 
     /// `redis://127.0.0.1:<port>`, the same after a [`restart`](Self::restart).
     pub fn url(&self) -> String {
-        url(self.port)
+        url(self.port.number())
     }
 
     /// The server's process, to wait for it, to stop and continue it ([`Process::signal`]), or to read what it said.
@@ -70,7 +71,12 @@ impl Redis {
     /// As of [`start`](Self::start).
     pub async fn restart(&mut self) -> Result<()> {
         self.process.terminate().await;
-        self.process = serve(&self.program, &self.dir, &self.args, self.port).await?;
+        let port = self.port.number();
+        // A stranger's connection may hold the port for a moment.
+        self.process = eventually(START_LIMIT, "starting Redis again", async || {
+            serve(&self.program, &self.dir, &self.args, port).await
+        })
+        .await?;
         Ok(())
     }
 }
@@ -96,10 +102,18 @@ async fn serve(program: &Path, dir: &Path, args: &[String], port: u16) -> Result
         .args(args);
     let process = Process::spawn("redis", command)?;
     let client = redis::Client::open(url(port))?;
+    let id = format!("process_id:{}", process.id());
     let answers = eventually(START_LIMIT, "starting Redis", async || {
-        // An answer such as `LOADING` is an error here, so this waits for the append-only file too.
         let mut connection = client.get_multiplexed_async_connection().await?;
-        Ok(redis::cmd("PING").exec_async(&mut connection).await?)
+        // `LOADING` is an error here, so this waits for the append-only file too.
+        redis::cmd("PING").exec_async(&mut connection).await?;
+        let mut info = redis::cmd("INFO");
+        let info: String = info.arg("server").query_async(&mut connection).await?;
+        ensure!(
+            info.lines().any(|line| line == id),
+            "another Redis answers on port {port}: address already in use"
+        );
+        Ok(())
     });
     process.alive_until(answers).await?;
     Ok(process)

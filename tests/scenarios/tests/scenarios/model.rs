@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant, SystemTime};
 
 use afterword_scenarios::{Afterword, Setup};
-use afterword_stack::{eventually, wake};
+use afterword_stack::eventually;
 use afterword_supabase::{Dials, Fault, RestDial};
 use anyhow::{Result, ensure};
 use fastrand::Rng;
@@ -269,7 +269,8 @@ impl History {
             .ask_redis(&["DEL", "{afterword}:reconciled"])
             .await
             .unwrap();
-        wake(&self.afterword.redis.url(), LIMIT).await.unwrap();
+        let wake_up = self.afterword.wake_up();
+        wake_up.until_heard(LIMIT).await.unwrap();
         self.afterword.reconciled().await.unwrap();
         // A row whose webhook got lost may be known not to exist for some seconds.
         self.afterword.forget_misses().await;
