@@ -2,10 +2,10 @@
 //!
 //! - [`Flags`]: what can be chosen; [`plan`]: what comes of it, with everything got and built.
 //! - [`origin`]: the Supabase project in front of which it runs, checked first.
-//! - [`redis_url`]: a Redis of the user's.
+//! - [`variables`]: the application's variables, and [`redis_url`]: a Redis of the user's.
 //! - [`state`]: the folder for everything that outlives a run.
 //! - [`children`]: the processes, from their start to their end.
-//! - [`worker`]: the one among them that is started again and again.
+//! - [`worker`]: the one among them that is started again when it ends or does not answer.
 //! - [`said`]: which of their lines a person sees.
 
 mod children;
@@ -14,6 +14,7 @@ mod plan;
 mod redis_url;
 mod said;
 mod state;
+mod variables;
 mod worker;
 
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ use plan::Plan;
   SUPABASE_URL=https://abc.supabase.co SUPABASE_ANON_KEY=… cargo xtask up
                                         in front of a real Supabase project
 
+SPIN_VARIABLE_<NAME> sets another variable of the application, such as SPIN_VARIABLE_ITEM_QUERY: see README.md.
 Keys and secrets are better given in the environment: every user of a machine can read arguments.")]
 pub struct Flags {
     /// What runs the components [default: spin where 4.1 or later is on the PATH, else embedded]
@@ -75,12 +77,14 @@ pub struct Flags {
     table: Option<String>,
 
     /// A running Redis, instead of one of our own
+    ///
+    /// Another application on it, or another Supabase project, takes another SPIN_VARIABLE_REDIS_PREFIX.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
 
-    /// What /revalidate demands, as a bearer token or (`whsec_…`) as the key of a signature [default: made up and printed]
+    /// The webhook secret: a bearer token, or the key of signatures (`whsec_…`) [default: made up and printed]
     ///
-    /// Two of them with a space between are both let in, while one is being replaced.
+    /// While one is being replaced: both, with a space between.
     #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true)]
     webhook_secret: Option<String>,
 

@@ -2,24 +2,36 @@
 
 use std::time::Duration;
 
+use afterword::postgrest::is_query;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use url::Url;
+use url::form_urlencoded::byte_serialize;
+
+use super::variables::Variables;
 
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// A project, the key that readers use, and the table.
+/// A project, the key that readers use, and what the application asks it.
 pub struct Project {
     url: String,
     key: String,
-    schema: Option<String>,
-    table: Option<String>,
+    asked: Asked,
+}
+
+/// What the application asks for: the variables of these names.
+struct Asked {
+    schema: String,
+    table: String,
+    id_column: String,
+    item_query: String,
+    list_query: String,
 }
 
 impl Project {
-    /// The project that the flags name; `None` if they name none.
+    /// The project with this URL and key; `None` if both are missing.
     ///
     /// # Errors
     ///
@@ -27,8 +39,7 @@ impl Project {
     pub fn parse(
         url: Option<String>,
         key: Option<String>,
-        schema: Option<String>,
-        table: Option<String>,
+        variables: &Variables,
     ) -> Result<Option<Self>> {
         let (url, key) = match (url, key) {
             (Some(url), Some(key)) => (url, key),
@@ -38,19 +49,20 @@ impl Project {
             (None, Some(_)) => bail!(
                 "the project's key is given, but not its URL: add --supabase-url or SUPABASE_URL, such as https://abc.supabase.co"
             ),
-            (None, None) if schema.is_some() || table.is_some() => {
-                bail!(
-                    "--schema and --table are for a real project: add --supabase-url and --supabase-key"
-                )
-            }
             (None, None) => return Ok(None),
         };
         check_key(&key)?;
+        let variable = |name| variables.get(name).to_owned();
         Ok(Some(Self {
             url: base_url(&url)?,
             key,
-            schema,
-            table,
+            asked: Asked {
+                schema: variable("schema"),
+                table: variable("table"),
+                id_column: variable("id_column"),
+                item_query: variable("item_query"),
+                list_query: variable("list_query"),
+            },
         }))
     }
 
@@ -61,12 +73,7 @@ impl Project {
 
     /// What tells its rows from those of other projects and tables.
     pub fn name(&self) -> String {
-        format!(
-            "{} {}.{}",
-            self.url,
-            self.schema().unwrap_or("public"),
-            self.table().unwrap_or("articles")
-        )
+        format!("{} {}.{}", self.url, self.asked.schema, self.asked.table)
     }
 
     /// The key for readers.
@@ -74,31 +81,41 @@ impl Project {
         &self.key
     }
 
-    /// The schema, if another than the default was chosen.
-    pub fn schema(&self) -> Option<&str> {
-        self.schema.as_deref()
-    }
-
-    /// The table, if another than the default was chosen.
-    pub fn table(&self) -> Option<&str> {
-        self.table.as_deref()
-    }
-
-    /// Asks the project for one row, as the application will.
+    /// Asks the project what the application will ask, for one row each. A project that fails for now gets a warning
+    /// instead of an error: the cache has to start during an outage, too.
     ///
     /// # Errors
     ///
-    /// When it cannot be reached, refuses the key, or has no such table: what to do about it.
+    /// When the set-up is wrong: what to do about it.
     pub async fn check(&self) -> Result<()> {
-        let table = self.table().unwrap_or("articles");
-        let mut request = ureq::get(format!("{}/rest/v1/{table}?select=*&limit=1", self.url))
+        for what in [What::Item, What::List] {
+            match self.ask(what).await? {
+                Finding::Works => {}
+                Finding::FailsForNow(why) => {
+                    eprintln!(
+                        "warning: {} {why}. Starting all the same: until it works again, articles that are not stored are answered with an error",
+                        self.url
+                    );
+                    break;
+                }
+                Finding::Wrong(why) => bail!("{}: {why}", self.url),
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, what: What) -> Result<Finding> {
+        let mut url = Url::parse(&self.url)?;
+        url.path_segments_mut()
+            .map_err(|()| anyhow!("{} has no path", self.url))?
+            .extend(["rest", "v1", &self.asked.table]);
+        url.set_query(Some(&self.asked.query(what)?));
+        let mut request = ureq::get(url.as_str())
             .header("apikey", &self.key)
-            .header("accept", "application/json");
+            .header("accept", "application/json")
+            .header("accept-profile", &self.asked.schema);
         if claims(&self.key).is_some() {
             request = request.header("authorization", format!("Bearer {}", self.key));
-        }
-        if let Some(schema) = self.schema() {
-            request = request.header("accept-profile", schema);
         }
         let request = request
             .config()
@@ -110,55 +127,118 @@ impl Project {
             let body = answer.body_mut().read_to_string()?;
             Ok::<_, ureq::Error>((answer.status().as_u16(), body))
         });
-        let (status, body) = answer.await?.with_context(|| {
-            format!(
-                "{} cannot be reached; check --supabase-url (or SUPABASE_URL) and the network",
-                self.url
-            )
-        })?;
-        match explain(status, &body, table, self.schema().unwrap_or("public")) {
-            None => Ok(()),
-            Some(problem) => Err(anyhow!("{}: {problem}", self.url)),
-        }
+        Ok(match answer.await? {
+            Ok((status, body)) => self.asked.explain(what, status, &body),
+            Err(ureq::Error::Http(error)) => Finding::Wrong(format!(
+                "the request cannot be sent ({error}); check --schema"
+            )),
+            Err(error) => Finding::FailsForNow(format!(
+                "cannot be reached ({error}); check --supabase-url (or SUPABASE_URL) and the network"
+            )),
+        })
     }
 }
 
-/// What is wrong, if the project answers this to the question for one row; the codes are PostgREST's and Postgres's.
-fn explain(status: u16, body: &str, table: &str, schema: &str) -> Option<String> {
-    let error = serde_json::from_str::<Value>(body).unwrap_or_default();
-    let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
-    let (code, message) = (text("code"), text("message"));
-    let answered = || {
-        if message.is_empty() {
+/// Which of the application's requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// Rows by their ids.
+    Item,
+    /// The list.
+    List,
+}
+
+/// What an answer shows.
+#[derive(Debug, PartialEq)]
+enum Finding {
+    /// The application will get its rows.
+    Works,
+    /// The project fails in a way that passes.
+    FailsForNow(String),
+    /// It will fail until somebody changes something.
+    Wrong(String),
+}
+
+impl Asked {
+    /// The application's parameters, for any one row.
+    ///
+    /// # Errors
+    ///
+    /// When the components will not send them.
+    fn query(&self, what: What) -> Result<String> {
+        let (name, query) = match what {
+            What::Item => ("ITEM", &self.item_query),
+            What::List => ("LIST", &self.list_query),
+        };
+        ensure!(
+            is_query(query),
+            "SPIN_VARIABLE_{name}_QUERY holds a character that must be percent-encoded"
+        );
+        let pairs = query.trim_start_matches('?').split('&');
+        let (orders, mut pairs): (Vec<&str>, Vec<&str>) = pairs
+            .filter(|pair| !pair.starts_with("limit=") && !pair.starts_with("offset="))
+            .partition(|pair| pair.starts_with("order="));
+        // The application names the id column, too: it filters items by it, and makes the list's order total.
+        let id_column: String = byte_serialize(self.id_column.as_bytes()).collect();
+        let order = match orders[..] {
+            [] => format!("order={id_column}"),
+            [order, ..] => format!("{order},{id_column}"),
+        };
+        pairs.extend([&order, "limit=1"]);
+        Ok(pairs.join("&"))
+    }
+
+    /// What is wrong, if the project answers this; the codes are PostgREST's and Postgres's.
+    fn explain(&self, what: What, status: u16, body: &str) -> Finding {
+        let Self {
+            schema,
+            table,
+            id_column,
+            ..
+        } = self;
+        let answer = serde_json::from_str::<Value>(body).unwrap_or_default();
+        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        let (code, message) = (text("code"), text("message"));
+        let answered = if message.is_empty() {
             format!("status {status}")
         } else {
             format!("status {status}, {message}")
-        }
-    };
-    Some(match (status, code.as_str()) {
-        (200..=299, _) if error.is_array() => return None,
-        (_, "42501") => format!(
-            "readers may not read {schema}.{table} ({message}): grant it with `grant select on {schema}.{table} to anon`"
-        ),
-        (_, "42P01" | "PGRST205") => format!(
-            "there is no table {schema}.{table}: create it, or name yours with --table (and --schema)"
-        ),
-        (_, "PGRST106") => format!(
-            "the schema {schema} is not exposed: add it under Project Settings, Data API, or name another with --schema"
-        ),
-        (401 | 403, _) => format!(
-            "the key is refused ({}); check --supabase-key (or SUPABASE_ANON_KEY)",
-            answered()
-        ),
-        (500.., _) => format!(
-            "the project does not work at the moment ({}); try again, or see its dashboard",
-            answered()
-        ),
-        _ => format!(
-            "this does not answer as a Supabase project does ({}); check --supabase-url (or SUPABASE_URL)",
-            answered()
-        ),
-    })
+        };
+        Finding::Wrong(match (status, code.as_str()) {
+            (200..=299, _) if answer.is_array() => match &answer[0] {
+                Value::Object(row) if what == What::Item && !row.contains_key(id_column) => {
+                    format!(
+                        "rows come without the id column `{id_column}`: select it in SPIN_VARIABLE_ITEM_QUERY, or name another with SPIN_VARIABLE_ID_COLUMN"
+                    )
+                }
+                _ => return Finding::Works,
+            },
+            (429 | 500.., _) => {
+                return Finding::FailsForNow(format!("does not work at the moment ({answered})"));
+            }
+            (_, "42501") => format!(
+                "readers may not read all that is asked of {schema}.{table} ({message}): name the columns that they may read in SPIN_VARIABLE_ITEM_QUERY and SPIN_VARIABLE_LIST_QUERY, such as `select=id,title`, or check the table's grants and row-level security policies"
+            ),
+            (_, "42P01" | "PGRST205") => format!(
+                "there is no table {schema}.{table}: create it, or name yours with --table (and --schema)"
+            ),
+            (_, "42703") => format!(
+                "a column is not there ({message}): correct SPIN_VARIABLE_ITEM_QUERY, SPIN_VARIABLE_LIST_QUERY or SPIN_VARIABLE_ID_COLUMN"
+            ),
+            (_, "PGRST106") => format!(
+                "the schema {schema} is not exposed: add it under Project Settings, Data API, or name another with --schema"
+            ),
+            (401 | 403, _) => format!(
+                "the key is refused ({answered}); check --supabase-key (or SUPABASE_ANON_KEY)"
+            ),
+            (400, _) if !code.is_empty() => format!(
+                "a query is refused ({answered}): correct SPIN_VARIABLE_ITEM_QUERY or SPIN_VARIABLE_LIST_QUERY"
+            ),
+            _ => format!(
+                "this does not answer as a Supabase project does ({answered}); check --supabase-url (or SUPABASE_URL)"
+            ),
+        })
+    }
 }
 
 fn base_url(url: &str) -> Result<String> {
@@ -204,11 +284,31 @@ fn claims(key: &str) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use afterword_supabase::{Dials, Fault, Options, RestDial, Supabase};
+    use tokio::net::TcpSocket;
+
     use super::*;
+    use crate::workspace;
+
+    fn variables(set: &[(&str, &str)]) -> Variables {
+        let manifest = workspace::root().join("spin.toml");
+        let mut variables = Variables::read(&manifest, |_| None).unwrap();
+        for (name, value) in set {
+            variables.set(name, (*value).to_owned());
+        }
+        variables
+    }
 
     fn parse(url: &str, key: &str) -> Result<Option<Project>> {
         let given = |value: &str| Some(value.to_owned()).filter(|value| !value.is_empty());
-        Project::parse(given(url), given(key), None, None)
+        Project::parse(given(url), given(key), &variables(&[]))
+    }
+
+    fn project(url: &str, key: &str, set: &[(&str, &str)]) -> Project {
+        let project = Project::parse(Some(url.into()), Some(key.into()), &variables(set));
+        project.unwrap().expect("both are given")
     }
 
     fn error(url: &str, key: &str) -> String {
@@ -253,48 +353,118 @@ mod tests {
         assert!(!error("https://user:hush@abc.supabase.co", "k").contains("hush"));
     }
 
-    #[test]
-    fn each_refusal_of_the_project_says_what_to_do() {
-        for (status, body, advice) in [
-            (
-                401,
-                r#"{"message":"Invalid API key","hint":"…"}"#,
-                "--supabase-key",
-            ),
-            (
-                401,
-                r#"{"code":"42501","message":"permission denied for table articles"}"#,
-                "grant select",
-            ),
-            (
-                404,
-                r#"{"code":"PGRST205","message":"Could not find the table"}"#,
-                "--table",
-            ),
-            (
-                406,
-                r#"{"code":"PGRST106","message":"The schema must be one of"}"#,
-                "--schema",
-            ),
-            (200, "<html>", "--supabase-url"),
-            (404, "not found", "--supabase-url"),
-            (503, "", "dashboard"),
-        ] {
-            let problem = explain(status, body, "articles", "public").expect("it is a problem");
-            assert!(problem.contains(advice), "{status}: {problem}");
+    async fn stand_in(fault: Option<Fault>) -> Supabase {
+        let supabase = Supabase::start(Options {
+            strict_columns: true,
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let dial = RestDial {
+            fault,
+            ..RestDial::default()
+        };
+        supabase
+            .set_dials(Dials {
+                rest: vec![dial],
+                ..Dials::default()
+            })
+            .unwrap();
+        supabase
+    }
+
+    /// What the check says of a stand-in whose readers may not read every column.
+    async fn refusal(set: &[(&str, &str)]) -> Option<String> {
+        let supabase = stand_in(None).await;
+        let project = project(&supabase.url(), supabase.publishable_key(), set);
+        let refused = project.check().await.err();
+        refused.map(|error| format!("{error:#}"))
+    }
+
+    const ITEM: (&str, &str) = ("item_query", "select=id,title");
+    const LIST: (&str, &str) = (
+        "list_query",
+        "select=id,title&order=id.desc&limit=10&offset=5",
+    );
+
+    #[tokio::test]
+    async fn the_applications_own_queries_are_checked() {
+        assert_eq!(refusal(&[ITEM, LIST]).await, None);
+        for queries in [&[ITEM][..], &[LIST], &[]] {
+            let refused = refusal(queries).await.expect("one selects all columns");
+            assert!(refused.contains("name the columns"), "{refused}");
+            assert!(!refused.contains("grant select"), "{refused}");
         }
-        assert_eq!(explain(200, "[]", "articles", "public"), None);
     }
 
     #[tokio::test]
-    async fn a_project_that_is_not_there_is_named() {
-        let url = format!("http://127.0.0.1:{}", afterword_stack::free_port());
-        let error = parse(&url, "k")
-            .unwrap()
-            .unwrap()
+    async fn a_wrong_set_up_is_refused_with_what_to_change() {
+        for (set, advice) in [
+            (("table", "posts"), "--table"),
+            (("schema", "shop"), "--schema"),
+            (("id_column", "uuid"), "SPIN_VARIABLE_ID_COLUMN"),
+            (
+                ("item_query", "select=id,headline"),
+                "SPIN_VARIABLE_ITEM_QUERY",
+            ),
+            (("item_query", "select=title"), "without the id column"),
+            (("item_query", "select=id, title"), "percent-encoded"),
+            (
+                ("list_query", "select=id&order=headline"),
+                "SPIN_VARIABLE_LIST_QUERY",
+            ),
+        ] {
+            let refused = refusal(&[ITEM, LIST, set]).await;
+            let refused = refused.unwrap_or_else(|| panic!("{set:?} is refused"));
+            assert!(refused.contains(advice), "{set:?}: {refused}");
+        }
+        let supabase = stand_in(None).await;
+        let key = "sb_publishable_of-another-project";
+        let refused = project(&supabase.url(), key, &[])
             .check()
             .await
             .unwrap_err();
-        assert!(error.to_string().contains("cannot be reached"), "{error}");
+        assert!(refused.to_string().contains("--supabase-key"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_project_that_fails_for_now_is_no_reason_not_to_start() {
+        for fault in [500, 503, 429]
+            .map(Fault::Status)
+            .into_iter()
+            .chain([Fault::Drop])
+        {
+            let supabase = stand_in(Some(fault.clone())).await;
+            let project = project(&supabase.url(), supabase.publishable_key(), &[]);
+            let finding = project.ask(What::Item).await.unwrap();
+            assert!(
+                matches!(finding, Finding::FailsForNow(_)),
+                "{fault:?}: {finding:?}"
+            );
+            project.check().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_project_that_is_not_there_is_no_reason_not_to_start() {
+        // Bound without listening: nobody else can take the port, and a connection is refused.
+        let nobody = TcpSocket::new_v4().unwrap();
+        nobody.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let url = format!("http://{}", nobody.local_addr().unwrap());
+        let finding = project(&url, "k", &[]).ask(What::List).await.unwrap();
+        assert!(
+            matches!(&finding, Finding::FailsForNow(why) if why.contains("cannot be reached")),
+            "{finding:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn something_other_than_a_supabase_project_is_refused() {
+        let supabase = stand_in(Some(Fault::Html)).await;
+        let project = project(&supabase.url(), "k", &[]);
+        let refused = project.check().await.unwrap_err().to_string();
+        assert!(refused.contains("--supabase-url"), "{refused}");
+        let finding = project.asked.explain(What::List, 404, "not found");
+        assert!(matches!(finding, Finding::Wrong(_)), "{finding:?}");
     }
 }

@@ -1,18 +1,19 @@
 //! What is decided, got and built before anything is started.
 
+use std::fmt::Write as _;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
+use afterword::door::Secrets;
 use afterword_stack::Host;
-use anyhow::{Context, Result, bail};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Flags;
 use super::origin::Project;
 use super::redis_url::RedisUrl;
 use super::state::StateDir;
+use super::variables::Variables;
 use crate::wasm_target::{self, Way};
 use crate::{build, programs, workspace};
 
@@ -32,6 +33,8 @@ pub struct Plan {
     pub redis: Redis,
     /// What `/revalidate` demands.
     pub webhook_secret: String,
+    /// The application's other variables.
+    pub variables: Variables,
     /// Whether everything is shown that the children say.
     pub verbose: bool,
 }
@@ -53,12 +56,25 @@ impl Plan {
     pub async fn make(flags: Flags, way: Way) -> Result<Self> {
         // What can be wrong with the flags comes before minutes of building.
         let listen = free_address(flags.listen)?;
-        let project = Project::parse(
-            given(flags.supabase_url),
-            given(flags.supabase_key),
-            given(flags.schema),
-            given(flags.table),
-        )?;
+        let manifest = workspace::root().join("spin.toml");
+        let mut variables = Variables::read(&manifest, |name| std::env::var(name).ok())?;
+        let (schema, table) = (given(flags.schema), given(flags.table));
+        let chosen = schema.is_some() || table.is_some();
+        for (name, value) in [("schema", schema), ("table", table)] {
+            if let Some(value) = value {
+                variables.set(name, value);
+            }
+        }
+        let (url, key) = (given(flags.supabase_url), given(flags.supabase_key));
+        let project = Project::parse(url, key, &variables)?;
+        ensure!(
+            project.is_some() || !chosen,
+            "--schema and --table are for a real project: add --supabase-url and --supabase-key"
+        );
+        let webhook_secret = given(flags.webhook_secret);
+        if let Some(secrets) = &webhook_secret {
+            check_secrets(secrets, project.is_none())?;
+        }
         if let Some(file) = &flags.runtime_config_file {
             std::fs::File::open(file)
                 .with_context(|| format!("cannot read --runtime-config-file {}", file.display()))?;
@@ -98,7 +114,7 @@ impl Plan {
             build::tools(&tools).await?;
         }
 
-        let webhook_secret = match given(flags.webhook_secret) {
+        let webhook_secret = match webhook_secret {
             Some(secret) => secret,
             None => {
                 let secret = made_up_secret()?;
@@ -114,6 +130,7 @@ impl Plan {
             project,
             redis,
             webhook_secret,
+            variables,
             verbose: flags.verbose,
         })
     }
@@ -158,14 +175,36 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     }
 }
 
-/// 192 random bits as Standard Webhooks writes a secret: good for signatures, and as a bearer token.
+/// Refuses a webhook secret that the application would refuse at its first webhook, or that the stand-in cannot use.
+fn check_secrets(secrets: &str, stand_in: bool) -> Result<()> {
+    if let Err(why) = Secrets::parse(secrets) {
+        bail!("the webhook secret (--webhook-secret or WEBHOOK_SECRET) cannot be used: {why}");
+    }
+    ensure!(
+        !stand_in || bearer_token(secrets).is_some(),
+        "the stand-in for Supabase does not sign its webhooks: give a webhook secret that does not begin with `whsec_`, or none"
+    );
+    Ok(())
+}
+
+/// The first of the secrets that is no signing secret.
+pub fn bearer_token(secrets: &str) -> Option<&str> {
+    secrets
+        .split_whitespace()
+        .find(|secret| !secret.starts_with("whsec_"))
+}
+
+/// A bearer token of 256 random bits.
 fn made_up_secret() -> Result<String> {
-    let mut bytes = [0; 24];
+    let mut bytes = [0; 32];
     let mut random = std::fs::File::open("/dev/urandom").context("opening /dev/urandom")?;
     random
         .read_exact(&mut bytes)
         .context("reading /dev/urandom")?;
-    Ok(format!("whsec_{}", STANDARD.encode(bytes)))
+    Ok(bytes.iter().fold(String::new(), |mut secret, byte| {
+        let _ = write!(secret, "{byte:02x}");
+        secret
+    }))
 }
 
 #[cfg(test)]
@@ -174,14 +213,9 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_named_with_a_way_out() {
-        let taken = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let listener = TcpListener::bind(taken).unwrap();
-        let error = free_address(listener.local_addr().unwrap())
-            .unwrap_err()
-            .to_string();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = listener.local_addr().unwrap();
+        let error = free_address(taken).unwrap_err().to_string();
         assert!(
             error.contains(&format!("port {} is taken", taken.port()))
                 && error.contains("--listen"),
@@ -204,7 +238,26 @@ mod tests {
     #[test]
     fn made_up_secrets_are_long_and_differ() {
         let (one, other) = (made_up_secret().unwrap(), made_up_secret().unwrap());
-        assert_eq!((&one[..6], one.len()), ("whsec_", 38));
+        assert_eq!(one.len(), 64);
         assert_ne!(one, other);
+        check_secrets(&one, true).unwrap();
+    }
+
+    #[test]
+    fn a_secret_that_cannot_work_is_refused_without_being_shown() {
+        for (secrets, stand_in) in [
+            ("one two hush", false),
+            ("whsec_hush!", false),
+            ("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", true),
+        ] {
+            let error = check_secrets(secrets, stand_in).unwrap_err().to_string();
+            assert!(
+                !error.contains("hush") && !error.contains("C2FVs"),
+                "{error}"
+            );
+        }
+        let replacing = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD s3cret";
+        check_secrets(replacing, true).unwrap();
+        assert_eq!(bearer_token(replacing), Some("s3cret"));
     }
 }

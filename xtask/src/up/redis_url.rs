@@ -118,11 +118,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_is_not_there_is_named_without_its_password() {
-        let port = afterword_stack::free_port();
-        let url = RedisUrl::parse(&format!("redis://:hush@127.0.0.1:{port}")).unwrap();
+        // Bound without listening: nobody else can take the port, and a connection is refused.
+        let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = nobody.local_addr().unwrap().to_string();
+        let url = RedisUrl::parse(&format!("redis://:hush@{address}")).unwrap();
         let error = format!("{:#}", url.check().await.unwrap_err());
         assert!(
-            error.contains(&port.to_string()) && !error.contains("hush"),
+            error.contains(&address) && !error.contains("hush"),
             "{error}"
         );
     }

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+/// The folder of a Redis of our own, with its work queue.
+const REDIS: &str = "redis";
+
 /// Spin's key-value store, with what SQLite keeps beside it.
 const CACHE: [&str; 4] = [
     "sqlite_key_value.db",
@@ -22,8 +25,8 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Takes the folder, and makes it if need be. `origin` names whose rows the cache holds: one that was filled from
-    /// another origin is emptied, because its readers would be shown that one's rows.
+    /// Takes the folder, and makes it if need be. `origin` names whose rows the cache holds. A cache of another origin is
+    /// emptied, because readers would be shown that one's rows. So is the work queue: the worker refuses another origin's.
     ///
     /// # Errors
     ///
@@ -49,9 +52,13 @@ impl StateDir {
         let note = path.join("origin");
         if std::fs::read_to_string(&note).is_ok_and(|last| last != origin) {
             eprintln!(
-                "the cache in {} holds another origin's rows: starting with an empty one",
+                "the cache in {} holds another origin's rows: starting with an empty cache and work queue",
                 path.display()
             );
+            let redis = path.join(REDIS);
+            if redis.exists() {
+                std::fs::remove_dir_all(redis).with_context(cannot_write)?;
+            }
             for file in CACHE.map(|name| path.join(name)) {
                 if file.exists() {
                     std::fs::remove_file(&file).with_context(cannot_write)?;
@@ -65,6 +72,11 @@ impl StateDir {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The folder of a Redis of our own.
+    pub fn redis(&self) -> PathBuf {
+        self.path.join(REDIS)
     }
 }
 
@@ -83,15 +95,21 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_is_kept_for_its_own_origin_only() {
+    fn the_cache_and_the_work_queue_are_kept_for_their_own_origin_only() {
         let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path(), "one").unwrap();
         let cache = dir.path().join(CACHE[0]);
+        let queue = state
+            .redis()
+            .join("appendonlydir/appendonly.aof.1.incr.aof");
+        drop(state);
         std::fs::write(&cache, "rows").unwrap();
+        std::fs::create_dir_all(queue.parent().unwrap()).unwrap();
+        std::fs::write(&queue, "keys").unwrap();
         drop(StateDir::open(dir.path(), "one").unwrap());
-        drop(StateDir::open(dir.path(), "one").unwrap());
-        assert!(cache.exists());
+        assert!(cache.exists() && queue.exists());
         drop(StateDir::open(dir.path(), "other").unwrap());
-        assert!(!cache.exists());
+        assert!(!cache.exists() && !queue.exists());
     }
 
     #[test]
