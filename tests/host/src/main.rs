@@ -38,8 +38,9 @@ fn up(options: Options) -> Result<()> {
             interrupted = ctrl_c() => Ok(interrupted?),
         }
     });
-    // Ends with the process, not here: waiting for components would keep alive one that computes without end, and a
-    // runtime that shuts down drops instances at work, of which each is then said to have panicked.
+    // Ends with the process, not here: waiting for components would keep alive one that computes
+    // without end, and a runtime that shuts down drops instances at work, of which each is then
+    // said to have panicked.
     std::mem::forget(runtime);
     result
 }

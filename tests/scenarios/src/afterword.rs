@@ -16,7 +16,8 @@ use crate::setup::{SECRET, Setup, host, redis_program};
 /// Far longer than anything here takes on an idle machine: a limit for what never comes, not a measure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the manifest is. Cargo tells a test where its package is now: that it lay there when it was compiled means nothing.
+/// Where the manifest is. Cargo tells a test where its package is now: that it lay there when it
+/// was compiled means nothing.
 fn manifest() -> Result<PathBuf> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR");
     let package = package.context("CARGO_MANIFEST_DIR is not set; run `cargo xtask test`")?;

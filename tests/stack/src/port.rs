@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::Result;
 
-/// The ports to choose from. They are below the range from which Linux (32768–60999) and macOS (49152–65535) give an
-/// outgoing connection its port, so that no client takes one while its server is away.
+/// The ports to choose from. They are below the range from which Linux (32768–60999) and macOS
+/// (49152–65535) give an outgoing connection its port, so that no client takes one while its server
+/// is away.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
@@ -17,8 +18,8 @@ static NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// A port of 127.0.0.1 for a server that is told its port, and may be away for a while.
 ///
-/// While this lives, no other program of this workspace gets the port: this holds the UDP port of the same number, which
-/// the system gives to one process only, and takes back when that ends.
+/// While this lives, no other program of this workspace gets the port: this holds the UDP port of
+/// the same number, which the system gives to one process only, and takes back when that ends.
 #[derive(Debug)]
 pub struct Port {
     number: u16,
@@ -63,7 +64,8 @@ impl Port {
     }
 }
 
-/// Starts a server on a free port, and on another where a program that is none of ours has taken the port meanwhile.
+/// Starts a server on a free port, and on another where a program that is none of ours has taken
+/// the port meanwhile.
 ///
 /// # Errors
 ///

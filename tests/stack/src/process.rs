@@ -255,8 +255,8 @@ mod tests {
         Process::spawn("shell", command).unwrap()
     }
 
-    /// A process with a grandchild, which holds its output open. That tells whether the grandchild lives; its process id
-    /// would not, since another process of the machine may get it.
+    /// A process with a grandchild, which holds its output open. That tells whether the grandchild
+    /// lives; its process id would not, since another process of the machine may get it.
     async fn with_a_grandchild(script: &str) -> (Process, watch::Receiver<VecDeque<String>>) {
         let process = shell(script);
         process.line_with("grandchild", LIMIT).await.unwrap();

@@ -12,7 +12,8 @@ use crate::eventually;
 /// The payload that makes the refresh component look for due keys.
 const WORD: &str = "wake";
 
-/// How long Redis may take for all that one look costs it. It does not answer a paused or half-dead connection ever.
+/// How long Redis may take for all that one look costs it. It does not answer a paused or half-dead
+/// connection ever.
 const REDIS_LIMIT: Duration = Duration::from_secs(5);
 
 /// The pause between two looks at the worker's sign of life.
@@ -23,8 +24,8 @@ const SUPERVISOR_EXPIRY: u64 = 120;
 
 /// The wake-up of the workers of one application.
 ///
-/// A worker changes the value of the key `<prefix>:alive` at every sign of life: when it is woken, and every 5 s while it
-/// is at work.
+/// A worker changes the value of the key `<prefix>:alive` at every sign of life: when it is woken,
+/// and every 5 s while it is at work.
 #[derive(Clone, Debug)]
 pub struct WakeUp {
     redis_url: String,
@@ -41,10 +42,12 @@ pub enum Answer {
 }
 
 impl WakeUp {
-    /// The prefix of the application's Redis keys and channel, if `redis_prefix` does not say otherwise.
+    /// The prefix of the application's Redis keys and channel, if `redis_prefix` does not say
+    /// otherwise.
     pub const DEFAULT_PREFIX: &str = "{afterword}";
 
-    /// The wake-up by way of the Redis at `redis_url`, for the workers whose variable `redis_prefix` is `prefix`.
+    /// The wake-up by way of the Redis at `redis_url`, for the workers whose variable
+    /// `redis_prefix` is `prefix`.
     pub fn new(redis_url: &str, prefix: &str) -> Self {
         Self {
             redis_url: redis_url.to_owned(),
@@ -57,12 +60,13 @@ impl WakeUp {
         format!("{}:refresh", self.prefix)
     }
 
-    /// Publishes the wake-up until a subscriber has heard it, as after each start of a worker: a timer that ran out while
-    /// nobody was subscribed has woken nobody.
+    /// Publishes the wake-up until a subscriber has heard it, as after each start of a worker: a
+    /// timer that ran out while nobody was subscribed has woken nobody.
     ///
     /// # Errors
     ///
-    /// When nobody has heard it within `limit`: why (Redis does not answer, or nobody is subscribed).
+    /// When nobody has heard it within `limit`: why (Redis does not answer, or nobody is
+    /// subscribed).
     pub async fn until_heard(&self, limit: Duration) -> Result<()> {
         eventually(limit, "waking the worker", async || {
             let heard = self.publish(&mut self.connect().await?).await?;
@@ -74,7 +78,8 @@ impl WakeUp {
 
     /// Publishes the wake-up once, and waits up to `limit` for a worker's sign of life.
     ///
-    /// PUBLISH alone tells little: Redis counts a subscriber whose connection is dead without a word.
+    /// PUBLISH alone tells little: Redis counts a subscriber whose connection is dead without a
+    /// word.
     ///
     /// # Errors
     ///
@@ -130,7 +135,8 @@ impl WakeUp {
     }
 }
 
-/// Whether the worker has given a sign of life between two looks. The key may have expired, which is none.
+/// Whether the worker has given a sign of life between two looks. The key may have expired, which
+/// is none.
 fn is_new(before: Option<&str>, now: Option<&str>) -> bool {
     now.is_some() && now != before
 }

@@ -19,7 +19,8 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 /// A pause before a Redis that ended is started again, lest one that ends at once be started without a break.
 const REDIS_DELAY: Duration = Duration::from_secs(1);
 
-/// What `/articles` answers while the origin fails and the list is not stored. The application serves then, too.
+/// What `/articles` answers while the origin fails and the list is not stored. The application
+/// serves then, too.
 const ORIGIN_FAILS: [u16; 3] = [502, 503, 504];
 
 /// What the stand-in's line begins with that says where it serves.

@@ -78,11 +78,13 @@ pub struct Flags {
 
     /// A running Redis, instead of one of our own
     ///
-    /// Another application on it, or another Supabase project, takes another SPIN_VARIABLE_REDIS_PREFIX.
+    /// Another application on it, or another Supabase project, takes another
+    /// SPIN_VARIABLE_REDIS_PREFIX.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
 
-    /// The webhook secret: a bearer token, or the key of signatures (`whsec_…`) [default: made up and printed]
+    /// The webhook secret: a bearer token, or the key of signatures (`whsec_…`) [default: made up
+    /// and printed]
     ///
     /// While one is being replaced: both, with a space between.
     #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true)]

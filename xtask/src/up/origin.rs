@@ -81,8 +81,8 @@ impl Project {
         &self.key
     }
 
-    /// Asks the project what the application will ask, for one row each. A project that fails for now gets a warning
-    /// instead of an error: the cache has to start during an outage, too.
+    /// Asks the project what the application will ask, for one row each. A project that fails for
+    /// now gets a warning instead of an error: the cache has to start during an outage, too.
     ///
     /// # Errors
     ///
@@ -178,7 +178,8 @@ impl Asked {
         let (orders, mut pairs): (Vec<&str>, Vec<&str>) = pairs
             .filter(|pair| !pair.starts_with("limit=") && !pair.starts_with("offset="))
             .partition(|pair| pair.starts_with("order="));
-        // The application names the id column, too: it filters items by it, and makes the list's order total.
+        // The application names the id column, too: it filters items by it, and makes the list's
+        // order total.
         let id_column: String = byte_serialize(self.id_column.as_bytes()).collect();
         let order = match orders[..] {
             [] => format!("order={id_column}"),

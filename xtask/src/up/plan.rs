@@ -175,7 +175,8 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Refuses a webhook secret that the application would refuse at its first webhook, or that the stand-in cannot use.
+/// Refuses a webhook secret that the application would refuse at its first webhook, or that the
+/// stand-in cannot use.
 fn check_secrets(secrets: &str, stand_in: bool) -> Result<()> {
     if let Err(why) = Secrets::parse(secrets) {
         bail!("the webhook secret (--webhook-secret or WEBHOOK_SECRET) cannot be used: {why}");

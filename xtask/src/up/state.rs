@@ -25,8 +25,9 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Takes the folder, and makes it if need be. `origin` names whose rows the cache holds. A cache of another origin is
-    /// emptied, because readers would be shown that one's rows. So is the work queue: the worker refuses another origin's.
+    /// Takes the folder, and makes it if need be. `origin` names whose rows the cache holds. A
+    /// cache of another origin is emptied, because readers would be shown that one's rows. So is
+    /// the work queue: the worker refuses another origin's.
     ///
     /// # Errors
     ///

@@ -10,7 +10,8 @@ use toml::Table;
 pub struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// Reads the defaults from a manifest, and what overrides them from `environment`, which gives `SPIN_VARIABLE_<NAME>`.
+    /// Reads the defaults from a manifest, and what overrides them from `environment`, which gives
+    /// `SPIN_VARIABLE_<NAME>`.
     ///
     /// # Errors
     ///

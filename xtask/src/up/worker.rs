@@ -1,5 +1,6 @@
-//! The worker's process, supervised: started again when it ends, as Spin's Redis trigger does when Redis goes away, and
-//! when it does not answer its wake-ups, as when its subscription is dead without a word.
+//! The worker's process, supervised: started again when it ends, as Spin's Redis trigger does when
+//! Redis goes away, and when it does not answer its wake-ups, as when its subscription is dead
+//! without a word.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -46,7 +47,8 @@ pub struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Keeps the worker running and awake. `heard` becomes true with the first wake-up that a worker has heard.
+    /// Keeps the worker running and awake. `heard` becomes true with the first wake-up that a
+    /// worker has heard.
     ///
     /// # Errors
     ///

@@ -1,5 +1,6 @@
-//! Answers leave in one piece. Through a listener that does not set `TCP_NODELAY`, as Spin's does not, the second of two pieces
-//! waits for the client's delayed acknowledgement, 40 ms. Pieces are counted, not milliseconds, which a busy machine adds to.
+//! Answers leave in one piece. Through a listener that does not set `TCP_NODELAY`, as Spin's does
+//! not, the second of two pieces waits for the client's delayed acknowledgement, 40 ms. Pieces are
+//! counted, not milliseconds, which a busy machine adds to.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -55,8 +55,9 @@ async fn every_wake_up_reaches_three_replicas_one_drains_and_none_writes_an_olde
             );
         }
         let asked = afterword.supabase().requests().len();
-        // Three invalidations coalesce into one refresh of two requests, or two where the worker was at it already; three
-        // workers would make six requests. On a busy machine the webhooks take longer than a debounce window.
+        // Three invalidations coalesce into one refresh of two requests, or two where the worker
+        // was at it already; three workers would make six requests. On a busy machine the webhooks
+        // take longer than a debounce window.
         let most = 4 + 2 * windows as usize;
         assert!(
             (2..=most).contains(&asked),
