@@ -6,9 +6,10 @@
 //! again, and a worker that dies over it leaves the second for the next.
 
 use crate::limit::limit;
-use crate::marks::{Task, Worker};
+use crate::marks::{self, Task, Worker};
 use crate::store::{Error, Store};
 use spin_sdk::wasip3::random::random::get_random_u64;
+use std::fmt;
 use std::time::Duration;
 
 const FLAG: &str = "outbox";
@@ -17,6 +18,41 @@ const PREFIX: &str = "outbox/";
 
 /// How long a webhook may wait for it: Redis has had its half of the second before.
 const LIMIT: Duration = Duration::from_millis(500);
+
+/// Why records are still there.
+#[derive(Debug)]
+pub enum NotEmptied {
+    /// The store failed.
+    Store(Error),
+    /// Redis did not take their tasks.
+    Redis(marks::Error),
+    /// So many of them cannot be read yet.
+    Unread(usize),
+}
+
+impl fmt::Display for NotEmptied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Redis(error) => error.fmt(f),
+            Self::Unread(records) => write!(f, "{records} of its records cannot be read yet"),
+        }
+    }
+}
+
+impl std::error::Error for NotEmptied {}
+
+impl From<Error> for NotEmptied {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<marks::Error> for NotEmptied {
+    fn from(error: marks::Error) -> Self {
+        Self::Redis(error)
+    }
+}
 
 /// Keeps tasks; they are kept if this succeeds.
 pub async fn put(tasks: &[Task]) -> Result<(), Error> {
@@ -44,11 +80,7 @@ pub async fn begin(store: &Store) -> Result<(), Error> {
 
 /// Moves to Redis all records among `names`, the keys of the store, and returns how many there were. One that cannot be read
 /// yet stays, and so does the flag: some stores list a key before they have its value.
-pub async fn empty(
-    store: &Store,
-    worker: &Worker,
-    names: &[String],
-) -> Result<usize, Box<dyn std::error::Error>> {
+pub async fn empty(store: &Store, worker: &Worker, names: &[String]) -> Result<usize, NotEmptied> {
     let records = names.iter().filter(|name| name.starts_with(PREFIX));
     let (mut read, mut tasks, mut unread) = (Vec::new(), Vec::new(), 0);
     for name in records {
@@ -64,14 +96,12 @@ pub async fn empty(
             None => unread += 1,
         }
     }
-    tasks.sort_unstable();
-    tasks.dedup();
     worker.changed(&tasks).await?;
     for name in &read {
         store.delete(name).await?;
     }
     if unread > 0 {
-        return Err(format!("{unread} of its records cannot be read yet").into());
+        return Err(NotEmptied::Unread(unread));
     }
     store.delete(EMPTYING).await?;
     Ok(read.len())
