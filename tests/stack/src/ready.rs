@@ -19,20 +19,20 @@ pub async fn eventually<T>(
     mut attempt: impl AsyncFnMut() -> Result<T>,
 ) -> Result<T> {
     let started = Instant::now();
-    loop {
-        let left = limit.saturating_sub(started.elapsed());
-        let error = match tokio::time::timeout(left, attempt()).await {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) if started.elapsed() < limit => {
-                drop(error);
-                sleep(PAUSE).await;
-                continue;
-            }
-            Ok(Err(error)) => error,
-            Err(_) => anyhow::anyhow!("no result yet"),
-        };
-        return Err(error).with_context(|| format!("{what} took more than {limit:?}"));
+    let mut last = anyhow::anyhow!("no result yet");
+    while let Ok(outcome) =
+        tokio::time::timeout(limit.saturating_sub(started.elapsed()), attempt()).await
+    {
+        match outcome {
+            Ok(value) => return Ok(value),
+            Err(error) => last = error,
+        }
+        if started.elapsed() >= limit {
+            break;
+        }
+        sleep(PAUSE).await;
     }
+    Err(last).with_context(|| format!("{what} took more than {limit:?}"))
 }
 
 /// Waits until a GET of `url` is answered, whatever the status, and returns that status.

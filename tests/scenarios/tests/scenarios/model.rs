@@ -154,10 +154,8 @@ impl History {
         self.afterword.start_worker().await.unwrap();
         // What was stored is a miss until it has been fetched anew, which a failing origin does not allow.
         self.turned = Instant::now();
-        for (id, row) in &mut self.rows {
-            if LASTING.contains(id) {
-                (row.told, row.missing) = (true, true);
-            }
+        for row in self.rows.values_mut() {
+            row.missing = true;
         }
     }
 
