@@ -1,4 +1,5 @@
-//! What the store holds for a key: a small header, then the exact bytes to send, in each of the stored codings.
+//! What the store holds for a key: a small header, then the exact bytes to send, in each of the
+//! stored codings.
 //!
 //! | bytes | what |
 //! | --- | --- |
@@ -11,8 +12,9 @@
 //! | 112–149 | the same for gzip |
 //! | 150– | the contents, in this order: JSON as it is, in brotli, in gzip |
 //!
-//! All codings lie in one value, so that a hit is one look into the store, and they are always of the same content. A value of
-//! another version, or one that was cut, decodes to nothing: the reader then treats it as a miss, and the next refresh replaces it.
+//! All codings lie in one value, so that a hit is one look into the store, and they are always of
+//! the same content. A value of another version, or one that was cut, decodes to nothing: the
+//! reader then treats it as a miss, and the next refresh replaces it.
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};

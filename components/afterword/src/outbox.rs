@@ -1,9 +1,11 @@
-//! The outbox: tasks that Redis did not take, in the key-value store, until a worker that reaches Redis moves them there.
+//! The outbox: tasks that Redis did not take, in the key-value store, until a worker that reaches
+//! Redis moves them there.
 //!
-//! Each webhook has a record of its own, `outbox/…`, so that no two writers share one; its value is the tasks, a line each. A
-//! flag, `outbox`, says that there are some, and is written after them. The worker that empties the outbox first turns it into
-//! a flag of its own, `outbox-emptying`, and deletes that one last: a webhook that comes meanwhile sets the first flag
-//! again, and a worker that dies over it leaves the second for the next.
+//! Each webhook has a record of its own, `outbox/…`, so that no two writers share one; its value is
+//! the tasks, a line each. A flag, `outbox`, says that there are some, and is written after them.
+//! The worker that empties the outbox first turns it into a flag of its own, `outbox-emptying`, and
+//! deletes that one last: a webhook that comes meanwhile sets the first flag again, and a worker
+//! that dies over it leaves the second for the next.
 
 use crate::limit::limit;
 use crate::marks::{self, Task, Worker};
@@ -71,15 +73,16 @@ pub async fn is_flagged(store: &Store) -> Result<bool, Error> {
     Ok(store.get(FLAG).await?.is_some() || store.get(EMPTYING).await?.is_some())
 }
 
-/// To be called before the store's keys are listed for [`empty`]: from now on, a webhook that is missing in the list sets the
-/// flag again.
+/// To be called before the store's keys are listed for [`empty`]: from now on, a webhook that is
+/// missing in the list sets the flag again.
 pub async fn begin(store: &Store) -> Result<(), Error> {
     store.set(EMPTYING, b"").await?;
     store.delete(FLAG).await
 }
 
-/// Moves to Redis all records among `names`, the keys of the store, and returns how many there were. One that cannot be read
-/// yet stays, and so does the flag: some stores list a key before they have its value.
+/// Moves to Redis all records among `names`, the keys of the store, and returns how many there
+/// were. One that cannot be read yet stays, and so does the flag: some stores list a key before
+/// they have its value.
 pub async fn empty(store: &Store, worker: &Worker, names: &[String]) -> Result<usize, NotEmptied> {
     let records = names.iter().filter(|name| name.starts_with(PREFIX));
     let (mut read, mut tasks, mut unread) = (Vec::new(), Vec::new(), 0);

@@ -20,8 +20,8 @@ pub fn is_null(row: &RawValue, name: &str) -> bool {
     member(row.get(), name).is_some_and(|value| value.get() == "null")
 }
 
-/// Whether an item says the same as a row of the list in all columns that both have; with `wholly`, whether the row also has
-/// every column of the item.
+/// Whether an item says the same as a row of the list in all columns that both have; with `wholly`,
+/// whether the row also has every column of the item.
 pub fn agree(item: &[u8], row: &RawValue, wholly: bool) -> bool {
     let Ok(item) = str::from_utf8(item) else {
         return false;

@@ -10,8 +10,8 @@ use std::time::Duration;
 /// How long a call may take: a dead store must not hold a read for longer before it is passed through to the origin.
 pub const LIMIT: Duration = Duration::from_secs(1);
 
-/// How long a store may take to give the next key of a listing. A whole listing takes as long as there are keys: Spin's
-/// Redis store gives ten to a round trip.
+/// How long a store may take to give the next key of a listing. A whole listing takes as long as
+/// there are keys: Spin's Redis store gives ten to a round trip.
 const NEXT_KEY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why the store did not do it. Says nothing about what is stored.

@@ -18,7 +18,8 @@ const AT_ONCE: usize = 8;
 /// The most ids in a request, and the most characters that they may have together: gateways refuse a longer URL.
 const BATCH: (usize, usize) = (100, 4_000);
 
-/// The most tasks that are claimed at once: what is under way is among them, and a full load beside it.
+/// The most tasks that are claimed at once: what is under way is among them, and a full load beside
+/// it.
 const CLAIM: usize = 2 * AT_ONCE * BATCH.0;
 
 /// How long after a claim the next look is taken while requests are under way.
@@ -29,8 +30,8 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 type Job<'a> = LocalBoxFuture<'a, (Vec<Task>, Result<(), marks::Error>)>;
 
-/// Works off what is due, until nothing is, or the lease is lost. However it ends, each job that has begun comes to its
-/// completions, which queue again what was written without the lease.
+/// Works off what is due, until nothing is, or the lease is lost. However it ends, each job that
+/// has begun comes to its completions, which queue again what was written without the lease.
 pub async fn drain(refresh: &Refresh<'_>) -> Result<(), marks::Error> {
     let mut jobs = FuturesUnordered::new();
     let drained = work_off(refresh, &mut jobs).await;
@@ -74,8 +75,8 @@ async fn work_off<'a>(
             }
         }
         if jobs.is_empty() && (outbox.flagged || !reconciliations.is_empty()) {
-            // While a store on this machine lists its keys, it keeps every other call waiting, and the thread with it: an
-            // instance that had made one before would wait for ever.
+            // While a store on this machine lists its keys, it keeps every other call waiting, and
+            // the thread with it: an instance that had made one before would wait for ever.
             let marks = std::mem::take(&mut reconciliations);
             let listed = refresh.list_store(outbox.flagged, &marks).await?;
             outbox.tried(listed.outbox_is_empty);
@@ -91,8 +92,8 @@ async fn work_off<'a>(
         } else if jobs.is_empty() {
             match refresh.lease.release(refresh.reconcile_every()).await? {
                 Released::Done => return Ok(()),
-                // A task completed a moment ago waits for the next debounce window: waiting here is cheaper than being
-                // woken again.
+                // A task completed a moment ago waits for the next debounce window: waiting here is
+                // cheaper than being woken again.
                 Released::Kept(wait) => spin_sdk::time::sleep(wait).await,
             }
         } else if let Either::Left((Some((done, outcome)), _)) =
@@ -114,7 +115,8 @@ struct Outbox {
 }
 
 impl Outbox {
-    /// How long it is left alone after it could not be emptied: listing a large store takes a while.
+    /// How long it is left alone after it could not be emptied: listing a large store takes a
+    /// while.
     const PAUSE: Duration = Duration::from_secs(60);
 
     async fn look(&mut self, store: &Store) {
@@ -137,8 +139,8 @@ fn tasks(marks: &[Mark]) -> Vec<Task> {
     marks.iter().map(|mark| mark.task.clone()).collect()
 }
 
-/// Tasks in batches that fit into a request each; the list is one of its own, and left to the reconciliation that is
-/// `reconciling`; suspects are apart from the others.
+/// Tasks in batches that fit into a request each; the list is one of its own, and left to the
+/// reconciliation that is `reconciling`; suspects are apart from the others.
 fn batches(marks: Vec<Mark>, reconciling: bool) -> Vec<Vec<Mark>> {
     let (lists, items): (Vec<Mark>, Vec<Mark>) = marks
         .into_iter()

@@ -1,5 +1,6 @@
-//! The worker, woken by Redis: takes what is queued, fetches it from Supabase as it is now, and writes the entries. The only
-//! writer of entries, and one at a time, however many replicas are woken: whoever holds the lease.
+//! The worker, woken by Redis: takes what is queued, fetches it from Supabase as it is now, and
+//! writes the entries. The only writer of entries, and one at a time, however many replicas are
+//! woken: whoever holds the lease.
 //!
 //! - this file: from a message to a drain
 //! - [`application`]: what tells this application from another that uses the same Redis
@@ -42,8 +43,9 @@ async fn handle(message: Bytes) -> Result<(), Box<dyn Error>> {
     // Before the lease is asked for: if a dead worker has it, its end has to be told of.
     if !worker.switch_on_events().await && worker.is_first_to_say("no-events").await {
         eprintln!(
-            "this user of Redis may not read and set `notify-keyspace-events`: unless it holds `K` and `x`, Redis does not \
-             tell when a key expires, and retries and reconciliation wait for the next webhook, read or wake-up"
+            "this user of Redis may not read and set `notify-keyspace-events`: unless it holds `K` \
+             and `x`, Redis does not tell when a key expires, and retries and reconciliation wait \
+             for the next webhook, read or wake-up"
         );
     }
     let lease = match worker.take_lease(&application).await? {
@@ -51,8 +53,9 @@ async fn handle(message: Bytes) -> Result<(), Box<dyn Error>> {
         Taken::Held => return Ok(()),
         Taken::Refused { origin, lives } => {
             eprintln!(
-                "refused: `redis_prefix` is in use by another application, in front of {origin}. Give this one, in front of \
-                 {}, a prefix of its own. If the other one is gone, its prefix is free in {} s",
+                "refused: `redis_prefix` is in use by another application, in front of {origin}. \
+                 Give this one, in front of {}, a prefix of its own. If the other one is gone, its \
+                 prefix is free in {} s",
                 application.origin,
                 lives.as_secs()
             );

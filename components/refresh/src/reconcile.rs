@@ -1,4 +1,5 @@
-//! Reconciliation: pg_net never repeats a webhook, so some get lost. The stored items are compared with the list as it is now.
+//! Reconciliation: pg_net never repeats a webhook, so some get lost. The stored items are compared
+//! with the list as it is now.
 
 use afterword::entry::{Entry, Source};
 use afterword::freshness::{self, Freshness, Lifetime};
@@ -18,7 +19,8 @@ pub struct Comparison<'a> {
     pub list: Option<&'a [u8]>,
     /// Whether it shows every row: it has no `limit` and no filter.
     pub shows_all: bool,
-    /// Whether a related table has changed: the list then vouches only for items of which it shows every column.
+    /// Whether a related table has changed: the list then vouches only for items of which it shows
+    /// every column.
     pub related: bool,
     /// The table's id column.
     pub id_column: &'a str,
@@ -39,8 +41,8 @@ enum Verdict {
     Evict,
 }
 
-/// Compares the stored items with the list: removes those that nobody wants any more, and returns those that have to be
-/// refreshed.
+/// Compares the stored items with the list: removes those that nobody wants any more, and returns
+/// those that have to be refreshed.
 pub async fn outdated(store: &Store, stored: Vec<Key>, comparison: &Comparison<'_>) -> Vec<Task> {
     let rows = comparison.list.and_then(|list| rows::rows(list).ok());
     let mut shown: Vec<(String, &RawValue)> = rows

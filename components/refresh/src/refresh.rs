@@ -75,7 +75,8 @@ impl<'a> Refresh<'a> {
         self.lifetime.max_age.max(Duration::from_secs(1))
     }
 
-    /// Queues a reconciliation if one is due. A Redis that is full does not take it: the work that is queued goes on.
+    /// Queues a reconciliation if one is due. A Redis that is full does not take it: the work that
+    /// is queued goes on.
     pub async fn queue_reconciliation(&self) {
         let every = self.reconcile_every();
         let queued = self.lease.reconcile(every, &self.configuration()).await;
@@ -89,8 +90,9 @@ impl<'a> Refresh<'a> {
         format!("{}{}", self.origin.list_source(), self.origin.item_source())
     }
 
-    /// Lists the store: for the `outbox`, whose tasks are moved to Redis, and for reconciliations, which back off if the store
-    /// does not answer. Nothing else of this instance may use the store meanwhile.
+    /// Lists the store: for the `outbox`, whose tasks are moved to Redis, and for reconciliations,
+    /// which back off if the store does not answer. Nothing else of this instance may use the store
+    /// meanwhile.
     pub async fn list_store(
         &self,
         outbox: bool,
@@ -128,8 +130,8 @@ impl<'a> Refresh<'a> {
         })
     }
 
-    /// Refreshes the list, or a batch of items. A failure is the task's, or the origin's, and is noted in the queue; an error of
-    /// Redis ends the drain, and leaves the tasks as they are.
+    /// Refreshes the list, or a batch of items. A failure is the task's, or the origin's, and is
+    /// noted in the queue; an error of Redis ends the drain, and leaves the tasks as they are.
     pub async fn batch(&self, marks: Vec<Mark>) -> Result<(), marks::Error> {
         match &marks[..] {
             [mark] if mark.task == Task::Refresh(Key::List) => self.list(mark.clone()).await,
@@ -137,8 +139,9 @@ impl<'a> Refresh<'a> {
         }
     }
 
-    /// Refreshes items. A request that fails because of a key in it is split until the bad key stands alone; also if the failure
-    /// looks like the origin's but all keys are suspects. Should too many requests fail in a row, it is the origin's after all.
+    /// Refreshes items. A request that fails because of a key in it is split until the bad key
+    /// stands alone; also if the failure looks like the origin's but all keys are suspects. Should
+    /// too many requests fail in a row, it is the origin's after all.
     async fn items(&self, marks: Vec<Mark>) -> Result<(), marks::Error> {
         let mut parts = vec![marks];
         while let Some(part) = parts.pop() {
@@ -194,8 +197,8 @@ impl<'a> Refresh<'a> {
         }
     }
 
-    /// Fetches the list, writes it, and compares the stored items with it. If it cannot be fetched while the origin answers other
-    /// requests, all stored items are refreshed instead.
+    /// Fetches the list, writes it, and compares the stored items with it. If it cannot be fetched
+    /// while the origin answers other requests, all stored items are refreshed instead.
     pub async fn reconcile(&self, marks: Vec<Mark>, stored: Vec<Key>) -> Result<(), marks::Error> {
         let began = freshness::now();
         let task = Task::Refresh(Key::List);
@@ -253,10 +256,11 @@ impl<'a> Refresh<'a> {
         Ok(())
     }
 
-    /// The list and when its fetch began, its pages of one state of the table as far as the queue tells: a change that is queued
-    /// meanwhile pages it again, for that change too. If changes keep coming, pages that follow each other by id will do
-    /// (nothing that stood there throughout is missing, and the list stays queued), while those by offset may have lost a row
-    /// between them, and are not stored.
+    /// The list and when its fetch began, its pages of one state of the table as far as the queue
+    /// tells: a change that is queued meanwhile pages it again, for that change too. If changes
+    /// keep coming, pages that follow each other by id will do (nothing that stood there throughout
+    /// is missing, and the list stays queued), while those by offset may have lost a row between
+    /// them, and are not stored.
     async fn whole_list(
         &self,
         mark: &mut Mark,
@@ -286,8 +290,8 @@ impl<'a> Refresh<'a> {
         Ok(Err(Unfetched::Changing))
     }
 
-    /// Writes a key's entry, or removes it if there is no content any more, and completes the task. Returns whether the entry was
-    /// written.
+    /// Writes a key's entry, or removes it if there is no content any more, and completes the task.
+    /// Returns whether the entry was written.
     async fn put(
         &self,
         mark: &Mark,
@@ -326,7 +330,8 @@ impl<'a> Refresh<'a> {
         Ok(true)
     }
 
-    /// An entry that follows the former one, which says when the content has changed; compressed, unless it was before.
+    /// An entry that follows the former one, which says when the content has changed; compressed,
+    /// unless it was before.
     async fn prepare(&self, name: &str, mut entry: Entry) -> Entry {
         // One that cannot be read is treated as absent.
         let former = self.store.get(name).await.ok().flatten();
@@ -359,7 +364,8 @@ impl<'a> Refresh<'a> {
         Ok(())
     }
 
-    /// Counts a failure; whether so many came in a row that the origin is at fault, whatever the failure looks like.
+    /// Counts a failure; whether so many came in a row that the origin is at fault, whatever the
+    /// failure looks like.
     fn failed_once_more(&self, error: &OriginError) -> bool {
         let streak = self.streak.get().and(error);
         self.streak.set(streak);

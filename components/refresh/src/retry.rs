@@ -6,12 +6,14 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// The requests that have failed in a row, none succeeding between them, in a way that could be the origin's fault.
+/// The requests that have failed in a row, none succeeding between them, in a way that could be the
+/// origin's fault.
 #[derive(Clone, Copy, Default)]
 pub struct Streak(u32);
 
 impl Streak {
-    /// So many failures in a row are the origin's: one more than it takes to find a bad key among a hundred by halving.
+    /// So many failures in a row are the origin's: one more than it takes to find a bad key among a
+    /// hundred by halving.
     const LIMIT: u32 = 8;
 
     /// While the circuit breaker is not closed, so few are.

@@ -51,7 +51,8 @@ pub struct Fault {
     pub delay_ms: u64,
     /// Whether the call fails instead of being carried out.
     pub fail: bool,
-    /// Of `key-value.get`: whether every key seems not to be there, as in a store that lists a key before it has the value.
+    /// Of `key-value.get`: whether every key seems not to be there, as in a store that lists a key
+    /// before it has the value.
     pub absent: bool,
     /// Of `key-value.get-keys`: milliseconds to wait before each key, as in a large store in Redis.
     pub each_ms: u64,

@@ -222,7 +222,8 @@ impl Afterword {
         Ok(url)
     }
 
-    /// Starts another application on the same Redis, with rows, a store and processes of its own; returns when it serves.
+    /// Starts another application on the same Redis, with rows, a store and processes of its own;
+    /// returns when it serves.
     ///
     /// # Errors
     /// When it does not start.

@@ -18,7 +18,8 @@ pub struct Dials {
 pub struct RestDial {
     /// A part of the request's path and query, as sent, such as `/articles?id=in.`; the empty text matches every request.
     pub matching: String,
-    /// A part of the request's `Prefer` header, such as `count=exact`; the empty text matches every request.
+    /// A part of the request's `Prefer` header, such as `count=exact`; the empty text matches every
+    /// request.
     pub prefer: String,
     /// How many requests the dial applies to before it turns itself off; `None` means all.
     pub times: Option<u64>,
@@ -37,8 +38,8 @@ pub struct RestDial {
 pub enum Fault {
     /// `{"status": 503}`: this status with a gateway's JSON; the database is not asked. 400 to 599.
     Status(u16),
-    /// `{"refusal": {"status": 500, "code": "57014"}}`: an error with a code of PostgREST's or PostgreSQL's; the
-    /// database is not asked.
+    /// `{"refusal": {"status": 500, "code": "57014"}}`: an error with a code of PostgREST's or
+    /// PostgreSQL's; the database is not asked.
     Refusal {
         /// 400 to 599.
         status: u16,

@@ -43,7 +43,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    /// Redis refused to write, for want of memory (`maxmemory` with `noeviction`): trying again at once is of no use.
+    /// Redis refused to write, for want of memory (`maxmemory` with `noeviction`): trying again at
+    /// once is of no use.
     pub(super) fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::Redis(text) if text.contains("OOM"))
     }

@@ -25,8 +25,9 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// The keys of the application with this prefix, at the server with this URL. Two applications on one server need
-    /// two prefixes. A prefix in braces is a hash tag: it keeps the keys on one node of a cluster.
+    /// The keys of the application with this prefix, at the server with this URL. Two applications
+    /// on one server need two prefixes. A prefix in braces is a hash tag: it keeps the keys on one
+    /// node of a cluster.
     ///
     /// # Errors
     /// A prefix that cannot be part of a key and of a channel's name.
@@ -54,7 +55,8 @@ pub enum Task {
     Refresh(Key),
     /// Compare the stored items with the list.
     Reconcile,
-    /// A related table has changed: the same, and refresh every item whose columns the list does not all show.
+    /// A related table has changed: the same, and refresh every item whose columns the list does
+    /// not all show.
     RefreshRelated,
 }
 
@@ -86,14 +88,15 @@ impl fmt::Display for Task {
     }
 }
 
-/// Whether a message with this payload wakes a worker: the word on the channel, or an expiry. On the keyspace channels a server
-/// may tell of every command too (`set`, `del`, …): if those counted, the worker's own writes would wake it for ever.
+/// Whether a message with this payload wakes a worker: the word on the channel, or an expiry. On
+/// the keyspace channels a server may tell of every command too (`set`, `del`, …): if those
+/// counted, the worker's own writes would wake it for ever.
 pub fn wakes(payload: &[u8]) -> bool {
     matches!(payload, b"wake" | b"expired")
 }
 
-/// A webhook said that something has changed: queues these tasks with a new version, whatever is known of them, and
-/// wakes a worker. Returns the version's number.
+/// A webhook said that something has changed: queues these tasks with a new version, whatever is
+/// known of them, and wakes a worker. Returns the version's number.
 pub async fn changed(redis: &Redis, tasks: &[Task]) -> Result<i64, Error> {
     connection::kept(redis, "changed", &names(tasks))
         .await?
@@ -130,8 +133,8 @@ pub async fn wanted(redis: &Redis, key: &Key) -> Result<(), Error> {
         .map(drop)
 }
 
-/// Whether this instance has not [checked](check) for ten seconds, by this host's clock in milliseconds. If so, it counts as
-/// having checked now.
+/// Whether this instance has not [checked](check) for ten seconds, by this host's clock in
+/// milliseconds. If so, it counts as having checked now.
 pub fn check_is_due(now: u64) -> bool {
     const PAUSE: u64 = 10_000;
     thread_local! {
@@ -144,8 +147,8 @@ pub fn check_is_due(now: u64) -> bool {
     due
 }
 
-/// Wakes a worker if something is overdue, or the alarm is gone: the safety net that depends on no single message. For a
-/// response that has nothing else to tell Redis.
+/// Wakes a worker if something is overdue, or the alarm is gone: the safety net that depends on no
+/// single message. For a response that has nothing else to tell Redis.
 pub async fn check(redis: &Redis) -> Result<(), Error> {
     connection::kept(redis, "check", &[]).await.map(drop)
 }

@@ -1,7 +1,7 @@
 //! The script, and the Redis keys that it is given.
 
-/// The names of the Redis keys, without their prefix, in the order in which the script unpacks them. The last one is
-/// the channel that wakes a worker.
+/// The names of the Redis keys, without their prefix, in the order in which the script unpacks
+/// them. The last one is the channel that wakes a worker.
 pub const NAMES: [&str; 17] = [
     "due",
     "counter",
@@ -43,8 +43,8 @@ const SOURCE: &str = concat!(
     include_str!("lua/call.lua"),
 );
 
-/// The script, for `EVAL`: all verbs in one, the first argument says which. Without the comments, which are half of it: it is
-/// part of each component.
+/// The script, for `EVAL`: all verbs in one, the first argument says which. Without the comments,
+/// which are half of it: it is part of each component.
 pub const TEXT: &str = match str::from_utf8(&CODE) {
     Ok(text) => text,
     Err(_) => panic!("the script is UTF-8"),
@@ -56,8 +56,8 @@ const CODE: [u8; code(SOURCE.as_bytes(), None)] = {
     code_only
 };
 
-/// Copies `source` into `target`, if there is one, without comment lines, indentation and empty lines. Returns how long that
-/// is. Every comment of the script is on lines of its own.
+/// Copies `source` into `target`, if there is one, without comment lines, indentation and empty
+/// lines. Returns how long that is. Every comment of the script is on lines of its own.
 const fn code(source: &[u8], mut target: Option<&mut [u8]>) -> usize {
     let (mut at, mut length) = (0, 0);
     while at < source.len() {

@@ -27,7 +27,8 @@ impl Worker {
         Ok(Self { redis, connection })
     }
 
-    /// Sees to it that Redis tells when a key expires (`notify-keyspace-events` with `K` and `x`); whether it is known to.
+    /// Sees to it that Redis tells when a key expires (`notify-keyspace-events` with `K` and `x`);
+    /// whether it is known to.
     pub async fn switch_on_events(&self) -> bool {
         const NAME: &[u8] = b"notify-keyspace-events";
         let connection = self.connection();
@@ -152,7 +153,8 @@ pub struct Mark {
     pub claimed_at: i64,
     /// How often it has failed since it was last completed.
     pub failures: u32,
-    /// Its request failed while the origin answered others: what looks like the origin's failure is likely to be its own.
+    /// Its request failed while the origin answered others: what looks like the origin's failure is
+    /// likely to be its own.
     pub suspect: bool,
     /// How long it has been queued.
     pub queued_for: Duration,
@@ -198,8 +200,8 @@ impl Lease<'_> {
         Ok(held)
     }
 
-    /// Whether the lease is this worker's now. To be asked directly before each write: a worker that was stopped for longer
-    /// than its lease lasts must not write what it had fetched before.
+    /// Whether the lease is this worker's now. To be asked directly before each write: a worker
+    /// that was stopped for longer than its lease lasts must not write what it had fetched before.
     pub async fn permits_write(&self) -> Result<bool, Error> {
         // The completion of the entry before was a moment ago.
         const LATELY: Duration = Duration::from_millis(100);
@@ -209,9 +211,10 @@ impl Lease<'_> {
         self.renew().await
     }
 
-    /// Up to `limit` tasks that are due; `None` if the lease is another's by now. While the origin fails, that is one task every
-    /// 5 s. `setup` is a digest of all that decides what the origin answers. A name that is no task's was not queued by Afterword: it
-    /// is removed, since it would be due for ever.
+    /// Up to `limit` tasks that are due; `None` if the lease is another's by now. While the origin
+    /// fails, that is one task every 5 s. `setup` is a digest of all that decides what the origin
+    /// answers. A name that is no task's was not queued by Afterword: it is removed, since it would
+    /// be due for ever.
     pub async fn claim(&self, limit: usize, setup: &str) -> Result<Option<Claim>, Error> {
         let reply = self.run("claim", vec![number(limit), setup.into()]).await?;
         if reply.is_nil() {
@@ -268,8 +271,9 @@ impl Lease<'_> {
         Ok(Some(String::from_utf8_lossy(reply.text()?).into_owned()))
     }
 
-    /// The store holds content that was fetched after the claim. If the lease is another's by now, the task is queued again.
-    /// If it was invalidated less than `replica_lag` before the claim, it stays queued, to be refreshed once more.
+    /// The store holds content that was fetched after the claim. If the lease is another's by now,
+    /// the task is queued again. If it was invalidated less than `replica_lag` before the claim, it
+    /// stays queued, to be refreshed once more.
     pub async fn complete(&self, mark: &Mark, replica_lag: Duration) -> Result<(), Error> {
         let arguments = vec![
             name(&mark.task),
@@ -284,17 +288,19 @@ impl Lease<'_> {
         Ok(())
     }
 
-    /// These tasks failed by their own fault: each is due again after its pause. `why` is kept with them. If the lease is
-    /// another's by now they are queued again, as [`complete`](Self::complete) does.
+    /// These tasks failed by their own fault: each is due again after its pause. `why` is kept with
+    /// them. If the lease is another's by now they are queued again, as
+    /// [`complete`](Self::complete) does.
     pub async fn back_off(&self, tasks: Vec<(Task, Duration)>, why: &str) -> Result<(), Error> {
         let mut arguments = vec![why.into()];
         arguments.extend(with_pauses(tasks));
         self.run("back_off", arguments).await.map(drop)
     }
 
-    /// These tasks failed by the origin's fault, which is asked again after `pause`; after a second, doubling, if there is
-    /// none. A suspect backs off alone for its own pause, unless so many requests failed in a row that it is the origin's
-    /// fault `after_all`. Returns for how long the circuit breaker has been open, if it is.
+    /// These tasks failed by the origin's fault, which is asked again after `pause`; after a
+    /// second, doubling, if there is none. A suspect backs off alone for its own pause, unless so
+    /// many requests failed in a row that it is the origin's fault `after_all`. Returns for how
+    /// long the circuit breaker has been open, if it is.
     pub async fn trip(
         &self,
         tasks: Vec<(Task, Duration)>,
@@ -319,7 +325,8 @@ impl Lease<'_> {
             .map(Duration::from_millis))
     }
 
-    /// A request succeeded while the circuit breaker was not closed. Returns whether it is closed now.
+    /// A request succeeded while the circuit breaker was not closed. Returns whether it is closed
+    /// now.
     pub async fn recovered(&self) -> Result<bool, Error> {
         Ok(self.run("recovered", Vec::new()).await?.integer()? == 1)
     }

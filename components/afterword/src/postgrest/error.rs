@@ -70,9 +70,10 @@ impl Error {
         )
     }
 
-    /// What it is about. A server error with a code of PostgreSQL's is about the request (a statement that takes too long, a
-    /// computed column that fails on one row): a PostgREST that is in trouble itself answers 503 or 504. A 403 or 404 without a
-    /// code does not come from PostgREST: a firewall dislikes this one id.
+    /// What it is about. A server error with a code of PostgreSQL's is about the request (a
+    /// statement that takes too long, a computed column that fails on one row): a PostgREST that is
+    /// in trouble itself answers 503 or 504. A 403 or 404 without a code does not come from
+    /// PostgREST: a firewall dislikes this one id.
     pub fn blame(&self) -> Blame {
         match self {
             Self::TimedOut | Self::Unreachable(_) | Self::NotRows => Blame::Origin,
@@ -90,8 +91,8 @@ impl Error {
         }
     }
 
-    /// Whether the same failure of one request after another would mean that it is the origin that fails, whatever one of them
-    /// is about.
+    /// Whether the same failure of one request after another would mean that it is the origin that
+    /// fails, whatever one of them is about.
     pub fn may_be_the_origins(&self) -> bool {
         match self {
             Self::Status { status, .. } => {
@@ -103,7 +104,8 @@ impl Error {
         }
     }
 
-    /// Whether the origin is away or in trouble, rather than set up otherwise: it is likely to come back by itself.
+    /// Whether the origin is away or in trouble, rather than set up otherwise: it is likely to come
+    /// back by itself.
     pub fn is_an_outage(&self) -> bool {
         match self {
             Self::Status { status, .. } => {

@@ -101,8 +101,8 @@ impl ListQuery {
         })
     }
 
-    /// Whether the list shows every row that the anonymous key may read: it has no `limit`, no `offset` and no filter. An inner
-    /// join (`!inner`) filters, too.
+    /// Whether the list shows every row that the anonymous key may read: it has no `limit`, no
+    /// `offset` and no filter. An inner join (`!inner`) filters, too.
     pub fn shows_all(&self) -> bool {
         let filters = |parameter: &str| {
             !parameter.is_empty()

@@ -102,8 +102,8 @@ async fn without_redis_each_instance_asks_once_a_second() {
     let answers = crowd(&afterword, same("/articles/7")).await;
     let seconds = began.elapsed().as_secs() + 1;
     assert!(answers.iter().all(|answer| answer.status == 200));
-    // An instance opens the store once, and takes sixteen requests at once. It shares a response for a second: on a busy
-    // machine the crowd may be there for longer.
+    // An instance opens the store once, and takes sixteen requests at once. It shares a response
+    // for a second: on a busy machine the crowd may be there for longer.
     let instances = afterword.http_calls("key-value.open").await - before + 1;
     let asked = afterword.supabase().requests().len() as u64;
     assert!(

@@ -144,7 +144,8 @@ impl History {
         self.afterword.ask_redis::<()>(&set).await.unwrap();
     }
 
-    /// Restarts the application with another query for items, one that selects the same columns in another order or not.
+    /// Restarts the application with another query for items, one that selects the same columns in
+    /// another order or not.
     async fn reconfigure(&mut self) {
         self.configurations += 1;
         let query = QUERIES[self.configurations % QUERIES.len()];
@@ -152,7 +153,8 @@ impl History {
         let variables = [("item_query", query)];
         self.afterword.reconfigure(&variables).await.unwrap();
         self.afterword.start_worker().await.unwrap();
-        // What was stored is a miss until it has been fetched anew, which a failing origin does not allow.
+        // What was stored is a miss until it has been fetched anew, which a failing origin does not
+        // allow.
         self.turned = Instant::now();
         for row in self.rows.values_mut() {
             row.missing = true;

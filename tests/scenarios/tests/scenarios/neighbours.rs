@@ -1,4 +1,5 @@
-//! Two applications on one Redis: each with a prefix of its own, or both by mistake with the same one.
+//! Two applications on one Redis: each with a prefix of its own, or both by mistake with the same
+//! one.
 
 use std::time::Duration;
 

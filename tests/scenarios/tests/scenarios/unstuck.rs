@@ -1,5 +1,6 @@
-//! What must never keep the worker from its work: one bad entry, one bad name in the queue, an origin that flaps or refuses for
-//! a moment, steady writes, a full Redis, a list that cannot be fetched, nobody there to wake it.
+//! What must never keep the worker from its work: one bad entry, one bad name in the queue, an
+//! origin that flaps or refuses for a moment, steady writes, a full Redis, a list that cannot be
+//! fetched, nobody there to wake it.
 
 use std::time::Duration;
 

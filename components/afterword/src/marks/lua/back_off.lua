@@ -1,8 +1,8 @@
 
--- Tasks failed, and it was about them: task, milliseconds of its pause, and so on. Returns 1, or 0 if the lease is another's
--- by now.
--- Nothing is dropped: the task stays queued, is due again later, and says why. Without the lease the tasks are queued again: a
--- write that was given up may have been carried out all the same, and be older than what the new holder has written.
+-- Tasks failed, and it was about them: task, milliseconds of its pause, and so on. Returns 1, or 0
+-- if the lease is another's by now. Nothing is dropped: the task stays queued, is due again later,
+-- and says why. Without the lease the tasks are queued again: a write that was given up may have
+-- been carried out all the same, and be older than what the new holder has written.
 function verbs.back_off(token, why, ...)
   local tasks = {...}
   local held = holds(token)

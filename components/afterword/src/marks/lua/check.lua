@@ -1,7 +1,8 @@
 
--- The safety net: readers and webhooks ask this now and then, after their response. Wakes a worker if something is
--- overdue that nobody works on, or if the alarm is gone, which a worker always leaves behind. Returns 1 if that reached
--- one. Reads only, unless it wakes: so it works where Redis refuses writes.
+-- The safety net: readers and webhooks ask this now and then, after their response. Wakes a worker
+-- if something is overdue that nobody works on, or if the alarm is gone, which a worker always
+-- leaves behind. Returns 1 if that reached one. Reads only, unless it wakes: so it works where
+-- Redis refuses writes.
 function verbs.check()
   local held = redis.call('PTTL', lease)
   if held ~= -2 and held <= LEASE then return 0 end

@@ -1,10 +1,10 @@
 
--- The store holds content that was fetched after the task was claimed, in the millisecond `claimed`. Returns 'completed'; or
--- 'again' if a change came meanwhile: the task stays queued, for the next debounce window; or 'lagging' if the origin's
--- replicas may not have had the change yet: it is refreshed once more, `lag` milliseconds after the change; or 'lost' if the
--- lease is another's by now.
--- A task without a version is not known to have changed since, so it is completed: its version was evicted, or somebody
--- else queued it.
+-- The store holds content that was fetched after the task was claimed, in the millisecond
+-- `claimed`. Returns 'completed'; or 'again' if a change came meanwhile: the task stays queued, for
+-- the next debounce window; or 'lagging' if the origin's replicas may not have had the change yet:
+-- it is refreshed once more, `lag` milliseconds after the change; or 'lost' if the lease is
+-- another's by now. A task without a version is not known to have changed since, so it is
+-- completed: its version was evicted, or somebody else queued it.
 function verbs.complete(token, task, version, claimed, lag)
   if not holds(token) then
     again(task)

@@ -1,8 +1,8 @@
 
--- A request succeeded while the circuit breaker was not closed. Lets twice as many tasks through as were given out last, and
--- closes it after a full batch, or when no more were due: an origin that answers one request does not yet answer a hundred.
--- Returns 1 if it is closed now.
--- From now on, the tasks that were held are suspects: the next such failure of one is its own.
+-- A request succeeded while the circuit breaker was not closed. Lets twice as many tasks through as
+-- were given out last, and closes it after a full batch, or when no more were due: an origin that
+-- answers one request does not yet answer a hundred. Returns 1 if it is closed now. From now on,
+-- the tasks that were held are suspects: the next such failure of one is its own.
 function verbs.recovered(token)
   if not holds(token) or redis.call('EXISTS', origin) == 0 then return 1 end
   if redis.call('HEXISTS', origin, 'allowed') == 0 then

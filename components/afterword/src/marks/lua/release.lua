@@ -1,8 +1,9 @@
 
 -- The worker found nothing due and would stop; reconciliations are so many milliseconds apart.
--- Returns the milliseconds after which something is due, if that is within one debounce window: the worker keeps the lease.
--- Else deletes the lease, sets the alarm to what comes first, and returns nil; nil too if the lease is lost.
--- Looking and deleting in one script: a task queued after the last claim either is seen here or finds no lease, and wakes.
+-- Returns the milliseconds after which something is due, if that is within one debounce window: the
+-- worker keeps the lease. Else deletes the lease, sets the alarm to what comes first, and returns
+-- nil; nil too if the lease is lost. Looking and deleting in one script: a task queued after the
+-- last claim either is seen here or finds no lease, and wakes.
 function verbs.release(token, every)
   if not holds(token) then return false end
   local first = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or now + HEARTBEAT)

@@ -1,10 +1,11 @@
 
--- Tasks failed because the origin does: task, milliseconds of its own pause, and so on. Returns for how many milliseconds the
--- circuit breaker has been open; -1 if it stays closed; nil if the lease is another's by now.
--- The tasks stay due, behind those that have not been tried, so that the next probe is another's. The breaker opens for `pause`
--- milliseconds; or, with a pause of 0, for a second, doubling with each trip in a row.
--- A suspect, whose requests failed while the origin answered others, backs off alone, unless it was the probe, or `always` is
--- 1: so many requests failed in a row that it is the origin after all.
+-- Tasks failed because the origin does: task, milliseconds of its own pause, and so on. Returns for
+-- how many milliseconds the circuit breaker has been open; -1 if it stays closed; nil if the lease
+-- is another's by now. The tasks stay due, behind those that have not been tried, so that the next
+-- probe is another's. The breaker opens for `pause` milliseconds; or, with a pause of 0, for a
+-- second, doubling with each trip in a row. A suspect, whose requests failed while the origin
+-- answered others, backs off alone, unless it was the probe, or `always` is 1: so many requests
+-- failed in a row that it is the origin after all.
 function verbs.trip(token, why, setup, pause, always, ...)
   if not holds(token) then return false end
   local tasks = {...}
@@ -32,7 +33,8 @@ function verbs.trip(token, why, setup, pause, always, ...)
   end
   -- Of the requests that were under way together, the first that fails counts.
   local first = redis.call('HDEL', origin, 'given') == 1 or not open
-  local count = first and redis.call('HINCRBY', origin, 'trips', 1) or tonumber(redis.call('HGET', origin, 'trips') or 1)
+  local count = first and redis.call('HINCRBY', origin, 'trips', 1)
+    or tonumber(redis.call('HGET', origin, 'trips') or 1)
   pause = tonumber(pause)
   if pause == 0 then pause = math.min(LONGEST, 1000 * 2 ^ (count - 1)) end
   local probe = now + pause
