@@ -468,8 +468,7 @@ async fn a_change_of_a_related_table_refreshes_what_the_list_does_not_vouch_for(
 }
 
 #[tokio::test]
-async fn what_a_limited_list_does_not_show_costs_no_request_until_it_is_read_and_is_evicted_in_the_end()
- {
+async fn items_that_a_limited_list_does_not_show_cost_no_request_and_are_evicted_in_the_end() {
     let afterword = Setup::default()
         .variable("list_query", "select=*&order=id.asc&limit=3")
         .variable("max_age", "1")
