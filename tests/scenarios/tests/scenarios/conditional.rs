@@ -5,12 +5,14 @@
 use std::time::{Duration, SystemTime};
 
 use afterword_scenarios::{Afterword, Answer, Setup};
+use afterword_stack::eventually;
 use afterword_supabase::{Dials, Fault, RestDial};
+use anyhow::ensure;
 use httpdate::{fmt_http_date, parse_http_date};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::stored::make_old;
+use crate::stored::{keys, make_old};
 
 /// Far longer than anything here takes on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -261,7 +263,13 @@ async fn stale_cases(stale_while_revalidate: &str, close: &str, status_503: &str
         .start()
         .await;
     afterword.get("/articles/7").await;
-    afterword.worked_off().await.unwrap();
+    eventually(PATIENCE, "waiting for the entry", async || {
+        let keys = keys(&afterword);
+        ensure!(keys.iter().any(|key| key == "/articles/7"), "{keys:?}");
+        Ok(())
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error:#}"));
     let held = afterword.get("/articles/7").await;
     for (case, fault) in [(close, Fault::Drop), (status_503, Fault::Status(503))] {
         let every = RestDial {
