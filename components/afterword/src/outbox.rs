@@ -8,7 +8,7 @@
 //! that dies over it leaves the second for the next.
 
 use crate::limit::limit;
-use crate::marks::{self, Task, Worker};
+use crate::marks::{self, Queue, Task, Worker};
 use crate::store::{Error, Store};
 use spin_sdk::wasip3::random::random::get_random_u64;
 use std::fmt;
@@ -99,7 +99,7 @@ pub async fn empty(store: &Store, worker: &Worker, names: &[String]) -> Result<u
             None => unread += 1,
         }
     }
-    worker.changed(&tasks).await?;
+    worker.queue(Queue::Changed, &tasks).await?;
     for name in &read {
         store.delete(name).await?;
     }

@@ -7,8 +7,7 @@ use afterword::marks::{self, Mark, Released, Task};
 use afterword::outbox;
 use afterword::postgrest::length_among_others;
 use afterword::store::Store;
-use futures_util::future::{Either, LocalBoxFuture, select};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::future::{Either, LocalBoxFuture, select, select_all};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -33,15 +32,19 @@ type Job<'a> = LocalBoxFuture<'a, (Vec<Task>, Result<(), marks::Error>)>;
 /// Works off what is due, until nothing is, or the lease is lost. However it ends, each job that
 /// has begun comes to its completions, which queue again what was written without the lease.
 pub async fn drain(refresh: &Refresh<'_>) -> Result<(), marks::Error> {
-    let mut jobs = FuturesUnordered::new();
-    let drained = work_off(refresh, &mut jobs).await;
-    jobs.fold(drained, async |drained, (_, outcome)| drained.and(outcome))
-        .await
+    let mut jobs = Vec::new();
+    let mut drained = work_off(refresh, &mut jobs).await;
+    while !jobs.is_empty() {
+        let ((_, outcome), at, _) = select_all(&mut jobs).await;
+        drop(jobs.swap_remove(at));
+        drained = drained.and(outcome);
+    }
+    drained
 }
 
 async fn work_off<'a>(
     refresh: &'a Refresh<'a>,
-    jobs: &mut FuturesUnordered<Job<'a>>,
+    jobs: &mut Vec<Job<'a>>,
 ) -> Result<(), marks::Error> {
     let mut under_way: Vec<Task> = Vec::new();
     let mut reconciliations: Vec<Mark> = Vec::new();
@@ -96,11 +99,17 @@ async fn work_off<'a>(
                 // cheaper than being woken again.
                 Released::Kept(wait) => spin_sdk::time::sleep(wait).await,
             }
-        } else if let Either::Left((Some((done, outcome)), _)) =
-            select(jobs.next(), pin!(spin_sdk::time::sleep(LOOK))).await
-        {
-            outcome?;
-            under_way.retain(|task| !done.contains(task));
+        } else {
+            let next = select_all(jobs.iter_mut());
+            let ended = match select(next, pin!(spin_sdk::time::sleep(LOOK))).await {
+                Either::Left((((done, outcome), at, _), _)) => Some((done, outcome, at)),
+                Either::Right(_) => None,
+            };
+            if let Some((done, outcome, at)) = ended {
+                drop(jobs.swap_remove(at));
+                outcome?;
+                under_way.retain(|task| !done.contains(task));
+            }
         }
     }
 }

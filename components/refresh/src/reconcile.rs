@@ -41,9 +41,17 @@ enum Verdict {
     Evict,
 }
 
-/// Compares the stored items with the list: removes those that nobody wants any more, and returns
-/// those that have to be refreshed.
-pub async fn outdated(store: &Store, stored: Vec<Key>, comparison: &Comparison<'_>) -> Vec<Task> {
+/// What came of a comparison.
+#[derive(Default)]
+pub struct Compared {
+    /// Items to be refreshed.
+    pub outdated: Vec<Task>,
+    /// Items that nobody has wanted for longer than they may be served.
+    pub unwanted: Vec<Key>,
+}
+
+/// Compares the stored items with the list.
+pub async fn compare(store: &Store, stored: Vec<Key>, comparison: &Comparison<'_>) -> Compared {
     let rows = comparison.list.and_then(|list| rows::rows(list).ok());
     let mut shown: Vec<(String, &RawValue)> = rows
         .into_iter()
@@ -51,7 +59,7 @@ pub async fn outdated(store: &Store, stored: Vec<Key>, comparison: &Comparison<'
         .filter_map(|row| Some((row::column(row, comparison.id_column)?, row)))
         .collect();
     shown.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-    let mut outdated = Vec::new();
+    let mut compared = Compared::default();
     for key in stored {
         let task = Task::Refresh(key.clone());
         let Some(id) = id(&task) else { continue };
@@ -69,14 +77,11 @@ pub async fn outdated(store: &Store, stored: Vec<Key>, comparison: &Comparison<'
         let row = at.ok().map(|at| shown[at].1);
         match comparison.judge(entry.as_ref(), row, freshness::now()) {
             Verdict::Keep => {}
-            Verdict::Refresh => outdated.push(task),
-            Verdict::Evict => match store.delete(&name).await {
-                Ok(()) => println!("removed from cache: {name}, nobody has read it for long"),
-                Err(error) => eprintln!("could not remove {name}: {error}"),
-            },
+            Verdict::Refresh => compared.outdated.push(task),
+            Verdict::Evict => compared.unwanted.push(key),
         }
     }
-    outdated
+    compared
 }
 
 impl Comparison<'_> {

@@ -4,9 +4,9 @@ use crate::drain::id;
 use crate::reconcile::{self, Comparison};
 use crate::{compress, retry};
 use afterword::entry::Entry;
-use afterword::freshness::{self, Lifetime};
+use afterword::freshness::{self, Freshness, Lifetime};
 use afterword::key::{Id, Key};
-use afterword::marks::{self, Lease, Mark, Task};
+use afterword::marks::{self, Lease, Mark, Queue, Task};
 use afterword::outbox;
 use afterword::postgrest::{Blame, Error as OriginError, List, Origin};
 use afterword::store::{self, Store};
@@ -39,6 +39,8 @@ pub struct Refresh<'a> {
     replica_lag: Duration,
     /// The requests that have failed in a row.
     streak: Cell<Streak>,
+    /// How often the circuit breaker has tripped. What was sent before says nothing afterwards.
+    trips: Cell<u32>,
 }
 
 /// What a listing of the store brought.
@@ -67,6 +69,7 @@ impl<'a> Refresh<'a> {
             lifetime,
             replica_lag,
             streak: Cell::default(),
+            trips: Cell::default(),
         }
     }
 
@@ -144,7 +147,12 @@ impl<'a> Refresh<'a> {
     /// too many requests fail in a row, it is the origin's after all.
     async fn items(&self, marks: Vec<Mark>) -> Result<(), marks::Error> {
         let mut parts = vec![marks];
+        let trips = self.trips.get();
         while let Some(part) = parts.pop() {
+            // Another request has tripped the circuit breaker: the rest stays queued for it.
+            if self.trips.get() != trips {
+                return Ok(());
+            }
             let ids: Vec<Id> = part
                 .iter()
                 .filter_map(|mark| id(&mark.task))
@@ -153,7 +161,7 @@ impl<'a> Refresh<'a> {
             let fetched_at = freshness::now();
             let error = match self.origin.items(&ids).await {
                 Ok(rows) => {
-                    self.succeeded().await?;
+                    self.succeeded(trips).await?;
                     for mark in &part {
                         let row = rows.iter().find(|(found, _)| Some(found) == id(&mark.task));
                         self.put(mark, row.map(|(_, row)| row.clone()), fetched_at)
@@ -223,6 +231,11 @@ impl<'a> Refresh<'a> {
                 if matches!(error.blame(), Blame::Origin | Blame::Setup)
                     && !marks.iter().any(|mark| mark.suspect) =>
             {
+                // Is it the list alone? On a quiet site nothing else is due that could show it.
+                if marks[0].failures > 0 {
+                    let probes: Vec<Task> = stored.into_iter().take(2).map(Task::from).collect();
+                    self.lease.worker.queue(Queue::Outdated, &probes).await?;
+                }
                 return self.failed(&marks, &error).await;
             }
             Err(unfetched) => {
@@ -231,7 +244,7 @@ impl<'a> Refresh<'a> {
                     Unfetched::Changing => CHANGING.to_owned(),
                 };
                 eprintln!("without the list, every stored item is refreshed: {why}");
-                self.lease.worker.changed(&[task]).await?;
+                self.lease.worker.queue(Queue::Outdated, &[task]).await?;
                 None
             }
         };
@@ -243,15 +256,42 @@ impl<'a> Refresh<'a> {
             source: self.origin.item_source(),
             lifetime: self.lifetime,
         };
-        let outdated = reconcile::outdated(self.store, stored, &comparison).await;
+        let compared = reconcile::compare(self.store, stored, &comparison).await;
+        let outdated = &compared.outdated;
         println!("reconciled: {} entries are to be refreshed", outdated.len());
-        if let Err(error) = self.lease.worker.changed(&outdated).await {
+        self.evict(&compared.unwanted).await?;
+        if let Err(error) = self.lease.worker.queue(Queue::Outdated, outdated).await {
             return self.back_off(&marks, &error.to_string()).await;
         }
         let ago = Duration::from_millis(freshness::now().saturating_sub(began));
         self.lease.reconciled(ago, &self.configuration()).await?;
         for mark in &marks {
             self.lease.complete(mark, self.replica_lag).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes entries that nobody has wanted for longer than they may be served, unless they have been
+    /// written meanwhile.
+    async fn evict(&self, keys: &[Key]) -> Result<(), marks::Error> {
+        for key in keys {
+            let name = key.to_string();
+            let entry = self.store.get(&name).await.ok().flatten();
+            let Some(entry) = entry.and_then(Entry::decode) else {
+                continue;
+            };
+            let expired =
+                self.lifetime.judge(entry.fetched_at, freshness::now()) == Freshness::Expired;
+            if !expired {
+                continue;
+            }
+            if !self.lease.permits_write().await? {
+                return Ok(());
+            }
+            match self.store.delete(&name).await {
+                Ok(()) => println!("removed from cache: {name}, nobody has read it for long"),
+                Err(error) => eprintln!("could not remove {name}: {error}"),
+            }
         }
         Ok(())
     }
@@ -266,6 +306,7 @@ impl<'a> Refresh<'a> {
         mark: &mut Mark,
     ) -> Result<Result<(Option<List>, u64), Unfetched>, marks::Error> {
         for paging in 1..=PAGINGS {
+            let trips = self.trips.get();
             let fetched_at = freshness::now();
             let list = match self.origin.list().await {
                 Ok(list) => list,
@@ -274,7 +315,7 @@ impl<'a> Refresh<'a> {
                     return Ok(Err(Unfetched::Failed { error, after_all }));
                 }
             };
-            self.succeeded().await?;
+            self.succeeded(trips).await?;
             if list.as_ref().is_none_or(|list| list.pages == 1) {
                 return Ok(Ok((list, fetched_at)));
             }
@@ -356,9 +397,10 @@ impl<'a> Refresh<'a> {
         }
     }
 
-    async fn succeeded(&self) -> Result<(), marks::Error> {
+    /// A request succeeded that was sent when the circuit breaker had tripped so often.
+    async fn succeeded(&self, trips: u32) -> Result<(), marks::Error> {
         self.streak.set(Streak::default());
-        if self.probing.get() {
+        if self.probing.get() && self.trips.get() == trips {
             self.probing.set(!self.lease.recovered().await?);
         }
         Ok(())
@@ -395,8 +437,9 @@ impl<'a> Refresh<'a> {
             .lease
             .trip(tasks, &why, &self.setup, pause, after_all)
             .await?;
-        self.probing.set(open.is_some());
-        if after_all {
+        if open.is_some() {
+            self.probing.set(true);
+            self.trips.set(self.trips.get() + 1);
             self.streak.set(Streak::default());
         }
         let what = described(marks);
@@ -406,20 +449,13 @@ impl<'a> Refresh<'a> {
                 open.as_secs()
             ),
             Some(_) => eprintln!("could not refresh {what}, the origin fails: {why}"),
-            None => eprintln!("could not refresh {what}, backing off: {why}"),
+            None => report(marks, &why),
         }
         Ok(())
     }
 
     async fn back_off(&self, marks: &[Mark], why: &str) -> Result<(), marks::Error> {
-        let what = described(marks);
-        match marks.iter().map(|mark| mark.queued_for).max() {
-            Some(queued) if queued >= STUCK_AFTER => eprintln!(
-                "stuck: could not refresh {what} for {} s, and readers get what is stored: {why}",
-                queued.as_secs()
-            ),
-            _ => eprintln!("could not refresh {what}, backing off: {why}"),
-        }
+        report(marks, why);
         self.lease.back_off(with_pauses(marks), why).await
     }
 }
@@ -440,6 +476,18 @@ fn with_pauses(marks: &[Mark]) -> Vec<(Task, Duration)> {
         (mark.task.clone(), pause)
     };
     marks.iter().map(with_pause).collect()
+}
+
+/// Says in the log that tasks back off.
+fn report(marks: &[Mark], why: &str) {
+    let what = described(marks);
+    match marks.iter().map(|mark| mark.queued_for).max() {
+        Some(queued) if queued >= STUCK_AFTER => eprintln!(
+            "stuck: could not refresh {what} for {} s, and readers get what is stored: {why}",
+            queued.as_secs()
+        ),
+        _ => eprintln!("could not refresh {what}, backing off: {why}"),
+    }
 }
 
 /// The tasks in a line of the log.

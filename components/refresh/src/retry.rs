@@ -12,9 +12,9 @@ const LONGEST: Duration = Duration::from_secs(300);
 pub struct Streak(u32);
 
 impl Streak {
-    /// So many failures in a row are the origin's: one more than it takes to find a bad key among a
-    /// hundred by halving.
-    const LIMIT: u32 = 8;
+    /// So many failures in a row are the origin's: twice as many as it takes to find a bad key among a
+    /// hundred by halving, since eight batches may be halved at once.
+    const LIMIT: u32 = 16;
 
     /// While the circuit breaker is not closed, so few are.
     const LIMIT_WHILE_PROBING: u32 = 3;
@@ -66,15 +66,15 @@ mod tests {
     }
 
     #[test]
-    fn eight_failures_in_a_row_are_the_origins_and_three_while_it_is_probed() {
+    fn sixteen_failures_in_a_row_are_the_origins_and_three_while_it_is_probed() {
         let mut streak = Streak::default();
         let mut tripped = Vec::new();
-        for _ in 0..8 {
+        for _ in 0..16 {
             streak = streak.and(&Error::TimedOut).and(&Error::TooLarge);
             tripped.push((streak.is_the_origins(false), streak.is_the_origins(true)));
         }
         assert_eq!(tripped.iter().filter(|(closed, _)| *closed).count(), 1);
-        assert_eq!(tripped.iter().filter(|(_, probing)| *probing).count(), 6);
+        assert_eq!(tripped.iter().filter(|(_, probing)| *probing).count(), 14);
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub mod script;
 mod worker;
 
 pub use connection::Error;
-pub use worker::{Application, Claim, Lease, Mark, Released, Taken, Worker};
+pub use worker::{Application, Claim, Lease, Mark, Queue, Released, Taken, Worker};
 
 use crate::key::Key;
 use std::cell::{Cell, RefCell};

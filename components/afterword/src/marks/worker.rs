@@ -14,6 +14,15 @@ const PERSISTENCE: Duration = Duration::from_secs(20);
 /// A day, in seconds.
 const DAY: &[u8] = b"86400";
 
+/// Why a worker queues tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// They have changed, as a webhook said.
+    Changed,
+    /// They are not as the origin has them; it is not known since when.
+    Outdated,
+}
+
 /// A worker, connected to Redis.
 pub struct Worker {
     redis: Rc<Redis>,
@@ -61,10 +70,14 @@ impl Worker {
             .is_ok_and(|reply| !reply.is_nil())
     }
 
-    /// Queues tasks as changed: what a reconciliation or the outbox found.
-    pub async fn changed(&self, tasks: &[Task]) -> Result<(), Error> {
+    /// Queues tasks: those of the outbox as `changed`, those that a reconciliation found as `outdated`.
+    pub async fn queue(&self, verb: Queue, tasks: &[Task]) -> Result<(), Error> {
+        let verb = match verb {
+            Queue::Changed => "changed",
+            Queue::Outdated => "outdated",
+        };
         for some in tasks.chunks(1_000) {
-            self.run("changed", &names(some)).await?;
+            self.run(verb, &names(some)).await?;
         }
         Ok(())
     }

@@ -13,20 +13,22 @@ function verbs.complete(token, task, version, claimed, lag)
   redis.call('HDEL', failures, task)
   redis.call('HDEL', errors, task)
   redis.call('HDEL', suspects, task)
+  redis.call('ZREMRANGEBYSCORE', refreshed, '-inf', now - WINDOW)
+  redis.call('ZADD', refreshed, now, task)
   local current = redis.call('HGET', sequences, task)
   if current and current ~= version then
+    redis.call('HSET', since, task, now)
     redis.call('ZADD', due, tick(now), task)
     return 'again'
   end
   local changed = current and tonumber(lag) > 0 and changed_at(current)
   if changed and changed <= now and tonumber(claimed) < changed + lag then
+    redis.call('HSET', since, task, now)
     redis.call('ZADD', due, changed + lag, task)
     return 'lagging'
   end
   redis.call('ZREM', due, task)
   redis.call('HDEL', sequences, task)
   redis.call('HDEL', since, task)
-  redis.call('ZREMRANGEBYSCORE', refreshed, '-inf', now - WINDOW)
-  redis.call('ZADD', refreshed, now, task)
   return 'completed'
 end

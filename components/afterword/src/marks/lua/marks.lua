@@ -49,6 +49,9 @@ local RAMP = 100
 -- failure may pass like one.
 local SUSPECT = 8000
 
+-- After so many failures it does not look passing any more: a suspect backs off like any other.
+local PASSING = 6
+
 -- The longest that anything is put off, in milliseconds: a back-off, a pause of the circuit
 -- breaker, `replica_lag`.
 local LONGEST = 300000
@@ -99,11 +102,13 @@ local function window(task)
 end
 
 -- Queues a task with a new version, whatever the worker is doing with it: its completion then sees
--- another version than it claimed. A task that is queued keeps its place, also while it backs off.
+-- another version than it claimed. A task that backs off keeps its place; one that waits for the
+-- replicas does not.
 local function changed(task, version)
   redis.call('HSET', sequences, task, version)
   redis.call('HSETNX', since, task, now)
-  redis.call('ZADD', due, 'NX', window(task), task)
+  local backs_off = redis.call('HEXISTS', failures, task) == 1
+  redis.call('ZADD', due, backs_off and 'NX' or 'LT', window(task), task)
 end
 
 -- Sees to it that a worker is woken within this many milliseconds.

@@ -12,6 +12,6 @@ function verbs.reconcile(token, every, configuration)
     local probe = next_probe()
     if probe and probe > now or at <= now and now < at + every then return 0 end
   end
-  changed('reconcile', unique())
+  changed('reconcile', unique() .. '-worker')
   return 1
 end

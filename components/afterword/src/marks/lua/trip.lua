@@ -15,10 +15,11 @@ function verbs.trip(token, why, setup, pause, always, ...)
   for i = 1, #tasks, 2 do
     local task = tasks[i]
     local own = redis.call('HGET', suspects, task) == 'own'
-    redis.call('HINCRBY', failures, task, 1)
+    local failed = redis.call('HINCRBY', failures, task, 1)
     redis.call('HSET', errors, task, why)
     if own and not probe and always ~= '1' then
-      local least = math.min(tasks[i + 1], SUSPECT)
+      local least = tonumber(tasks[i + 1])
+      if failed <= PASSING then least = math.min(least, SUSPECT) end
       redis.call('ZADD', due, 'XX', now + least, task)
       alarm(least)
     else
