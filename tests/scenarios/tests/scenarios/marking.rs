@@ -627,6 +627,10 @@ async fn a_change_is_refreshed_once_more_after_the_replicas_lag() {
     let due = marks.due("/articles/1").await.unwrap();
     let expected = (now + 1_000) as f64..=(now + 3_000) as f64;
     assert!(expected.contains(&due), "{due} is not within {expected:?}");
+    // A further change does not wait for that.
+    marks.changed("/articles/1").await;
+    let due = marks.due("/articles/1").await.unwrap();
+    assert!(due <= (now + 2_000) as f64, "{due}");
     // A reader's request is no change.
     assert_eq!(
         complete(&mut marks, "/articles/2", &claimed).await,

@@ -246,23 +246,25 @@ async fn statements_that_time_out_for_key_after_key_are_the_origins_overload() {
     afterword.worked_off().await.unwrap();
 }
 
-#[tokio::test]
-async fn without_a_list_the_stored_items_are_refreshed_all_the_same() {
+/// A list that always fails in this way, on a site where nothing else is due.
+async fn items_are_refreshed_without_a_list(fault: Option<Fault>) {
     let afterword = Setup::default()
         .variable("max_age", "2")
         .no_webhooks()
         .start()
         .await;
-    afterword.hit("/articles/7").await;
+    for id in [1, 2, 3, 7] {
+        afterword.hit(&format!("/articles/{id}")).await;
+    }
     let no_list = RestDial {
         matching: "order=".into(),
-        fault: refusal(500, "57014"),
+        fault,
         ..RestDial::default()
     };
     dial(&afterword, vec![no_list]);
     change(&afterword, 7, "Changed");
     // Nobody reads it, and no webhook came.
-    eventually(LIMIT, "the item's refresh", async || {
+    eventually(LIMIT * 2, "the item's refresh", async || {
         let entry = stored::entry(&afterword, "/articles/7");
         let content = String::from_utf8_lossy(&entry.identity.content).into_owned();
         ensure!(content.contains("Changed"), "{content}");
@@ -270,13 +272,20 @@ async fn without_a_list_the_stored_items_are_refreshed_all_the_same() {
     })
     .await
     .unwrap_or_else(|error| panic!("{error:#}"));
-    assert!(
-        afterword
-            .said()
-            .contains("without the list, every stored item is refreshed")
-    );
+    let without = "without the list, every stored item is refreshed";
+    assert!(afterword.said().contains(without));
     dial(&afterword, Vec::new());
     list_is_fresh(&afterword, "Changed").await;
+}
+
+#[tokio::test]
+async fn without_a_list_that_times_out_the_stored_items_are_refreshed_all_the_same() {
+    items_are_refreshed_without_a_list(refusal(500, "57014")).await;
+}
+
+#[tokio::test]
+async fn without_a_list_that_fails_as_an_outage_does_the_stored_items_are_refreshed_too() {
+    items_are_refreshed_without_a_list(Some(Fault::Status(503))).await;
 }
 
 #[tokio::test]
