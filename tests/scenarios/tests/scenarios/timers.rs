@@ -272,7 +272,7 @@ async fn a_worker_that_was_stopped_for_longer_than_its_lease_does_not_leave_an_o
     wrote(first, before + 2).await;
     first.signal(Signal::SIGSTOP).unwrap();
     let stopped_at = written(first);
-    assert!(stopped_at + 5 < before + ids.len(), "it was in the midst");
+    assert!(stopped_at + 10 < before + ids.len(), "it was in the midst");
     key_is(&afterword, "lease", true).await;
     change_all("Newer").await;
     second.signal(Signal::SIGCONT).unwrap();
@@ -291,10 +291,11 @@ async fn a_worker_that_was_stopped_for_longer_than_its_lease_does_not_leave_an_o
     wrote(first, stopped_at + 1).await;
     afterword.worked_off().await.unwrap();
     let written_late = written(first) - stopped_at;
-    // The one that was under way, the same once more, and the new change.
+    // A few that were under way, these once more, and the new change; not all that it had fetched.
+    let fetched_before = before + ids.len() - stopped_at;
     assert!(
-        written_late <= 3,
-        "{written_late} entries that it had fetched before"
+        written_late < fetched_before,
+        "{written_late} entries, and {fetched_before} had been fetched before"
     );
     all_are(&afterword, &ids, "Newer").await;
 }
