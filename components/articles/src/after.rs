@@ -34,6 +34,11 @@ impl After {
         | Self::Fetched(key)
         | Self::Bypassed(key)
         | Self::Failed(key, _)) = &self;
+        if let Self::Fresh(_) = self {
+            // The response leaves first. A call to the host at once would keep its body waiting: Spin
+            // then sends the head alone, and the body waits for a delayed ACK of 40 ms.
+            spin_sdk::time::sleep(Duration::from_millis(100)).await;
+        }
         if let Err(error) = self.in_redis(key).await {
             eprintln!("could not note what came of a read of {key}: {error}");
         }
