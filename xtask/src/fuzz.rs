@@ -24,8 +24,8 @@ pub enum Target {
     Entry,
     /// A request's path
     Path,
-    /// Conditional and negotiating header fields
-    Fields,
+    /// Conditional and negotiation headers
+    Headers,
 }
 
 impl Target {

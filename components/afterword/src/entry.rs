@@ -1,36 +1,36 @@
-//! What the store holds for a key: a small header, then the exact bytes to send, in each of the
-//! stored codings.
+//! The format of a stored response: a header of 150 bytes, then the bytes to send in each stored
+//! content coding. Numbers are little-endian.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! | --- | --- |
-//! | 0–3 | `AFW` and the format's version, 3 |
-//! | 4–11 | when the fetch began that brought the content: milliseconds since 1970, little-endian, like all numbers here |
-//! | 12–19 | when the content last changed: seconds since 1970 |
-//! | 20–35 | the [`Source`]: what the content is an answer to |
-//! | 36–73 | the content as it is: its entity tag, quotation marks included (34), and its length (4) |
-//! | 74–111 | the same for brotli; the length is 0 if that is not stored |
-//! | 112–149 | the same for gzip |
-//! | 150– | the contents, in this order: JSON as it is, in brotli, in gzip |
+//! | 0–3 | `AFW` and the format version, 3 |
+//! | 4–11 | the start of the fetch, in milliseconds since 1970 |
+//! | 12–19 | the time of the last change, in seconds since 1970 |
+//! | 20–35 | the [`Source`] |
+//! | 36–73 | identity: entity tag with its quotation marks (34), length of the content (4) |
+//! | 74–111 | brotli: the same; the length is 0 if this coding is not stored |
+//! | 112–149 | gzip: the same |
+//! | 150– | the contents: identity, brotli, gzip |
 //!
-//! All codings lie in one value, so that a hit is one look into the store, and they are always of
-//! the same content. A value of another version, or one that was cut, decodes to nothing: the
-//! reader then treats it as a miss, and the next refresh replaces it.
+//! All codings are in one value, so that a hit costs one store lookup, and so that they always
+//! encode the same content. A value of another version, or a truncated one, is treated as absent:
+//! the read is a miss, and the next refresh replaces it.
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
 const MAGIC: &[u8; 4] = b"AFW\x03";
-const TAG: usize = 34;
-const VARIANT: usize = TAG + 4;
-const SOURCE: usize = 20;
-const VARIANTS: usize = SOURCE + size_of::<Source>();
-const CONTENT: usize = VARIANTS + Coding::ALL.len() * VARIANT;
+const TAG_LENGTH: usize = 34;
+const VARIANT_LENGTH: usize = TAG_LENGTH + 4;
+const SOURCE_AT: usize = 20;
+const VARIANTS_AT: usize = SOURCE_AT + size_of::<Source>();
+const CONTENT_AT: usize = VARIANTS_AT + Coding::ALL.len() * VARIANT_LENGTH;
 
 /// A content coding (RFC 9110, section 8.4.1) that entries are stored in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
-    /// The content as it is.
+    /// No coding.
     Identity,
     /// RFC 7932.
     Brotli,
@@ -39,10 +39,10 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// All of them, in the order in which an entry holds them.
+    /// All codings, in the order in which an entry contains them.
     pub const ALL: [Self; 3] = [Self::Identity, Self::Brotli, Self::Gzip];
 
-    /// Its name in `Accept-Encoding` and `Content-Encoding`.
+    /// The name in `Accept-Encoding` and `Content-Encoding`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",
@@ -52,15 +52,16 @@ impl Coding {
     }
 }
 
-/// A strong entity tag (RFC 9110, section 8.8.3) of some content: 128 bits of its SHA-256 in hexadecimal, in quotation marks.
+/// A strong entity tag (RFC 9110, section 8.8.3): 128 bits of the content's SHA-256 in hexadecimal,
+/// in quotation marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EntityTag([u8; TAG]);
+pub struct EntityTag([u8; TAG_LENGTH]);
 
 impl EntityTag {
     /// The entity tag of `content`.
     pub fn of(content: &[u8]) -> Self {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut tag = [b'"'; TAG];
+        let mut tag = [b'"'; TAG_LENGTH];
         for (pair, byte) in tag[1..33].chunks_exact_mut(2).zip(Sha256::digest(content)) {
             pair[0] = HEX[usize::from(byte >> 4)];
             pair[1] = HEX[usize::from(byte & 15)];
@@ -68,12 +69,12 @@ impl EntityTag {
         Self(tag)
     }
 
-    /// The tag as it stands in an `ETag` field: always visible ASCII.
+    /// The value of the `ETag` header: always visible ASCII.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    fn decode(tag: [u8; TAG]) -> Option<Self> {
+    fn decode(tag: [u8; TAG_LENGTH]) -> Option<Self> {
         let [b'"', hex @ .., b'"'] = &tag else {
             return None;
         };
@@ -82,13 +83,12 @@ impl EntityTag {
 }
 
 /// A digest of the configuration that decides an entry's content: the first 128 bits of a SHA-256.
-/// A changed configuration has another source, so that no reader is served an answer to the former
-/// one.
+/// After a change of the configuration, entries with the former source are not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source([u8; 16]);
 
 impl Source {
-    /// The source of these parts, none of which holds a NUL.
+    /// The source of these parts, none of which contains a NUL.
     pub fn of(parts: &[&str]) -> Self {
         let mut digest = Sha256::new();
         for part in parts {
@@ -110,7 +110,7 @@ impl fmt::Display for Source {
 /// An entry's content in one coding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
-    /// The entity tag of these very bytes: each variant has its own.
+    /// The entity tag of these bytes: each variant has its own.
     pub tag: EntityTag,
     /// The bytes to send.
     pub content: Bytes,
@@ -129,23 +129,23 @@ impl Variant {
 /// A stored resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When the fetch began that brought the content, in milliseconds since 1970.
+    /// When the fetch of the content began, in milliseconds since 1970.
     pub fetched_at: u64,
-    /// When the content last changed, as far as the cache knows, in seconds since 1970. Grows with each change; may be ahead of
-    /// the clock by as much when changes come faster than that.
+    /// When the content last changed, as far as the cache knows, in seconds since 1970. Each change
+    /// increases it by at least one, so it may be ahead of the clock after frequent changes.
     pub last_modified: u64,
-    /// What the content is an answer to.
+    /// The configuration that the content belongs to.
     pub source: Source,
-    /// JSON, as it is.
+    /// The JSON.
     pub identity: Variant,
-    /// The same in brotli, if that saves something.
+    /// The JSON in brotli, if that is shorter.
     pub brotli: Option<Variant>,
-    /// The same in gzip, if that saves something.
+    /// The JSON in gzip, if that is shorter.
     pub gzip: Option<Variant>,
 }
 
 impl Entry {
-    /// An entry for content whose fetch began at `fetched_at` (milliseconds since 1970), and which nothing was stored of before.
+    /// A first entry, for content whose fetch began at `fetched_at` (milliseconds since 1970).
     pub fn new(content: Bytes, fetched_at: u64, source: Source) -> Self {
         Self {
             fetched_at,
@@ -157,9 +157,10 @@ impl Entry {
         }
     }
 
-    /// This entry as what follows `former`: with its codings and its time of modification if the content is the same, else with
-    /// a later time of modification, so that no two contents share one.
-    pub fn after(self, former: &Self) -> Self {
+    /// Makes this entry the successor of `former`. The same content keeps the codings and
+    /// `last_modified`. Other content gets a later `last_modified`, so that no two contents share
+    /// one.
+    pub fn succeeding(self, former: &Self) -> Self {
         if self.identity.tag == former.identity.tag {
             return Self {
                 last_modified: former.last_modified,
@@ -175,7 +176,7 @@ impl Entry {
         }
     }
 
-    /// The content in a coding, if it is stored in that.
+    /// The content in a coding; `None` if it is not stored.
     pub fn variant(&self, coding: Coding) -> Option<&Variant> {
         match coding {
             Coding::Identity => Some(&self.identity),
@@ -184,20 +185,20 @@ impl Entry {
         }
     }
 
-    /// The bytes to store.
+    /// The value to store.
     pub fn encode(&self) -> Vec<u8> {
         let variants = || Coding::ALL.map(|coding| self.variant(coding));
         let contents = || variants().into_iter().flatten().map(|it| &it.content);
         let length = contents().map(Bytes::len).sum::<usize>();
-        let mut value = Vec::with_capacity(CONTENT + length);
+        let mut value = Vec::with_capacity(CONTENT_AT + length);
         value.extend_from_slice(MAGIC);
         value.extend_from_slice(&self.fetched_at.to_le_bytes());
         value.extend_from_slice(&self.last_modified.to_le_bytes());
         value.extend_from_slice(&self.source.0);
         for variant in variants() {
-            let (tag, length) = variant.map_or(([0; TAG], 0), |variant| {
+            let (tag, length) = variant.map_or(([0; TAG_LENGTH], 0), |variant| {
                 let length = u32::try_from(variant.content.len())
-                    .expect("content is capped far below 4 GiB when it is fetched");
+                    .expect("a fetch is limited far below 4 GiB");
                 (variant.tag.0, length)
             });
             value.extend_from_slice(&tag);
@@ -209,20 +210,20 @@ impl Entry {
         value
     }
 
-    /// The entry that was stored as `value`; `None` if this version did not write it, or not all of it.
+    /// Parses a stored value; `None` if it is truncated or has another format version.
     pub fn decode(value: Vec<u8>) -> Option<Self> {
         let value = Bytes::from(value);
-        let header: [u8; CONTENT] = *value.first_chunk()?;
+        let header: [u8; CONTENT_AT] = *value.first_chunk()?;
         if !header.starts_with(MAGIC) {
             return None;
         }
-        let mut rest = value.slice(CONTENT..);
+        let mut rest = value.slice(CONTENT_AT..);
         let mut variants = [const { None }; Coding::ALL.len()];
         for (variant, header) in variants
             .iter_mut()
-            .zip(header[VARIANTS..].chunks_exact(VARIANT))
+            .zip(header[VARIANTS_AT..].chunks_exact(VARIANT_LENGTH))
         {
-            let length = u32::from_le_bytes(*header[TAG..].first_chunk()?);
+            let length = u32::from_le_bytes(*header[TAG_LENGTH..].first_chunk()?);
             let length = usize::try_from(length).ok()?;
             if length > rest.len() {
                 return None;
@@ -238,7 +239,7 @@ impl Entry {
         rest.is_empty().then_some(Self {
             fetched_at: u64::from_le_bytes(*header[4..].first_chunk()?),
             last_modified: u64::from_le_bytes(*header[12..].first_chunk()?),
-            source: Source(*header[SOURCE..].first_chunk()?),
+            source: Source(*header[SOURCE_AT..].first_chunk()?),
             identity: identity?,
             brotli,
             gzip,
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_read_back_as_it_was_written() {
+    fn an_entry_is_decoded_as_it_was_encoded() {
         for entry in [
             entry(),
             whole(),
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tag_is_that_of_the_content_alone() {
+    fn the_tag_depends_on_the_content_alone() {
         let other = new(b"{\"id\":7}", 1);
         assert_eq!(entry().identity.tag, other.identity.tag);
         assert_ne!(entry().identity.tag, EntityTag::of(b"{\"id\":8}"));
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_source_do_not_run_into_each_other() {
+    fn the_parts_of_a_source_are_delimited() {
         let source = Source::of(&["public", "articles"]);
         assert_eq!(source, Source::of(&["public", "articles"]));
         for other in [&["publica", "rticles"][..], &["public", "articles", ""]] {
@@ -311,8 +312,8 @@ mod tests {
     }
 
     #[test]
-    fn what_says_the_same_keeps_its_codings_and_its_time() {
-        let again = new(b"{\"id\":7}", 1_795_406_999_000).after(&whole());
+    fn the_same_content_keeps_its_codings_and_last_modified() {
+        let again = new(b"{\"id\":7}", 1_795_406_999_000).succeeding(&whole());
         assert_eq!(
             again,
             Entry {
@@ -323,22 +324,22 @@ mod tests {
     }
 
     #[test]
-    fn each_change_has_a_later_time_than_the_one_before() {
+    fn each_change_has_a_later_last_modified() {
         let changed = |fetched_at| new(b"{}", fetched_at);
-        let later = changed(1_795_406_225_000).after(&whole());
+        let later = changed(1_795_406_225_000).succeeding(&whole());
         assert_eq!(later.last_modified, 1_795_406_225);
         assert_eq!(later.brotli, None, "codings of other content");
         // In the same second, or by a clock that was set back.
         for fetched_at in [1_795_406_221_999, 0] {
             assert_eq!(
-                changed(fetched_at).after(&whole()).last_modified,
+                changed(fetched_at).succeeding(&whole()).last_modified,
                 1_795_406_222
             );
         }
     }
 
     #[test]
-    fn a_value_that_was_cut_or_grown_is_nothing() {
+    fn a_truncated_or_extended_value_is_not_an_entry() {
         let whole = whole().encode();
         for length in 0..whole.len() {
             assert_eq!(Entry::decode(whole[..length].to_vec()), None, "{length}");
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_or_a_tag_that_would_break_a_header_is_nothing() {
+    fn another_version_or_an_invalid_tag_is_not_an_entry() {
         for (at, byte) in [
             (0, b'a'),
             (3, 2),
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_without_content_is_nothing() {
+    fn a_value_without_content_is_not_an_entry() {
         let empty = new(b"", 0);
         assert_eq!(Entry::decode(empty.encode()), None);
     }

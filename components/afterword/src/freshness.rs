@@ -1,13 +1,14 @@
-//! How old an entry may be (RFC 9111, section 4.2; RFC 5861).
+//! How long an entry may be served (RFC 9111, section 4.2; RFC 5861). Times are in milliseconds
+//! since 1970.
 
 use std::time::Duration;
 
-/// How long an entry is served.
+/// The configured limits on an entry's age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
-    /// Beyond this age an entry is stale.
+    /// An older entry is stale.
     pub max_age: Duration,
-    /// For this long beyond `max_age` a stale entry is served at once, and refreshed after the
+    /// For this long beyond `max_age` a stale entry is served immediately and refreshed after the
     /// response (RFC 5861, section 3).
     pub stale_while_revalidate: Duration,
     /// For this long beyond `max_age` a stale entry is served if the origin fails (RFC 5861,
@@ -15,22 +16,22 @@ pub struct Lifetime {
     pub stale_if_error: Duration,
 }
 
-/// What an entry's age says about it.
+/// How an entry may be used at its present age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Send it.
+    /// Serve it.
     Fresh,
-    /// Send it, then have it refreshed.
+    /// Serve it, then refresh it.
     Stale,
-    /// Ask the origin, and send it if the origin fails.
+    /// Ask the origin, and serve the entry if the origin fails.
     StaleIfError,
-    /// Too old to be sent: as good as a miss.
+    /// Treat it as a miss.
     Expired,
 }
 
 impl Lifetime {
-    /// What these limits say about an entry fetched at `fetched_at`; both times in milliseconds since 1970. An entry from the
-    /// future (the writer's clock was ahead) has the age zero.
+    /// The freshness of an entry fetched at `fetched_at`. An entry from the future (the writer's
+    /// clock was ahead) has age zero.
     pub fn judge(&self, fetched_at: u64, now: u64) -> Freshness {
         let stale_for = age(fetched_at, now).saturating_sub(self.max_age);
         if stale_for.is_zero() {
@@ -44,7 +45,7 @@ impl Lifetime {
         }
     }
 
-    /// Whether an entry is sent without asking the origin, be it stale.
+    /// Whether the entry is served without asking the origin.
     pub fn serves(&self, fetched_at: u64, now: u64) -> bool {
         matches!(
             self.judge(fetched_at, now),
@@ -52,7 +53,7 @@ impl Lifetime {
         )
     }
 
-    /// For how many seconds more an entry is fresh: negative from the moment on at which it is stale.
+    /// The remaining freshness in seconds; negative once the entry is stale.
     pub fn ttl(&self, fetched_at: u64, now: u64) -> i64 {
         let milliseconds =
             |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
@@ -61,17 +62,9 @@ impl Lifetime {
     }
 }
 
-/// How old what was fetched at `fetched_at` is; both times in milliseconds since 1970.
+/// The time since `fetched_at`.
 pub fn age(fetched_at: u64, now: u64) -> Duration {
     Duration::from_millis(now.saturating_sub(fetched_at))
-}
-
-/// This host's clock: milliseconds since 1970.
-pub fn now() -> u64 {
-    let since_1970 = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

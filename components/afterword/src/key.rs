@@ -1,39 +1,37 @@
-//! The cached resources. A key is the path of the request that reads it.
+//! The cached resources. A key is the path of the requests that read the resource.
 
+use crate::resource::PATH;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::fmt;
 
-/// Path and key of the list.
-pub const LIST: &str = "/articles";
+/// The maximum length of an id, in bytes.
+const MAX_ID_LENGTH: usize = 255;
 
-/// Longest id, in bytes.
-const MAX_ID: usize = 255;
-
-/// All but RFC 3986's unreserved characters.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+/// Everything but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// Percent-encodes everything that could mean something in a URL, a log line or a Redis pattern.
+/// Percent-encodes every character that could be syntax in a URL, a log line or a Redis pattern.
 pub fn encode(text: &str) -> PercentEncode<'_> {
-    utf8_percent_encode(text, ENCODED)
+    utf8_percent_encode(text, RESERVED)
 }
 
-/// A row's id: any text of 1 to 255 bytes but U+0000, which PostgreSQL's text cannot hold.
+/// A row's id: 1 to 255 bytes of UTF-8 without U+0000, which PostgreSQL's text cannot contain.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(String);
 
 impl Id {
-    /// The id with this text, or `None` if no id has it.
+    /// Returns `None` if the text cannot be an id.
     pub fn parse(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
-        let fits = (1..=MAX_ID).contains(&text.len()) && !text.contains('\0');
+        let fits = (1..=MAX_ID_LENGTH).contains(&text.len()) && !text.contains('\0');
         fits.then_some(Self(text))
     }
 
-    /// The text of the id, not encoded.
+    /// The id as text, not percent-encoded.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -49,42 +47,49 @@ pub enum Key {
 }
 
 impl Key {
-    /// The key that a request's path names, in whatever spelling: `/articles/%41` is `/articles/A`,
-    /// and an unencoded character is the same as an encoded one. Only `/` separates segments, while
-    /// `%2F` belongs to an id. `None` (another path, a malformed escape, no UTF-8) is for the
-    /// caller to answer with 404.
-    pub fn requested(path: &str) -> Option<Self> {
-        match path.strip_prefix(LIST)? {
+    /// The key of a request's path, in any spelling: `/articles/%41` is `/articles/A`, and encoded
+    /// and unencoded characters are the same. Only `/` separates segments; `%2F` is part of an id.
+    /// Returns `None` for other paths, malformed escapes, and bytes that are not UTF-8.
+    pub fn from_request(path: &str) -> Option<Self> {
+        match path.strip_prefix(PATH)? {
             "" => Some(Self::List),
             rest => Id::parse(decode(rest.strip_prefix('/')?)?).map(Self::Item),
         }
     }
 
-    /// The key that prints as this path. Names in the store and in Redis are read with this: a name
-    /// that Afterword did not write is no key.
-    pub fn from_path(path: &str) -> Option<Self> {
-        Self::requested(path).filter(|key| match key {
-            Self::List => true,
-            Self::Item(id) => {
-                let id_in_path = &path[LIST.len() + 1..];
+    /// The key whose canonical path this is: parses names from the store and from Redis. Returns
+    /// `None` for every name that Afterword did not write.
+    pub fn from_canonical(path: &str) -> Option<Self> {
+        Self::from_request(path).filter(|key| match key.id() {
+            None => true,
+            Some(id) => {
+                let id_in_path = &path[PATH.len() + 1..];
                 encode(&id.0).try_fold(id_in_path, |rest, part| rest.strip_prefix(part)) == Some("")
             }
         })
     }
-}
 
-impl fmt::Display for Key {
-    /// The canonical path, which is the name in the key-value store, in Redis and in the log.
-    /// Unreserved characters stand for themselves; every other byte is `%XX`, in capitals.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The item's id; `None` for the list.
+    pub fn id(&self) -> Option<&Id> {
         match self {
-            Self::List => f.write_str(LIST),
-            Self::Item(id) => write!(f, "{LIST}/{}", encode(&id.0)),
+            Self::List => None,
+            Self::Item(id) => Some(id),
         }
     }
 }
 
-/// The text that one segment of a path spells.
+impl fmt::Display for Key {
+    /// The canonical path, which is the name in the store, in Redis and in the log. Unreserved
+    /// characters stand for themselves; every other byte is `%XX` in upper case.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List => f.write_str(PATH),
+            Self::Item(id) => write!(f, "{PATH}/{}", encode(&id.0)),
+        }
+    }
+}
+
+/// Percent-decodes one segment of a path.
 fn decode(segment: &str) -> Option<String> {
     let mut text = Vec::with_capacity(segment.len());
     let mut bytes = segment.bytes();
@@ -112,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_read_from_the_path_that_it_prints() {
+    fn a_key_parses_its_own_canonical_path() {
         for (path, id) in [
             ("/articles/7", "7"),
             ("/articles/Zz.0_~-", "Zz.0_~-"),
@@ -125,16 +130,16 @@ mod tests {
             ("/articles/100%25", "100%"),
             ("/articles/%0A%22%5C%2A", "\n\"\\*"),
         ] {
-            let key = Key::from_path(path).expect(path);
+            let key = Key::from_canonical(path).expect(path);
             assert_eq!(key, Key::Item(Id::parse(id).unwrap()));
             assert_eq!(key.to_string(), path);
         }
-        assert_eq!(Key::from_path("/articles"), Some(Key::List));
+        assert_eq!(Key::from_canonical("/articles"), Some(Key::List));
         assert_eq!(Key::List.to_string(), "/articles");
     }
 
     #[test]
-    fn all_spellings_of_a_path_are_one_key() {
+    fn all_spellings_of_a_path_are_the_same_key() {
         for (spellings, path) in [
             (["/articles/%41", "/articles/A"], "/articles/A"),
             (["/articles/%c3%bc", "/articles/ü"], "/articles/%C3%BC"),
@@ -143,13 +148,16 @@ mod tests {
             (["/articles/%2e%2e", "/articles/.%2E"], "/articles/.."),
         ] {
             for spelling in spellings {
-                assert_eq!(Key::requested(spelling).expect(spelling).to_string(), path);
+                assert_eq!(
+                    Key::from_request(spelling).expect(spelling).to_string(),
+                    path
+                );
             }
         }
     }
 
     #[test]
-    fn a_name_in_another_spelling_is_no_key_of_ours() {
+    fn a_stored_name_in_another_spelling_is_not_a_key() {
         for name in [
             "/articles/%41",
             "/articles/%c3%bc",
@@ -157,14 +165,14 @@ mod tests {
             "/articles/a b",
             "/articles/C++",
         ] {
-            assert!(Key::requested(name).is_some());
-            assert_eq!(Key::from_path(name), None, "{name}");
+            assert!(Key::from_request(name).is_some());
+            assert_eq!(Key::from_canonical(name), None, "{name}");
         }
     }
 
     #[test]
-    fn an_id_is_of_at_most_255_bytes() {
-        let path = |id: &str| Key::requested(&format!("/articles/{id}"));
+    fn an_id_has_at_most_255_bytes() {
+        let path = |id: &str| Key::from_request(&format!("/articles/{id}"));
         assert!(path(&"x".repeat(255)).is_some());
         assert!(path(&"%41".repeat(255)).is_some());
         assert!(path(&"ü".repeat(127)).is_some());
@@ -174,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_path_is_no_key() {
+    fn other_paths_are_not_keys() {
         for path in [
             "",
             "/",
@@ -198,8 +206,8 @@ mod tests {
             "/articles/a\0",
             "/Articles/1",
         ] {
-            assert_eq!(Key::requested(path), None, "{path:?}");
-            assert_eq!(Key::from_path(path), None, "{path:?}");
+            assert_eq!(Key::from_request(path), None, "{path:?}");
+            assert_eq!(Key::from_canonical(path), None, "{path:?}");
         }
     }
 }

@@ -1,67 +1,32 @@
-//! The outbox: tasks that Redis did not take, in the key-value store, until a worker that reaches
-//! Redis moves them there.
+//! The outbox: tasks that Redis did not accept. They wait in the key-value store until a worker
+//! that reaches Redis moves them to the work queue.
 //!
-//! Each webhook has a record of its own, `outbox/…`, so that no two writers share one; its value is
-//! the tasks, a line each. A flag, `outbox`, says that there are some, and is written after them.
-//! The worker that empties the outbox first turns it into a flag of its own, `outbox-emptying`, and
-//! deletes that one last: a webhook that comes meanwhile sets the first flag again, and a worker
-//! that dies over it leaves the second for the next.
+//! Each webhook writes its own record, `outbox/…`, so writers do not conflict. The value is one
+//! task a line. After the record, the webhook writes the flag `outbox`. The worker replaces that
+//! flag by `outbox-emptying` before it lists the store, and deletes `outbox-emptying` last. So a
+//! webhook that arrives meanwhile sets `outbox` again, and a worker that dies leaves
+//! `outbox-emptying` for the next one.
 
+use crate::host;
 use crate::limit::limit;
-use crate::marks::{self, Queue, Task, Worker};
+use crate::queue::Task;
 use crate::store::{Error, Store};
-use spin_sdk::wasip3::random::random::get_random_u64;
-use std::fmt;
 use std::time::Duration;
 
 const FLAG: &str = "outbox";
 const EMPTYING: &str = "outbox-emptying";
 const PREFIX: &str = "outbox/";
 
-/// How long a webhook may wait for it: Redis has had its half of the second before.
-const LIMIT: Duration = Duration::from_millis(500);
+/// The time limit for a webhook's record. Redis has used the first half of the second in which a
+/// webhook is answered.
+const PUT_LIMIT: Duration = Duration::from_millis(500);
 
-/// Why records are still there.
-#[derive(Debug)]
-pub enum NotEmptied {
-    /// The store failed.
-    Store(Error),
-    /// Redis did not take their tasks.
-    Redis(marks::Error),
-    /// So many of them cannot be read yet.
-    Unread(usize),
-}
-
-impl fmt::Display for NotEmptied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store(error) => error.fmt(f),
-            Self::Redis(error) => error.fmt(f),
-            Self::Unread(records) => write!(f, "{records} of its records cannot be read yet"),
-        }
-    }
-}
-
-impl std::error::Error for NotEmptied {}
-
-impl From<Error> for NotEmptied {
-    fn from(error: Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<marks::Error> for NotEmptied {
-    fn from(error: marks::Error) -> Self {
-        Self::Redis(error)
-    }
-}
-
-/// Keeps tasks; they are kept if this succeeds.
+/// Stores tasks durably.
 pub async fn put(tasks: &[Task]) -> Result<(), Error> {
     let lines: String = tasks.iter().map(|task| format!("{task}\n")).collect();
-    limit(LIMIT, async {
+    limit(PUT_LIMIT, async {
         let store = Store::open().await?;
-        let name = format!("{PREFIX}{:016x}{:016x}", get_random_u64(), get_random_u64());
+        let name = format!("{PREFIX}{:016x}{:016x}", host::random(), host::random());
         store.set(&name, lines.as_bytes()).await?;
         store.set(FLAG, b"").await
     })
@@ -73,39 +38,58 @@ pub async fn is_flagged(store: &Store) -> Result<bool, Error> {
     Ok(store.get(FLAG).await?.is_some() || store.get(EMPTYING).await?.is_some())
 }
 
-/// To be called before the store's keys are listed for [`empty`]: from now on, a webhook that is
-/// missing in the list sets the flag again.
-pub async fn begin(store: &Store) -> Result<(), Error> {
+/// Must be called before the store is listed for [`Records::read`]. A webhook whose record is
+/// missing in the listing then sets the flag again.
+pub async fn begin_emptying(store: &Store) -> Result<(), Error> {
     store.set(EMPTYING, b"").await?;
     store.delete(FLAG).await
 }
 
-/// Moves to Redis all records among `names`, the keys of the store, and returns how many there
-/// were. One that cannot be read yet stays, and so does the flag: some stores list a key before
-/// they have its value.
-pub async fn empty(store: &Store, worker: &Worker, names: &[String]) -> Result<usize, NotEmptied> {
-    let records = names.iter().filter(|name| name.starts_with(PREFIX));
-    let (mut read, mut tasks, mut unread) = (Vec::new(), Vec::new(), 0);
-    for name in records {
-        match store.get(name).await? {
-            Some(lines) => {
-                tasks.extend(
-                    String::from_utf8_lossy(&lines)
-                        .lines()
-                        .filter_map(Task::parse),
-                );
-                read.push(name);
+/// The records of the outbox.
+pub struct Records<'a> {
+    /// The tasks of all records that could be read.
+    pub tasks: Vec<Task>,
+    /// The number of records that could not be read yet: some stores list a key before its value
+    /// is readable.
+    pub unreadable: usize,
+    read: Vec<&'a str>,
+}
+
+impl<'a> Records<'a> {
+    /// Reads all records among `names`, the keys of the store.
+    pub async fn read(store: &Store, names: &'a [String]) -> Result<Self, Error> {
+        let mut records = Self {
+            tasks: Vec::new(),
+            unreadable: 0,
+            read: Vec::new(),
+        };
+        for name in names.iter().filter(|name| name.starts_with(PREFIX)) {
+            match store.get(name).await? {
+                Some(lines) => {
+                    let lines = String::from_utf8_lossy(&lines);
+                    records.tasks.extend(lines.lines().filter_map(Task::parse));
+                    records.read.push(name);
+                }
+                None => records.unreadable += 1,
             }
-            None => unread += 1,
         }
+        Ok(records)
     }
-    worker.queue(Queue::Changed, &tasks).await?;
-    for name in &read {
-        store.delete(name).await?;
+
+    /// The number of records that were read.
+    pub fn count(&self) -> usize {
+        self.read.len()
     }
-    if unread > 0 {
-        return Err(NotEmptied::Unread(unread));
+
+    /// Deletes the records that were read, whose tasks must be in Redis. Clears the flag unless
+    /// there are unreadable records.
+    pub async fn delete(self, store: &Store) -> Result<(), Error> {
+        for name in self.read {
+            store.delete(name).await?;
+        }
+        if self.unreadable == 0 {
+            store.delete(EMPTYING).await?;
+        }
+        Ok(())
     }
-    store.delete(EMPTYING).await?;
-    Ok(read.len())
 }

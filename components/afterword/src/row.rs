@@ -1,11 +1,12 @@
-//! A row as JSON, which is passed on as it came: looked at are just the id, and whether two rows say the same.
+//! Reads single columns of a row's JSON. The row itself is stored and served unchanged.
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A column's value as text: a string's characters or a number's digits. `None` for any other value, or none.
+/// The text of a string column, or the digits of a numeric one. `None` for other values and for
+/// missing columns.
 pub fn column(row: &RawValue, name: &str) -> Option<String> {
     let value = member(row.get(), name)?.get();
     match value.as_bytes() {
@@ -15,14 +16,14 @@ pub fn column(row: &RawValue, name: &str) -> Option<String> {
     }
 }
 
-/// Whether a column is there and NULL.
+/// Whether the column exists and is NULL.
 pub fn is_null(row: &RawValue, name: &str) -> bool {
     member(row.get(), name).is_some_and(|value| value.get() == "null")
 }
 
-/// Whether an item says the same as a row of the list in all columns that both have; with `wholly`,
-/// whether the row also has every column of the item.
-pub fn agree(item: &[u8], row: &RawValue, wholly: bool) -> bool {
+/// Whether an item and a row of the list have the same values in all columns that both have. With
+/// `all_columns`, the row must also have every column of the item.
+pub fn agree(item: &[u8], row: &RawValue, all_columns: bool) -> bool {
     let Ok(item) = str::from_utf8(item) else {
         return false;
     };
@@ -34,10 +35,10 @@ pub fn agree(item: &[u8], row: &RawValue, wholly: bool) -> bool {
         }
     });
     let counted = members(item, |_, _| columns += 1);
-    agree && read.is_some() && counted.is_some() && (!wholly || shared == columns)
+    agree && read.is_some() && counted.is_some() && (!all_columns || shared == columns)
 }
 
-/// The member of a JSON object with this name, unread; the last, if there are several.
+/// The member of a JSON object with this name, not parsed; the last one, if there are several.
 fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
     let mut found = None;
     members(object, |member, value| {
@@ -48,7 +49,7 @@ fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
     found
 }
 
-/// Gives each member of a JSON object to `each`; `None` if it is none.
+/// Calls `each` for every member of a JSON object. Returns `None` for other JSON.
 fn members<'a>(object: &'a str, each: impl FnMut(&str, &'a RawValue)) -> Option<()> {
     serde_json::Deserializer::from_str(object)
         .deserialize_map(Members(each))
@@ -72,7 +73,7 @@ impl<'a, F: FnMut(&str, &'a RawValue)> Visitor<'a> for Members<F> {
     }
 }
 
-/// A member's name, borrowed where it has no escapes.
+/// A member's name, borrowed if it has no escapes.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_has_no_columns() {
+    fn anything_but_an_object_has_no_columns() {
         for text in ["[7]", "7", "null", r#""id""#] {
             assert_eq!(column(serde_json::from_str(text).unwrap(), "id"), None);
         }
@@ -117,22 +118,22 @@ mod tests {
         ));
         assert!(
             agrees(r#"{"id":7}"#, r#"{"id":7,"comments":3}"#),
-            "what the item does not have cannot be outdated in it"
+            "a column that the item lacks cannot be outdated"
         );
     }
 
     #[test]
-    fn an_item_agrees_wholly_with_a_row_that_has_all_its_columns() {
-        let wholly = |row| {
+    fn all_columns_requires_every_column_of_the_item() {
+        let all_columns = |row| {
             let item = br#"{"id":7,"title":"T"}"#;
             agree(item, serde_json::from_str(row).unwrap(), true)
         };
-        assert!(wholly(r#"{"id":7,"title":"T","comments":3}"#));
-        assert!(!wholly(r#"{"id":7,"comments":3}"#));
+        assert!(all_columns(r#"{"id":7,"title":"T","comments":3}"#));
+        assert!(!all_columns(r#"{"id":7,"comments":3}"#));
     }
 
     #[test]
-    fn an_item_with_another_value_does_not() {
+    fn an_item_with_another_value_does_not_agree() {
         assert!(!agrees(
             r#"{"id":7,"title":"T"}"#,
             r#"{"id":7,"title":"U"}"#
@@ -141,6 +142,6 @@ mod tests {
             r#"{"id":7,"title":null}"#,
             r#"{"id":7,"title":"T"}"#
         ));
-        assert!(!agrees("", "{}"), "nor one that cannot be read");
+        assert!(!agrees("", "{}"), "an item that cannot be parsed");
     }
 }

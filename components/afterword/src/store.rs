@@ -1,34 +1,36 @@
-//! Spin's key-value store, with time limits.
+//! The application's key-value store, with time limits.
 
-use crate::limit::{TimeUp, limit};
-use spin_sdk::key_value;
+use crate::host::key_value;
+use crate::limit::{TimedOut, limit};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long a call may take: a dead store must not hold a read for longer before it is passed through to the origin.
-pub const LIMIT: Duration = Duration::from_secs(1);
+/// The time limit of one call: a store that hangs delays a read by this much before the read is
+/// answered by the origin.
+pub const CALL_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long a store may take to give the next key of a listing. A whole listing takes as long as
-/// there are keys: Spin's Redis store gives ten to a round trip.
+/// The time limit for the next key of a listing. A whole listing grows with the number of keys:
+/// Spin's Redis store returns ten keys a round trip.
 const NEXT_KEY_LIMIT: Duration = Duration::from_secs(10);
 
-/// Why the store did not do it. Says nothing about what is stored.
+/// Why a call failed. Never contains stored data.
 #[derive(Debug)]
 pub enum Error {
-    /// The store said no.
+    /// The store returned an error.
     Store(key_value::Error),
-    /// The store did not answer within this time.
-    TimeUp(Duration),
+    /// The store did not respond within this time.
+    TimedOut(Duration),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => write!(f, "key-value store: {error}"),
-            Self::TimeUp(limit) => {
-                write!(f, "key-value store: no answer within {} s", limit.as_secs())
+            Self::TimedOut(limit) => {
+                let seconds = limit.as_secs();
+                write!(f, "key-value store: no response within {seconds} s")
             }
         }
     }
@@ -42,56 +44,58 @@ impl From<key_value::Error> for Error {
     }
 }
 
-impl From<TimeUp> for Error {
-    fn from(TimeUp(limit): TimeUp) -> Self {
-        Self::TimeUp(limit)
+impl From<TimedOut> for Error {
+    fn from(TimedOut(limit): TimedOut) -> Self {
+        Self::TimedOut(limit)
     }
 }
 
-/// The application's store, `default`.
+/// The store named `default`.
 #[derive(Clone)]
 pub struct Store(Rc<key_value::Store>);
 
 impl Store {
-    /// The store, opened once in an instance and then kept, which saves a call to the host at each further request.
+    /// Opens the store. An instance keeps it open, which saves later requests a host call.
     pub async fn open() -> Result<Self, Error> {
         thread_local! {
-            static KEPT: RefCell<Option<Store>> = const { RefCell::new(None) };
+            static OPEN: RefCell<Option<Store>> = const { RefCell::new(None) };
         }
-        if let Some(store) = KEPT.with_borrow(Clone::clone) {
+        if let Some(store) = OPEN.with_borrow(Clone::clone) {
             return Ok(store);
         }
-        let store = Self(Rc::new(
-            limit(LIMIT, key_value::Store::open_default()).await??,
-        ));
-        KEPT.set(Some(store.clone()));
+        let opened = limit(CALL_LIMIT, key_value::Store::open_default()).await??;
+        let store = Self(Rc::new(opened));
+        OPEN.set(Some(store.clone()));
         Ok(store)
     }
 
-    /// The value of a key, if there is one.
+    /// The value of a key, or `None` if the key is missing.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
-        Ok(limit(LIMIT, self.0.get(key)).await??)
+        Ok(limit(CALL_LIMIT, self.0.get(key)).await??)
     }
 
-    /// Stores a value, in place of what was there.
+    /// Stores a value, and replaces an existing one.
     pub async fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
-        Ok(limit(LIMIT, self.0.set(key, value)).await??)
+        Ok(limit(CALL_LIMIT, self.0.set(key, value)).await??)
     }
 
-    /// All keys. A store on this machine keeps every other call waiting while it lists them, and the thread with it: an instance
-    /// that made one before it had the last key would wait for ever.
+    /// All keys.
+    ///
+    /// The instance must make no other call to the store until this returns. A SQLite store blocks
+    /// every other call during a listing, and the thread with it, so a second call from the same
+    /// instance would never return.
     pub async fn keys(&self) -> Result<Vec<String>, Error> {
-        let mut listed = limit(NEXT_KEY_LIMIT, self.0.get_keys()).await?;
+        let mut listing = limit(NEXT_KEY_LIMIT, self.0.get_keys()).await?;
         let mut keys = Vec::new();
-        while let Some(key) = limit(NEXT_KEY_LIMIT, listed.next()).await? {
+        while let Some(key) = limit(NEXT_KEY_LIMIT, listing.next()).await? {
             keys.push(key);
         }
-        limit(NEXT_KEY_LIMIT, listed.result()).await??;
+        limit(NEXT_KEY_LIMIT, listing.result()).await??;
         Ok(keys)
     }
 
-    /// Deletes a key, if it is there.
+    /// Deletes a key, if it exists.
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
-        Ok(limit(LIMIT, self.0.delete(key)).await??)
+        Ok(limit(CALL_LIMIT, self.0.delete(key)).await??)
     }
 }

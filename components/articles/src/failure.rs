@@ -1,30 +1,29 @@
-//! Why a miss brings no content: what the reader is told, and how long the negative cache holds it.
+//! Why a miss brings no content: the error response, and its time in the negative cache.
 
-use afterword::postgrest;
+use afterword::postgrest::Error as OriginError;
 use afterword::problem::{self, Problem};
 use http::StatusCode;
 use std::time::{Duration, Instant};
 
-/// How long the negative cache holds that there is no such article. An entry that comes meanwhile
-/// is looked at first.
-const ABSENT: Duration = Duration::from_secs(5);
+/// How long the negative cache keeps a 404. An entry that is stored meanwhile takes precedence.
+const NOT_FOUND_TTL: Duration = Duration::from_secs(5);
 
-/// How long it holds that the origin failed, if the origin does not say when to try again.
-const FAILED: Duration = Duration::from_secs(1);
+/// How long it keeps an error of the origin without `Retry-After`.
+const FAILURE_TTL: Duration = Duration::from_secs(1);
 
-/// The longest that it holds anything.
-const LONGEST: Duration = Duration::from_secs(60);
+/// The longest time that it keeps anything.
+const MAX_TTL: Duration = Duration::from_secs(60);
 
 /// Why there is no content.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// What the reader is told.
+    /// The error response.
     pub problem: &'static Problem,
-    /// The origin's status, if it was asked and answered.
+    /// The status of the origin's response, if it sent one.
     pub status: Option<StatusCode>,
-    /// For how long it lasts, as far as is known.
+    /// How long it is expected to last.
     pub lasts: Duration,
-    /// Since when.
+    /// When it was found.
     since: Instant,
 }
 
@@ -38,40 +37,40 @@ impl Failure {
         }
     }
 
-    /// RFC 9110, section 15.6: 504 where the origin did not answer in time, 503 where it asks for
-    /// patience, else 502.
-    pub fn of(error: &postgrest::Error) -> Self {
+    /// The origin failed. RFC 9110, section 15.6: 504 if it did not respond in time, 503 if it is
+    /// overloaded, else 502.
+    pub fn of_origin(error: &OriginError) -> Self {
         let status = match error {
-            postgrest::Error::Status { status, .. } => Some(*status),
+            OriginError::Status { status, .. } => Some(*status),
             _ => None,
         };
         let problem = match (error, status) {
-            (postgrest::Error::TimedOut, _) => &problem::ORIGIN_TIMED_OUT,
+            (OriginError::TimedOut, _) => &problem::ORIGIN_TIMED_OUT,
             (_, Some(StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)) => {
                 &problem::ORIGIN_UNAVAILABLE
             }
             _ => &problem::ORIGIN_FAILED,
         };
-        let lasts = error.retry_after().unwrap_or_default().max(FAILED);
+        let lasts = error.retry_after().unwrap_or_default().max(FAILURE_TTL);
         Self::new(problem, status, lasts)
     }
 
-    /// There is no such row; with the origin's status.
-    pub fn absent(status: StatusCode) -> Self {
-        Self::new(&problem::NO_SUCH_ARTICLE, Some(status), ABSENT)
+    /// There is no such row. `status` is that of the origin's response.
+    pub fn not_found(status: StatusCode) -> Self {
+        Self::new(&problem::NO_SUCH_ARTICLE, Some(status), NOT_FOUND_TTL)
     }
 
-    /// One that the negative cache holds: its status, and for how much longer.
-    pub fn known(status: u16, ttl: Duration) -> Self {
+    /// An error from the negative cache: its status and its remaining time.
+    pub fn remembered(status: u16, ttl: Duration) -> Self {
         Self::new(with_status(status), None, ttl)
     }
 
-    /// For how long the negative cache holds it.
+    /// How long the negative cache keeps it.
     pub fn remembered_for(&self) -> Duration {
-        self.lasts.min(LONGEST)
+        self.lasts.min(MAX_TTL)
     }
 
-    /// The value of `Retry-After`: whole seconds, at least one.
+    /// The value of `Retry-After` in seconds, at least one.
     pub fn retry_after(&self) -> u64 {
         let left = self.lasts.saturating_sub(self.since.elapsed());
         left.as_millis()
@@ -81,14 +80,14 @@ impl Failure {
             .unwrap_or(u64::MAX)
     }
 
-    /// Whether a stale entry may be served instead: RFC 5861, section 4, names the errors that
-    /// would be 500, 502, 503 or 504.
-    pub fn is_origins(&self) -> bool {
+    /// Whether the origin failed, so that a stale entry may be served instead (RFC 5861, section 4:
+    /// 500, 502, 503 or 504).
+    pub fn is_the_origins(&self) -> bool {
         self.problem.status.is_server_error()
     }
 }
 
-/// The problem that a reader came to who noted this status.
+/// The problem that another reader remembered by this status.
 fn with_status(status: u16) -> &'static Problem {
     [
         &problem::NO_SUCH_ARTICLE,
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_noted_status_is_the_problem_that_was_noted() {
+    fn a_remembered_status_is_the_same_problem() {
         for problem in [
             &problem::NO_SUCH_ARTICLE,
             &problem::ORIGIN_FAILED,
@@ -117,9 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_lasts_as_the_origin_says_and_is_remembered_for_a_minute_at_most() {
+    fn a_failure_lasts_as_retry_after_says_and_is_remembered_for_at_most_a_minute() {
         let failure = |retry_after| {
-            Failure::of(&postgrest::Error::Status {
+            Failure::of_origin(&OriginError::Status {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 code: String::new(),
                 message: String::new(),

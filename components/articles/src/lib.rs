@@ -1,110 +1,130 @@
-//! `GET`, `HEAD` and `OPTIONS` on `/articles` and `/articles/{id}`: read from the key-value store, from Supabase if it is not there.
+//! `GET /articles` and `GET /articles/{id}`: serves entries from the key-value store, and misses
+//! from Supabase.
 //!
-//! A read never waits for the refresh that it causes: what is missing or too old is marked *wanted* after the response.
+//! A read never waits for the refresh that it causes: the refresh is requested after the response.
 //!
-//! - this file: from a request to an answer
-//! - [`representation`]: an entry in the coding and on the conditions that the reader asks for
-//! - [`miss`]: what the store does not have, or not fresh enough
-//! - [`failure`]: why there is no content, and for how long
-//! - [`after`]: what is done after the response
-//! - [`collapse`]: many who miss the same, in one instance
-//! - [`sharing`]: the answers as pages of other origins may read them
+//! | module | content |
+//! | --- | --- |
+//! | this file | from a request to a response |
+//! | [`lookup`] | the store lookup of a read |
+//! | [`representation`] | 200, 304 or 406 from an entry |
+//! | [`accept`], [`conditional`], [`list_header`] | the request headers that decide which |
+//! | [`miss`] | misses, and entries that are too old |
+//! | [`single_flight`], [`fetch_lock`] | coalescing the misses of a key |
+//! | [`failure`] | why a miss brings no content |
+//! | [`after_response`], [`refresh_request`] | the work after the response |
+//! | [`cache_status`], [`cors`] | response headers |
+//! | [`settings`] | the variables that only reads need |
 
-mod after;
-mod collapse;
+pub mod accept;
+mod after_response;
+pub mod cache_status;
+pub mod conditional;
+pub mod cors;
 mod failure;
+mod fetch_lock;
+pub mod list_header;
+mod lookup;
 mod miss;
+mod refresh_request;
 mod representation;
-mod sharing;
+mod settings;
+mod single_flight;
 
-use after::After;
-use afterword::answer::Answer;
-use afterword::cache_status::{CacheStatus, Forward};
-use afterword::entry::Entry;
-use afterword::fields::Fields;
-use afterword::freshness::{self, Freshness};
+use after_response::AfterResponse;
+use afterword::freshness::Freshness;
+use afterword::host::http_server::{self, Headers};
 use afterword::key::Key;
-use afterword::limit::limit;
-use afterword::marks;
-use afterword::store::{self, Store};
-use afterword::variables::Reading;
-use afterword::{accept, problem, variables};
+use afterword::response::Response;
+use afterword::{host, problem};
+use cache_status::{CacheStatus, Forward};
 use http::Method;
-use miss::{Outcome, miss};
-use representation::Asked;
-use spin_sdk::wasip3;
+use miss::Outcome;
+use representation::Preconditions;
+use settings::Settings;
 use spin_sdk::wasip3::exports::http::handler::Guest;
-use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+use spin_sdk::wasip3::http::types;
 
-/// The methods that are answered.
-const ALLOW: &str = "GET, HEAD, OPTIONS";
+const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
 
-struct Articles;
+/// The HTTP handler.
+pub struct Articles;
 
-wasip3::http::service::export!(Articles);
+#[cfg(target_family = "wasm")]
+spin_sdk::wasip3::http::service::export!(Articles);
 
-// What `#[spin_sdk::http_service]` would write, but for the request: that is left in its WASI form. Turned into an `http::Request`,
-// one with an odd `Host` would fail before it got here, and every read would pay for the copy of all its fields.
+// `#[spin_sdk::http_service]` would convert the request to an `http::Request`: that copies all
+// headers, and fails for an unusual `Host`.
 impl Guest for Articles {
-    async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        let method = Method::try_from(request.get_method()).unwrap_or_default();
-        let target = request.get_path_with_query().unwrap_or_default();
-        let path = target.split('?').next().unwrap_or_default();
-        let fields = Fields::of(&request);
-        let (answer, after) = match variables::reading().await {
-            Ok(reading) => {
-                let (answer, after) = respond(&method, path, &fields, &reading).await;
-                (sharing::shared(answer, &fields, &reading), after)
+    async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
+        let method = http_server::method(&request);
+        let path = http_server::path(&request);
+        let headers = http_server::headers(&request);
+        let (response, after) = match Settings::read().await {
+            Ok(settings) => {
+                let (response, after) = respond(&method, &path, &headers, &settings).await;
+                (settings.cors.apply(response, &headers), after)
             }
             Err(error) => {
                 eprintln!("{error}");
-                (Answer::problem(&problem::NOT_SET_UP), None)
+                (Response::problem(&problem::NOT_CONFIGURED), None)
             }
         };
-        let response = answer.send().await?;
+        let response = response.send().await?;
         if let Some(after) = after {
-            wasip3::spawn(after.carry_out());
+            host::spawn(after.run());
         }
         Ok(response)
     }
 }
 
-/// The answer, and what is to be done after it.
+/// The response, and the work to do after it.
 async fn respond(
     method: &Method,
     path: &str,
-    fields: &Fields,
-    reading: &Reading,
-) -> (Answer, Option<After>) {
-    // First, so that a page learns which problem it is.
+    headers: &Headers,
+    settings: &Settings,
+) -> (Response, Option<AfterResponse>) {
+    // Before the path is checked, so that a page can read the error response.
     if *method == Method::OPTIONS {
-        return (sharing::options(ALLOW, fields, reading), None);
+        return (settings.cors.options(ALLOWED_METHODS, headers), None);
     }
-    let Some(key) = Key::requested(path) else {
-        return (Answer::problem(&problem::NO_SUCH_PATH), None);
+    let Some(key) = Key::from_request(path) else {
+        return (Response::problem(&problem::NO_SUCH_PATH), None);
     };
     match *method {
-        Method::GET | Method::HEAD if accept::json(&fields.lines("accept")) => {
-            read(key, &Asked::by(fields), reading).await
+        Method::GET | Method::HEAD if accept::json(&headers.get("accept")) => {
+            read(key, &Preconditions::of(headers), settings).await
         }
-        Method::GET | Method::HEAD => (Answer::problem(&problem::NOT_ACCEPTABLE), None),
-        _ => (Answer::method_not_allowed(ALLOW), None),
+        Method::GET | Method::HEAD => (Response::problem(&problem::NOT_ACCEPTABLE), None),
+        _ => (Response::method_not_allowed(ALLOWED_METHODS), None),
     }
 }
 
-async fn read(key: Key, asked: &Asked, reading: &Reading) -> (Answer, Option<After>) {
-    let (lifetime, now) = (reading.lifetime, freshness::now());
-    let (why, held) = match stored(&key, reading).await {
+async fn read(
+    key: Key,
+    preconditions: &Preconditions,
+    settings: &Settings,
+) -> (Response, Option<AfterResponse>) {
+    let (lifetime, now) = (settings.lifetime, host::now());
+    let (why, stale) = match lookup::lookup(&key, settings).await {
         Ok(Some(entry)) => {
-            let ttl = lifetime.ttl(entry.fetched_at, now);
-            let hit =
-                || representation::stored(&entry, asked, reading, CacheStatus::Hit { ttl }, now);
-            match lifetime.judge(entry.fetched_at, now) {
+            let fetched_at = entry.fetched_at;
+            let status = CacheStatus::Hit {
+                ttl: lifetime.ttl(fetched_at, now),
+            };
+            let hit = || representation::stored(&entry, preconditions, settings, status, now);
+            match lifetime.judge(fetched_at, now) {
                 Freshness::Fresh => {
-                    let after = marks::check_is_due(now).then_some(After::Fresh(key));
-                    return (hit(), after);
+                    let due = refresh_request::check_is_due(now);
+                    return (hit(), due.then_some(AfterResponse::Check));
                 }
-                Freshness::Stale => return (hit(), Some(After::Stale(key, entry.fetched_at))),
+                Freshness::Stale => {
+                    return (
+                        hit(),
+                        Some(AfterResponse::RequestRefresh { key, fetched_at }),
+                    );
+                }
                 Freshness::StaleIfError => (Forward::Stale, Some(entry)),
                 Freshness::Expired => (Forward::Stale, None),
             }
@@ -115,23 +135,17 @@ async fn read(key: Key, asked: &Asked, reading: &Reading) -> (Answer, Option<Aft
             (Forward::Bypass, None)
         }
     };
-    let (outcome, status, after) = miss(key, why, held, reading).await;
-    let answer = match outcome {
+    let (outcome, status, after) = miss::miss(key, why, stale, settings).await;
+    let response = match outcome {
         Outcome::Stored(entry) => {
-            representation::stored(&entry, asked, reading, status, freshness::now())
+            representation::stored(&entry, preconditions, settings, status, host::now())
         }
-        Outcome::Fetched(entry, _) => representation::fetched(&entry, asked, reading, status),
-        Outcome::Failed(failure) | Outcome::Known(failure) => {
+        Outcome::Fetched(entry, _) => {
+            representation::fetched(&entry, preconditions, settings, status)
+        }
+        Outcome::Failed(failure) | Outcome::Remembered(failure) => {
             representation::failed(&failure, status)
         }
     };
-    (answer, after)
-}
-
-/// The stored entry, if it is an answer to this configuration. A store that is dead in whatever way
-/// holds a read for a second at most.
-async fn stored(key: &Key, reading: &Reading) -> Result<Option<Entry>, store::Error> {
-    let value = async { Store::open().await?.get(&key.to_string()).await };
-    let entry = limit(store::LIMIT, value).await??.and_then(Entry::decode);
-    Ok(entry.filter(|entry| entry.source == reading.source(key)))
+    (response, after)
 }

@@ -1,182 +1,186 @@
-//! Cache misses: fetches from the origin, coalescing concurrent requests for the same key.
+//! Cache misses: fetches from the origin, and coalesces concurrent requests for a key.
 //!
-//! Within an instance, readers of a key share one fetch ([`Flights`]). Among instances, the fetch
-//! lock in Redis ([`marks::turn`]) lets one of them fetch, while the others poll the store. While
-//! Redis is away or the store cannot be read, each instance fetches at most once a second; with
-//! Redis, one instance after the other.
+//! Within an instance, readers of a key share one fetch ([`SingleFlight`]). Among instances, one
+//! reader holds the fetch lock ([`fetch_lock`]) and the others poll the store. While Redis is away
+//! or the store cannot be read, each instance fetches at most once a second; if only the store
+//! fails, one instance after the other.
+//!
+//! A miss never writes the entry: a reader that fetched before a change and wrote after it would
+//! restore the old row. The worker writes the entry, soon after the response.
 
-use crate::after::After;
-use crate::collapse::Flights;
+use crate::after_response::AfterResponse;
+use crate::cache_status::{CacheStatus, Forward, Forwarded};
 use crate::failure::Failure;
-use crate::stored;
-use afterword::cache_status::{CacheStatus, Forward, Forwarded};
+use crate::fetch_lock::{self, FetchLock};
+use crate::lookup::lookup;
+use crate::settings::Settings;
+use crate::single_flight::SingleFlight;
 use afterword::entry::Entry;
-use afterword::freshness::{self, Freshness};
+use afterword::freshness::Freshness;
 use afterword::key::Key;
 use afterword::limit::limit;
-use afterword::marks::{self, Turn};
-use afterword::postgrest::{self, fetch};
-use afterword::variables::{self, Reading};
+use afterword::postgrest::Error as OriginError;
+use afterword::postgrest::request::REQUEST_LIMIT;
+use afterword::{host, variables};
 use http::StatusCode;
-use spin_sdk::wasip3::random::random::get_random_u64;
 use std::error::Error;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// How long a reader waits for what another is getting, in all, and up to as long again, by chance: those of a slow origin are not to lose
-/// their patience all at once.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a reader waits for another reader's fetch, at least. The maximum is twice as long, and
+/// random, so that waiting readers of a slow origin do not all give up at once.
+const MIN_PATIENCE: Duration = Duration::from_secs(8);
 
-/// How often it looks meanwhile.
-const LOOK: Duration = Duration::from_millis(100);
+/// The interval between polls of a waiting reader.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long an outcome serves all readers of an instance that cannot share it through Redis and the
-/// store.
-const UNSHARED: Duration = Duration::from_secs(1);
+/// How long an instance shares an outcome among its readers if it cannot share it through Redis and
+/// the store.
+const SHARED_FOR: Duration = Duration::from_secs(1);
 
-/// How a miss ended.
+/// The outcome of a miss.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// The store holds an entry: another reader got it stored, or it is stale and the origin
-    /// failed.
+    /// The store has an entry: a refresh stored it, or it is stale and the origin failed.
     Stored(Entry),
-    /// The origin had it; with its status.
+    /// The origin returned the content, with this status.
     Fetched(Entry, StatusCode),
-    /// The origin had not, or failed.
+    /// The origin has no such row, or failed.
     Failed(Failure),
-    /// The same a moment ago, for another reader: from the negative cache.
-    Known(Failure),
+    /// Another reader got this error a moment ago: the negative cache has it.
+    Remembered(Failure),
 }
 
-/// Gets `key`, which the store has not, or not fresh enough, or could not be asked for. `held` is
-/// what the store has that may be served if the origin fails.
+/// Gets a key that the store lacks, whose entry is too old, or whose entry could not be read.
+/// `stale` is an entry that may be served if the origin fails.
 pub async fn miss(
     key: Key,
     why: Forward,
-    held: Option<Entry>,
-    reading: &Reading,
-) -> (Outcome, CacheStatus, Option<After>) {
+    stale: Option<Entry>,
+    settings: &Settings,
+) -> (Outcome, CacheStatus, Option<AfterResponse>) {
     thread_local! {
-        static FLIGHTS: Rc<Flights<Outcome>> = Rc::default();
+        static FLIGHTS: Rc<SingleFlight<Outcome>> = Rc::default();
     }
     let flights = FLIGHTS.with(Rc::clone);
-    let (outcome, collapsed) = flights.share(&key, lead(&key, why, reading)).await;
-    let (now, lifetime) = (freshness::now(), reading.lifetime);
+    let (outcome, collapsed) = flights.run(&key, resolve(&key, why, settings)).await;
+    let (now, lifetime) = (host::now(), settings.lifetime);
     let forwarded = |status: Option<StatusCode>| Forwarded {
         why,
         status: status.map(|status| status.as_u16()),
         collapsed,
     };
-    // What is sent instead of an error, and for how long it is fresh.
-    let instead = held.map(|held| (lifetime.ttl(held.fetched_at, now), held));
-    let (outcome, status, after) = match (outcome, instead) {
-        (Outcome::Known(failure), Some((ttl, held))) if failure.is_origins() => {
+    let stale = stale.map(|entry| (lifetime.ttl(entry.fetched_at, now), entry));
+    let (outcome, status, after) = match (outcome, stale) {
+        (Outcome::Remembered(failure), Some((ttl, entry))) if failure.is_the_origins() => {
             let forwarded = None;
             let status = CacheStatus::StaleIfError { ttl, forwarded };
-            (Outcome::Stored(held), status, None)
+            (Outcome::Stored(entry), status, None)
         }
-        (Outcome::Failed(failure), Some((ttl, held))) if failure.is_origins() => {
+        (Outcome::Failed(failure), Some((ttl, entry))) if failure.is_the_origins() => {
             let forwarded = Some(forwarded(failure.status));
             let status = CacheStatus::StaleIfError { ttl, forwarded };
-            let after = After::Failed(key, failure);
-            (Outcome::Stored(held), status, Some(after))
+            let after = AfterResponse::Remember(key, failure);
+            (Outcome::Stored(entry), status, Some(after))
         }
         (Outcome::Stored(entry), _) => {
-            let stale = lifetime.judge(entry.fetched_at, now) == Freshness::Stale;
-            let after = stale.then_some(After::Stale(key, entry.fetched_at));
-            let ttl = lifetime.ttl(entry.fetched_at, now);
+            let fetched_at = entry.fetched_at;
+            let stale = lifetime.judge(fetched_at, now) == Freshness::Stale;
+            let after = stale.then_some(AfterResponse::RequestRefresh { key, fetched_at });
+            let ttl = lifetime.ttl(fetched_at, now);
             (Outcome::Stored(entry), CacheStatus::Hit { ttl }, after)
         }
-        (Outcome::Known(failure), _) => {
+        (Outcome::Remembered(failure), _) => {
             let ttl = i64::try_from(failure.lasts.as_secs()).unwrap_or(i64::MAX);
-            (
-                Outcome::Known(failure),
-                CacheStatus::NegativeHit { ttl },
-                None,
-            )
+            let status = CacheStatus::NegativeHit { ttl };
+            (Outcome::Remembered(failure), status, None)
         }
         (Outcome::Fetched(entry, status), _) => {
             let after = match why {
-                Forward::Bypass => After::Bypassed(key),
-                Forward::UriMiss | Forward::Stale => After::Fetched(key),
+                Forward::Bypass => AfterResponse::ReleaseLockOnly(key),
+                Forward::UriMiss | Forward::Stale => AfterResponse::ReleaseLock(key),
             };
-            let told = CacheStatus::Forwarded(forwarded(Some(status)));
-            (Outcome::Fetched(entry, status), told, Some(after))
+            let cache_status = CacheStatus::Forwarded(forwarded(Some(status)));
+            (Outcome::Fetched(entry, status), cache_status, Some(after))
         }
         (Outcome::Failed(failure), _) => {
-            let told = CacheStatus::Forwarded(forwarded(failure.status));
-            let after = After::Failed(key, failure.clone());
-            (Outcome::Failed(failure), told, Some(after))
+            let status = CacheStatus::Forwarded(forwarded(failure.status));
+            let after = AfterResponse::Remember(key, failure.clone());
+            (Outcome::Failed(failure), status, Some(after))
         }
     };
+    // The leader of a shared fetch does the work for all.
     (outcome, status, after.filter(|_| !collapsed))
 }
 
-async fn lead(key: &Key, why: Forward, reading: &Reading) -> (Outcome, Duration) {
-    let unshared = match others(key, why, reading).await {
+/// Resolves a miss for all readers of this instance, and tells for how long they share the outcome.
+async fn resolve(key: &Key, why: Forward, settings: &Settings) -> (Outcome, Duration) {
+    let unshared = match wait_for_others(key, why, settings).await {
         Ok(Some(outcome)) => return (outcome, Duration::ZERO),
-        // Other readers cannot get it from the store.
+        // Other readers cannot read the outcome from the store.
         Ok(None) => why == Forward::Bypass,
         Err(error) => {
-            eprintln!("could not tell other readers of {key}: {error}");
+            eprintln!("could not acquire the fetch lock of {key}: {error}");
             true
         }
     };
-    let outcome = fetch(key, reading).await;
-    let lasts = match &outcome {
+    let outcome = fetch(key, settings).await;
+    let shared_for = match &outcome {
         _ if !unshared => Duration::ZERO,
-        Outcome::Failed(failure) if failure.is_origins() => failure.remembered_for(),
-        _ => UNSHARED,
+        Outcome::Failed(failure) if failure.is_the_origins() => failure.remembered_for(),
+        _ => SHARED_FOR,
     };
-    (outcome, lasts)
+    (outcome, shared_for)
 }
 
-/// What other readers come to; `None` when this one holds the fetch lock, or its patience ends. A
-/// store that could not be read is not polled, only the lock.
-async fn others(
+/// Waits while another reader holds the fetch lock. Returns the other reader's outcome; `None` if
+/// this reader acquired the lock, or has waited too long. Polls the lock alone if the store cannot
+/// be read.
+async fn wait_for_others(
     key: &Key,
     why: Forward,
-    reading: &Reading,
+    settings: &Settings,
 ) -> Result<Option<Outcome>, Box<dyn Error>> {
     let redis = variables::redis().await?;
-    let patience = PATIENCE.mul_f64(1.0 + f64::from(get_random_u64() as u32) / f64::from(u32::MAX));
+    let fraction = f64::from(host::random() as u32) / f64::from(u32::MAX);
+    let patience = MIN_PATIENCE.mul_f64(1.0 + fraction);
     let began = Instant::now();
     loop {
-        match marks::turn(&redis, key).await? {
-            Turn::Ask => return Ok(None),
-            Turn::Answered { status, ttl } => {
-                return Ok(Some(Outcome::Known(Failure::known(status, ttl))));
+        match fetch_lock::acquire(&redis, key).await? {
+            FetchLock::Acquired => return Ok(None),
+            FetchLock::Remembered { status, ttl } => {
+                let failure = Failure::remembered(status, ttl);
+                return Ok(Some(Outcome::Remembered(failure)));
             }
-            Turn::Wait if began.elapsed() >= patience => return Ok(None),
-            Turn::Wait => spin_sdk::time::sleep(LOOK).await,
+            FetchLock::Held if began.elapsed() >= patience => return Ok(None),
+            FetchLock::Held => host::sleep(POLL_INTERVAL).await,
         }
         if why != Forward::Bypass
-            && let Ok(Some(entry)) = stored(key, reading).await
-            && reading.lifetime.serves(entry.fetched_at, freshness::now())
+            && let Ok(Some(entry)) = lookup(key, settings).await
+            && settings.lifetime.serves(entry.fetched_at, host::now())
         {
             return Ok(Some(Outcome::Stored(entry)));
         }
     }
 }
 
-/// Asks the origin. The entry is not written here: a reader that fetched before a change and wrote after it would put the old row
-/// back. The worker writes it, soon after.
-async fn fetch(key: &Key, reading: &Reading) -> Outcome {
-    let fetched_at = freshness::now();
-    let read = limit(fetch::WHOLE, reading.origin.read(key))
+/// Fetches from the origin.
+async fn fetch(key: &Key, settings: &Settings) -> Outcome {
+    let fetched_at = host::now();
+    let fetched = limit(REQUEST_LIMIT, settings.origin.read(key))
         .await
-        .unwrap_or(Err(postgrest::Error::TimedOut));
-    match read {
-        Ok(read) => match read.content {
+        .unwrap_or(Err(OriginError::TimedOut));
+    match fetched {
+        Ok(fetched) => match fetched.content {
             Some(content) => {
-                let entry = Entry::new(content, fetched_at, reading.source(key));
-                Outcome::Fetched(entry, read.status)
+                let entry = Entry::new(content, fetched_at, settings.source(key));
+                Outcome::Fetched(entry, fetched.status)
             }
-            None => Outcome::Failed(Failure::absent(read.status)),
+            None => Outcome::Failed(Failure::not_found(fetched.status)),
         },
         Err(error) => {
             eprintln!("could not fetch {key}: {error}");
-            Outcome::Failed(Failure::of(&error))
+            Outcome::Failed(Failure::of_origin(&error))
         }
     }
 }

@@ -1,123 +1,127 @@
-//! An entry as a reader gets it: 200 in the coding that it wants, 304 if it has that already, 406 if it takes none.
+//! Builds the response from an entry: 200 in the best coding, 304, or 406.
 
+use crate::accept;
+use crate::cache_status::{CacheStatus, Forwarded};
+use crate::conditional::{last_modified, not_modified};
 use crate::failure::Failure;
-use afterword::answer::Answer;
-use afterword::cache_status::{CacheStatus, Forwarded};
-use afterword::conditional::{date, not_modified};
+use crate::settings::Settings;
 use afterword::entry::{Coding, Entry};
-use afterword::fields::Fields;
-use afterword::variables::Reading;
-use afterword::{accept, freshness, problem};
+use afterword::host::http_server::Headers;
+use afterword::response::Response;
+use afterword::{freshness, host, problem};
 use http::StatusCode;
 
-/// What a reader asks of the representation, line by line.
+/// The request headers that select the representation, as lists of their lines.
 #[derive(Default)]
-pub struct Asked {
+pub struct Preconditions {
     accept_encoding: Vec<Vec<u8>>,
     if_none_match: Vec<Vec<u8>>,
     if_modified_since: Vec<Vec<u8>>,
 }
 
-impl Asked {
-    /// What these fields ask.
-    pub fn by(fields: &Fields) -> Self {
-        let if_none_match = fields.lines("if-none-match");
+impl Preconditions {
+    /// Reads them from a request.
+    pub fn of(request: &Headers) -> Self {
+        let if_none_match = request.get("if-none-match");
+        // Ignored beside `If-None-Match`: not reading it saves a host call.
+        let if_modified_since = if if_none_match.is_empty() {
+            request.get("if-modified-since")
+        } else {
+            Vec::new()
+        };
         Self {
-            accept_encoding: fields.lines("accept-encoding"),
-            if_modified_since: match if_none_match.is_empty() {
-                true => fields.lines("if-modified-since"),
-                false => Vec::new(),
-            },
+            accept_encoding: request.get("accept-encoding"),
             if_none_match,
+            if_modified_since,
         }
     }
 }
 
-/// What is stored. It has an age, and a time of modification that other readers see too.
+/// The response from a stored entry. It has an `Age` and a `Last-Modified`.
 pub fn stored(
     entry: &Entry,
-    asked: &Asked,
-    reading: &Reading,
+    preconditions: &Preconditions,
+    settings: &Settings,
     status: CacheStatus,
     now: u64,
-) -> Answer {
-    let modified = date(entry.last_modified, now / 1_000);
+) -> Response {
+    let modified = last_modified(entry.last_modified, now / 1_000);
     let age = Some(freshness::age(entry.fetched_at, now).as_secs());
-    negotiated(entry, asked, reading, (age, modified.as_deref()), status)
+    negotiate(entry, preconditions, settings, (age, modified), status)
 }
 
-/// What has just come from the origin: for this reader, or for another, whose answer has an age (RFC 9111, section 5.1).
-pub fn fetched(entry: &Entry, asked: &Asked, reading: &Reading, status: CacheStatus) -> Answer {
-    let anothers = matches!(
+/// The response from content that was just fetched. It has an `Age` if another reader fetched it
+/// (RFC 9111, section 5.1).
+pub fn fetched(
+    entry: &Entry,
+    preconditions: &Preconditions,
+    settings: &Settings,
+    status: CacheStatus,
+) -> Response {
+    let collapsed = matches!(
         status,
         CacheStatus::Forwarded(Forwarded {
             collapsed: true,
             ..
         })
     );
-    let age = freshness::age(entry.fetched_at, freshness::now()).as_secs();
-    negotiated(
-        entry,
-        asked,
-        reading,
-        (anothers.then_some(age), None),
-        status,
-    )
+    let age = freshness::age(entry.fetched_at, host::now()).as_secs();
+    let age = collapsed.then_some(age);
+    negotiate(entry, preconditions, settings, (age, None), status)
 }
 
-fn negotiated(
+fn negotiate(
     entry: &Entry,
-    asked: &Asked,
-    reading: &Reading,
-    (age, modified): (Option<u64>, Option<&str>),
+    preconditions: &Preconditions,
+    settings: &Settings,
+    (age, modified): (Option<u64>, Option<String>),
     status: CacheStatus,
-) -> Answer {
-    let chosen = accept::coding(&asked.accept_encoding, entry);
-    let Some((coding, variant)) = chosen.and_then(|coding| Some((coding, entry.variant(coding)?)))
+) -> Response {
+    let coding = accept::coding(&preconditions.accept_encoding, entry);
+    let Some((coding, variant)) = coding.and_then(|coding| Some((coding, entry.variant(coding)?)))
     else {
-        return Answer::problem(&problem::NOT_ACCEPTABLE);
+        return Response::problem(&problem::NOT_ACCEPTABLE);
     };
     let unchanged = not_modified(
-        &asked.if_none_match,
-        &asked.if_modified_since,
+        &preconditions.if_none_match,
+        &preconditions.if_modified_since,
         &variant.tag,
-        modified.map(|_| entry.last_modified),
+        modified.as_ref().map(|_| entry.last_modified),
     );
-    // A 304 has what tells a cache which of its answers it is about, and for how long (RFC 9110, section 15.4.5).
-    let mut answer = if unchanged {
-        Answer::without_content(StatusCode::NOT_MODIFIED)
+    let mut response = if unchanged {
+        Response::without_content(StatusCode::NOT_MODIFIED)
     } else {
-        Answer::new(StatusCode::OK, "application/json", variant.content.clone())
+        Response::new(StatusCode::OK, "application/json", variant.content.clone())
     };
+    // A 304 has only the headers that RFC 9110, section 15.4.5, requires.
     if !unchanged && coding != Coding::Identity {
-        answer = answer.with("content-encoding", coding.name());
+        response = response.with("content-encoding", coding.name());
     }
     if let Some(modified) = modified.filter(|_| !unchanged) {
-        answer = answer.with("last-modified", modified);
+        response = response.with("last-modified", modified);
     }
-    answer = answer
+    response = response
         .with("etag", variant.tag.as_bytes())
         .with("vary", "Accept-Encoding")
-        .with("cache-control", &*reading.cache_control);
-    if let Some(value) = &reading.cdn_cache_control {
-        answer = answer.with("cdn-cache-control", &**value);
+        .with("cache-control", &*settings.cache_control);
+    if let Some(value) = &settings.cdn_cache_control {
+        response = response.with("cdn-cache-control", &**value);
     }
     if let Some(age) = age {
-        answer = answer.with("age", age.to_string());
+        response = response.with("age", age.to_string());
     }
-    explained(answer, status)
+    with_cache_status(response, status)
 }
 
-/// An error. Where it may pass, `Retry-After` says when it is worth to try again.
-pub fn failed(failure: &Failure, status: CacheStatus) -> Answer {
-    let mut answer = Answer::problem(failure.problem);
-    if failure.problem.status.is_server_error() {
-        answer = answer.with("retry-after", failure.retry_after().to_string());
+/// An error response. `Retry-After` tells when to try again, unless it is a 404.
+pub fn failed(failure: &Failure, status: CacheStatus) -> Response {
+    let mut response = Response::problem(failure.problem);
+    if failure.is_the_origins() {
+        response = response.with("retry-after", failure.retry_after().to_string());
     }
-    explained(answer, status)
+    with_cache_status(response, status)
 }
 
-/// The answer, with how the cache came by it (RFC 9211).
-fn explained(answer: Answer, status: CacheStatus) -> Answer {
-    answer.with("cache-status", status.to_string())
+fn with_cache_status(response: Response, status: CacheStatus) -> Response {
+    response.with("cache-status", status.to_string())
 }

@@ -1,132 +1,152 @@
-//! `POST /revalidate`: takes a Supabase database webhook, marks what it says has changed, and acknowledges at once. It waits
-//! for Redis and for nothing else, but for the outbox where Redis is away; the refresh is the worker's.
+//! `POST /revalidate`: takes a Supabase database webhook, queues the changed keys, and acknowledges
+//! at once. It waits for Redis (or, if Redis is away, for the outbox) and for nothing else.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | this file | from a request to an acknowledgement |
+//! | [`authentication`] | bearer tokens and signatures |
+//! | [`body`] | reading an authenticated body |
+//! | [`webhook`] | which tasks a body invalidates |
+//! | [`refusal_log`] | log lines for refused webhooks |
+//! | [`settings`] | the variables that only webhooks need |
 
-mod admission;
-mod refusals;
+pub mod authentication;
+mod body;
+mod refusal_log;
+mod settings;
+pub mod webhook;
 
-use admission::{Body, admitted};
-use afterword::answer::Answer;
-use afterword::door::Refusal;
-use afterword::marks::Task;
+use afterword::host::http_server;
 use afterword::problem::{self, Problem};
-use afterword::webhook::Marked;
-use afterword::{marks, outbox, store, variables, webhook};
+use afterword::queue::{self, Error, Redis, Task};
+use afterword::response::Response;
+use afterword::{outbox, variables};
+use authentication::Refusal;
+use body::{Body, authenticated};
 use http::{Method, StatusCode};
 use serde::Serialize;
-use spin_sdk::wasip3;
+use settings::Settings;
 use spin_sdk::wasip3::exports::http::handler::Guest;
-use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+use spin_sdk::wasip3::http::types;
+use webhook::Invalidation;
 
-/// The methods that are answered.
-const ALLOW: &str = "POST, OPTIONS";
+const ALLOWED_METHODS: &str = "POST, OPTIONS";
 
-struct Revalidate;
+/// The HTTP handler.
+pub struct Revalidate;
 
-wasip3::http::service::export!(Revalidate);
+#[cfg(target_family = "wasm")]
+spin_sdk::wasip3::http::service::export!(Revalidate);
 
-// What `#[spin_sdk::http_service]` would write, but for the request: that is left in its WASI form. Turned into an `http::Request`,
-// one with an odd `Host` would fail before it got here.
+// `#[spin_sdk::http_service]` would convert the request to an `http::Request`, which fails for an
+// unusual `Host`.
 impl Guest for Revalidate {
-    async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        let answer = match Method::try_from(request.get_method()).unwrap_or_default() {
-            Method::POST => acknowledge(request).await.unwrap_or_else(refusal),
-            Method::OPTIONS => Answer::options(ALLOW),
-            _ => Answer::method_not_allowed(ALLOW),
+    async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
+        let response = match http_server::method(&request) {
+            Method::POST => acknowledge(request).await.unwrap_or_else(error_response),
+            Method::OPTIONS => Response::options(ALLOWED_METHODS),
+            _ => Response::method_not_allowed(ALLOWED_METHODS),
         };
-        answer.send().await
+        response.send().await
     }
 }
 
-async fn acknowledge(request: Request) -> Result<Answer, &'static Problem> {
-    let taking = variables::taking().await.map_err(not_set_up)?;
-    let refused = |refusal: Refusal| {
-        refusals::log(refusal);
+async fn acknowledge(request: types::Request) -> Result<Response, &'static Problem> {
+    let settings = Settings::read().await.map_err(not_configured)?;
+    let refuse = |refusal: Refusal| {
+        refusal_log::log(refusal);
         refusal.problem
     };
-    let body = admitted(&taking.secrets, request).await.map_err(refused)?;
+    let body = authenticated(&settings.secrets, request)
+        .await
+        .map_err(refuse)?;
     let truncated = matches!(body, Body::Start(_));
-    let marked = match body {
-        Body::Whole(body) => webhook::marked(&body, &taking.tables),
-        Body::Start(start) => webhook::marked_by_start(start, &taking.tables),
+    let invalidation = match body {
+        Body::Whole(body) => webhook::parse(&body, &settings.tables),
+        Body::Start(start) => webhook::parse_start(start, &settings.tables),
     };
-    let mut received = Received {
+    let mut acknowledgement = Acknowledgement {
         received: true,
         id: None,
         deferred: None,
         truncated,
     };
-    let tasks = match marked.map_err(|problem| refused(problem.into()))? {
-        Marked::Tasks(tasks) => tasks,
-        Marked::OtherTable(name) => {
+    let tasks = match invalidation.map_err(|problem| refuse(problem.into()))? {
+        Invalidation::Tasks(tasks) => tasks,
+        Invalidation::OtherTable(name) => {
             println!(
-                "sending response: nothing marked, the webhook is about the table `{name}`; \
-                 `webhook_tables` makes a table count as the cached one, `related_tables` as one \
-                 that it embeds"
+                "sending response: nothing invalidated, the webhook is about the table `{name}`; \
+                 add it to `webhook_tables` if it contains the cached rows, or to `related_tables` \
+                 if the queries embed it"
             );
-            return Ok(received.answer());
+            return Ok(acknowledgement.response());
         }
     };
-    let names = names(&tasks, truncated);
-    match marks::changed(&taking.redis, &tasks).await {
-        Ok(sequence) => {
-            println!("sending response: change {sequence} marked {names}");
-            received.id = Some(sequence);
+    let names = for_log(&tasks, truncated);
+    match invalidate(&settings.redis, &tasks).await {
+        Ok(version) => {
+            println!("sending response: version {version} invalidated {names}");
+            acknowledgement.id = Some(version);
         }
         Err(error) => {
-            outbox::put(&tasks)
-                .await
-                .map_err(|full| neither(&names, &error, &full))?;
-            println!("sending response: {names} kept in the outbox, for want of Redis: {error}");
-            received.deferred = Some("outbox");
+            outbox::put(&tasks).await.map_err(|store_error| {
+                eprintln!("could not queue {names}: {error}; {store_error}");
+                &problem::NOT_QUEUED
+            })?;
+            println!("sending response: {names} kept in the outbox, Redis failed: {error}");
+            acknowledgement.deferred = Some("outbox");
         }
     }
-    Ok(received.answer())
+    Ok(acknowledgement.response())
 }
 
-/// An acknowledgement.
+/// Queues tasks with a new version and wakes a worker. Returns the version's number.
+async fn invalidate(redis: &Redis, tasks: &[Task]) -> Result<i64, Error> {
+    let reply = queue::run(redis, "invalidate", &queue::names(tasks)).await?;
+    reply.integer()
+}
+
+/// The content of the response to a webhook.
 #[derive(Serialize)]
-struct Received {
+struct Acknowledgement {
     received: bool,
-    /// The sequence number of the marks, once they are in Redis.
+    /// The number of the version, if the tasks are in Redis.
     id: Option<i64>,
-    /// Where they are until then.
+    /// `outbox` if the tasks are in the key-value store.
     #[serde(skip_serializing_if = "Option::is_none")]
     deferred: Option<&'static str>,
-    /// Just the start of the body was read.
+    /// Only the start of the body was read.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
 }
 
-impl Received {
-    fn answer(&self) -> Answer {
-        Answer::json(StatusCode::ACCEPTED, "application/json", self)
+impl Acknowledgement {
+    fn response(&self) -> Response {
+        Response::json(StatusCode::ACCEPTED, "application/json", self)
     }
 }
 
-/// A problem; 401 with the challenge that RFC 9110, section 11.6.1 asks for.
-fn refusal(problem: &'static Problem) -> Answer {
-    let answer = Answer::problem(problem);
-    match problem.status {
-        StatusCode::UNAUTHORIZED => answer.with("www-authenticate", "Bearer"),
-        _ => answer,
+/// An error response; 401 with the challenge of RFC 9110, section 11.6.1.
+fn error_response(problem: &'static Problem) -> Response {
+    let response = Response::problem(problem);
+    if problem.status == StatusCode::UNAUTHORIZED {
+        response.with("www-authenticate", "Bearer")
+    } else {
+        response
     }
 }
 
-fn neither(names: &str, redis: &marks::Error, store: &store::Error) -> &'static Problem {
-    eprintln!("could not note {names}: {redis}; {store}");
-    &problem::NOT_NOTED
-}
-
-fn not_set_up(error: variables::Error) -> &'static Problem {
+fn not_configured(error: variables::Error) -> &'static Problem {
     eprintln!("{error}");
-    &problem::NOT_SET_UP
+    &problem::NOT_CONFIGURED
 }
 
-fn names(tasks: &[Task], truncated: bool) -> String {
+fn for_log(tasks: &[Task], truncated: bool) -> String {
     let names: Vec<String> = tasks.iter().map(Task::to_string).collect();
     let names = names.join(", ");
-    match truncated {
-        true => format!("{names} (the body is over 4 MiB, and just its start was read)"),
-        false => names,
+    if truncated {
+        format!("{names} (only the start of the body was read, it exceeds 4 MiB)")
+    } else {
+        names
     }
 }

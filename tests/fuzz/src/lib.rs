@@ -1,62 +1,63 @@
-//! What holds for any bytes whatever, for each thing that takes bytes from a stranger: a function for each, which panics where it does not
-//! hold. `tests/properties.rs` tries them with random input at each `cargo xtask test`; `targets/` are fuzz targets around the same
-//! functions, for `cargo xtask fuzz`.
+//! Properties of every parser of untrusted bytes: one function each, which panics if a property does
+//! not hold. `tests/properties.rs` runs them on random input in every `cargo xtask test`; `targets/`
+//! are the fuzz targets of `cargo xtask fuzz`.
 
-use afterword::conditional::{date, not_modified};
 use afterword::entry::{Coding, EntityTag, Entry, Source, Variant};
-use afterword::fields::members;
-use afterword::key::{Id, Key, LIST};
-use afterword::marks::Task;
-use afterword::webhook::{Marked, Table, TableName, Tables, marked, marked_by_start};
-use afterword::{accept, problem};
+use afterword::key::{Id, Key};
+use afterword::problem;
+use afterword::queue::Task;
+use afterword::resource::{PATH, Table};
+use articles::accept;
+use articles::conditional::{last_modified, not_modified};
+use articles::list_header::members;
 use bytes::Bytes;
+use revalidate::webhook::{Invalidation, TableName, Tables, parse, parse_start};
 use serde_json::Value;
 
-/// A webhook's body marks the list first, then at most two items, each once and under a path of its
-/// own, then what is related; or it is of another table; or it is refused for a reason. It is never
-/// taken for JSON where serde_json says that it is none. Each start of it is treated so, too, and
-/// is taken where the body is.
+/// The body of a webhook invalidates the list, then at most two different items, then related
+/// items; or it is about another table; or it is refused. A body that serde_json rejects is refused.
+/// The same holds for every start of the body, and a start of a valid body is valid.
 pub fn webhook(body: &[u8]) {
-    let names = |text| TableName::list(text, "public").expect("names");
+    let names = |text| TableName::parse_list(text, "public").expect("names");
     let tables = Tables {
-        own: Table {
+        cached: Table {
             schema: "public".into(),
             name: "articles".into(),
             id_column: "id".into(),
         },
-        counting: names("articles_2026"),
+        aliases: names("articles_2026"),
         related: names("authors"),
     };
-    let whole = marked(body, &tables);
-    // serde_json itself goes a hundred and some deep only.
+    let whole = parse(body, &tables);
+    // serde_json limits the nesting of a `Value`.
     if let (Ok(_), Err(error)) = (&whole, serde_json::from_slice::<Value>(body)) {
         let text = error.to_string();
-        let passed_over = ["recursion limit", "out of range", "lone", "surrogate"];
+        let ignored = ["recursion limit", "out of range", "lone", "surrogate"];
         assert!(
-            passed_over.iter().any(|reason| text.contains(reason)) || text.contains("escape"),
+            ignored.iter().any(|reason| text.contains(reason)) || text.contains("escape"),
             "{text}"
         );
     }
-    // Of all starts of a long body, some.
+    // At most 64 starts of a long body.
     for end in (0..=body.len()).step_by(1 + body.len() / 64) {
-        let by_start = marked_by_start(body[..end].to_vec(), &tables);
-        // The start of what is JSON can be closed.
+        let by_start = parse_start(body[..end].to_vec(), &tables);
+        // The start of valid JSON can be closed.
         assert!(whole.is_err() || by_start.is_ok() || end <= opening(body));
-        assert_is_a_webhooks(by_start);
+        assert_is_sound(by_start);
     }
-    assert_is_a_webhooks(whole);
+    assert_is_sound(whole);
 }
 
-/// Where the text's first bracket is.
+/// The position of the first bracket.
 fn opening(text: &[u8]) -> usize {
     let brackets = |byte: &u8| b"{[".contains(byte);
     text.iter().position(brackets).unwrap_or(text.len())
 }
 
-fn assert_is_a_webhooks(marked: Result<Marked, &problem::Problem>) {
-    match marked {
-        Ok(Marked::Tasks(tasks)) => {
-            let (list, others) = tasks.split_first().expect("the list at least");
+fn assert_is_sound(invalidation: Result<Invalidation, &problem::Problem>) {
+    match invalidation {
+        Ok(Invalidation::Tasks(tasks)) => {
+            let (list, others) = tasks.split_first().expect("at least the list");
             assert_eq!(list, &Task::Refresh(Key::List));
             let items = others
                 .strip_suffix(&[Task::RefreshRelated])
@@ -67,25 +68,21 @@ fn assert_is_a_webhooks(marked: Result<Marked, &problem::Problem>) {
                 assert_eq!(Task::parse(&item.to_string()).as_ref(), Some(item));
             }
         }
-        Ok(Marked::OtherTable(name)) => {
+        Ok(Invalidation::OtherTable(name)) => {
             assert!(
                 name.len() < 2_000 && !name.contains(char::is_control),
                 "{name}"
             );
         }
         Err(refused) => {
-            let reasons = [
-                &problem::NOT_JSON,
-                &problem::NOT_AN_OBJECT,
-                &problem::TOO_DEEP,
-            ];
+            let reasons = [&problem::NOT_JSON, &problem::NOT_AN_OBJECT];
             assert!(reasons.contains(&refused));
         }
     }
 }
 
-/// What decodes is what was encoded, byte for byte, and has a tag that a header field can hold; so is a sound entry with these bytes
-/// somewhere in it, if it decodes at all.
+/// A value that decodes encodes to the same bytes, and its tags are valid headers. The same holds for
+/// a sound entry with these bytes inserted or overwritten.
 pub fn entry(bytes: &[u8]) {
     decodes_to_itself(bytes.to_vec());
     let variant = |content: &[u8]| Some(Variant::new(Bytes::copy_from_slice(content)));
@@ -101,7 +98,7 @@ pub fn entry(bytes: &[u8]) {
         return;
     };
     let at = usize::from(*at).min(sound.len());
-    // In place of what was there, and between what was there.
+    // Overwritten, then inserted.
     let mut patched = sound.clone();
     for (place, byte) in patched[at..].iter_mut().zip(rest) {
         *place = *byte;
@@ -123,13 +120,13 @@ fn decodes_to_itself(value: Vec<u8>) {
     for Variant { tag, .. } in variants.into_iter().flatten() {
         assert!(tag.as_bytes().iter().all(u8::is_ascii_graphic));
     }
-    let after = Entry::new(entry.identity.content.clone(), 0, source()).after(&entry);
+    let after = Entry::new(entry.identity.content.clone(), 0, source()).succeeding(&entry);
     assert_eq!(
         after.last_modified,
         entry.last_modified.max(after.last_modified)
     );
     let mut again = entry.encode();
-    // The tag of a variant that is not there is nobody's.
+    // The tag of a missing variant is ignored.
     for (at, variant) in [(74, &entry.brotli), (112, &entry.gzip)] {
         if variant.is_none() {
             again[at..at + 34].copy_from_slice(&value[at..at + 34]);
@@ -138,17 +135,16 @@ fn decodes_to_itself(value: Vec<u8>) {
     assert_eq!(again, value);
 }
 
-/// A path names a key or none, and so does the path with this text for an id. A key prints as one
-/// path, which has no character that means something in a URL, in PostgREST's filters, in a log or
-/// in Redis's glob patterns, and names the key again; no other text is that key's name. Any text is
-/// an id if it is neither empty, too long, nor holds U+0000.
+/// A key has one canonical path, which parses to the same key. The path contains no character that is
+/// syntax in a URL, in PostgREST's filters, in a log or in Redis's glob patterns. Any text is an id
+/// unless it is empty, too long, or contains U+0000.
 pub fn path(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else {
         return;
     };
-    for path in [text.to_owned(), format!("{LIST}/{text}")] {
-        let Some(key) = Key::requested(&path) else {
-            assert_eq!(Key::from_path(&path), None);
+    for path in [text.to_owned(), format!("{PATH}/{text}")] {
+        let Some(key) = Key::from_request(&path) else {
+            assert_eq!(Key::from_canonical(&path), None);
             continue;
         };
         let name = key.to_string();
@@ -156,37 +152,37 @@ pub fn path(bytes: &[u8]) {
         if let Key::Item(id) = &key {
             let segment = name.strip_prefix("/articles/").unwrap();
             assert!(segment.bytes().all(plain));
-            let spelt = &path[LIST.len() + 1..];
+            let spelt = &path[PATH.len() + 1..];
             for spelling in [segment, spelt] {
                 let decoded: Vec<u8> = percent_encoding::percent_decode_str(spelling).collect();
                 assert_eq!(decoded, id.as_str().as_bytes());
             }
             assert_eq!(Id::parse(id.as_str()).as_ref(), Some(id));
         } else {
-            assert_eq!(name, LIST);
+            assert_eq!(name, PATH);
         }
-        assert_eq!(Key::requested(&name).as_ref(), Some(&key));
-        assert_eq!(Key::from_path(&name).as_ref(), Some(&key));
-        assert_eq!(Key::from_path(&path).is_some(), path == name);
+        assert_eq!(Key::from_request(&name).as_ref(), Some(&key));
+        assert_eq!(Key::from_canonical(&name).as_ref(), Some(&key));
+        assert_eq!(Key::from_canonical(&path).is_some(), path == name);
     }
     let fits = (1..=255).contains(&text.len()) && !text.contains('\0');
     let id = Id::parse(text);
     assert_eq!(id.is_some(), fits);
     if let Some(id) = id {
         let key = Key::Item(id);
-        assert_eq!(Key::from_path(&key.to_string()), Some(key));
+        assert_eq!(Key::from_canonical(&key.to_string()), Some(key));
     }
 }
 
-/// Conditional and negotiating fields, a line of input for each line of a field: none panics; a tag that is there is found, one that
-/// is not is not; a coding that is chosen is stored; a date that is read is written the same.
-pub fn fields(bytes: &[u8]) {
+/// Conditional and negotiation headers, one header line for each line of input. A tag is found if and
+/// only if it is there, a chosen coding is stored, and a parsed date formats to the same date.
+pub fn headers(bytes: &[u8]) {
     let lines: Vec<Vec<u8>> = bytes
         .split(|byte| *byte == b'\n')
         .map(<[u8]>::to_vec)
         .collect();
     let tag = EntityTag::of(bytes);
-    // No input has the tag of itself.
+    // No input contains its own tag.
     let any = matches!(&lines[..], [line] if line.trim_ascii() == b"*");
     assert_eq!(not_modified(&lines, &[], &tag, None), any);
     let own = tag.as_bytes().to_vec();
@@ -208,7 +204,7 @@ pub fn fields(bytes: &[u8]) {
         assert_eq!(modified(0), seconds.is_some(), "{text}");
         if let Some(seconds) = seconds {
             assert!(modified(seconds) && !modified(seconds + 1));
-            let written = date(seconds, now);
+            let written = last_modified(seconds, now);
             assert_eq!(written.is_some(), seconds <= now);
             if let Some(written) = written {
                 assert!(not_modified(

@@ -1,4 +1,4 @@
-//! libFuzzer's way into [`afterword_fuzz::entry`].
+//! The libFuzzer target for [`afterword_fuzz::entry`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| afterword_fuzz::entry(bytes));

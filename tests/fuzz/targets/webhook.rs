@@ -1,4 +1,4 @@
-//! libFuzzer's way into [`afterword_fuzz::webhook`].
+//! The libFuzzer target for [`afterword_fuzz::webhook`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| afterword_fuzz::webhook(bytes));

@@ -1,5 +1,5 @@
-//! What holds for any bytes, tried with random ones: plain noise, and noise that looks like what is expected. A failure prints the
-//! smallest input that it found.
+//! Runs the properties on random input: plain noise, and noise that resembles valid input. A failure
+//! prints the smallest input that it found.
 
 use proptest::prelude::*;
 
@@ -31,8 +31,8 @@ fn webhook() -> impl Strategy<Value = String> {
     })
 }
 
-/// Pieces of conditional and negotiating fields.
-fn fields_like() -> impl Strategy<Value = String> {
+/// Pieces of conditional and negotiation headers.
+fn headers_like() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("\"44136fa355b3678a1146ad16f7e8649e\"".to_owned()),
         Just("W/".to_owned()),
@@ -52,20 +52,24 @@ fn fields_like() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn any_bytes_are_a_webhook_or_refused(body in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_are_accepted_or_refused_as_a_webhook(body in prop::collection::vec(any::<u8>(), 0..300)) {
         afterword_fuzz::webhook(&body);
     }
 
     #[test]
-    fn what_looks_like_a_webhook_is_one_or_refused(body in webhook_like()) {
+    fn noise_that_resembles_a_webhook_is_accepted_or_refused(body in webhook_like()) {
         afterword_fuzz::webhook(body.as_bytes());
     }
 
     #[test]
-    fn a_webhook_marks_the_paths_of_its_ids(body in webhook()) {
+    fn a_webhook_invalidates_the_paths_of_its_ids(body in webhook()) {
         afterword_fuzz::webhook(body.as_bytes());
     }
 
@@ -90,12 +94,12 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_fields(lines in prop::collection::vec(any::<u8>(), 0..200)) {
-        afterword_fuzz::fields(&lines);
+    fn any_bytes_are_headers(lines in prop::collection::vec(any::<u8>(), 0..200)) {
+        afterword_fuzz::headers(&lines);
     }
 
     #[test]
-    fn what_looks_like_fields_is_read_as_such(lines in fields_like()) {
-        afterword_fuzz::fields(lines.as_bytes());
+    fn noise_that_resembles_headers_is_parsed(lines in headers_like()) {
+        afterword_fuzz::headers(lines.as_bytes());
     }
 }

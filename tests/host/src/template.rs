@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn single_braces_are_ordinary_characters() {
-        let channel = "__keyspace@0__:{afterword}:timer";
+        let channel = "__keyspace@0__:{afterword}:v1:alarm";
         assert_eq!(fill(channel).unwrap(), channel);
         assert!(Template::parse(channel).unwrap().is_literal());
     }

@@ -187,7 +187,7 @@ impl Afterword {
             "waiting for the first reconciliation",
             async || {
                 let done: u64 = self
-                    .ask_redis(&["EXISTS", "{afterword}:reconciled"])
+                    .ask_redis(&["EXISTS", "{afterword}:v1:reconciled"])
                     .await?;
                 ensure!(done == 1, "it is not done");
                 Ok(())
@@ -477,7 +477,7 @@ impl Afterword {
         eventually(PATIENCE, "working off the marks", async || {
             let (marks, leases): (u64, u64) = (
                 self.marks().await?.len() as u64,
-                self.ask_redis(&["EXISTS", "{afterword}:lease"]).await?,
+                self.ask_redis(&["EXISTS", "{afterword}:v1:lease"]).await?,
             );
             ensure!(marks + leases == 0, "{marks} marks and {leases} lease left");
             Ok(())
@@ -491,7 +491,7 @@ impl Afterword {
     /// When Redis does not answer.
     pub async fn marks(&self) -> Result<Vec<String>> {
         let mut keys: Vec<String> = self
-            .ask_redis(&["ZRANGE", "{afterword}:due", "0", "-1"])
+            .ask_redis(&["ZRANGE", "{afterword}:v1:queue", "0", "-1"])
             .await?;
         keys.sort();
         Ok(keys)
@@ -516,7 +516,7 @@ impl Afterword {
     /// When that does not come to be.
     pub async fn failed(&self, keys: usize) {
         let failed = eventually(PATIENCE, "waiting for failures", async || {
-            let failed: usize = self.ask_redis(&["HLEN", "{afterword}:failures"]).await?;
+            let failed: usize = self.ask_redis(&["HLEN", "{afterword}:v1:failures"]).await?;
             ensure!(failed >= keys, "{failed} keys have failed");
             Ok(())
         });
@@ -565,7 +565,9 @@ impl Afterword {
     /// # Panics
     /// When Redis does not answer.
     pub async fn forget_misses(&self) {
-        let deleted = self.ask_redis::<u64>(&["DEL", "{afterword}:misses"]).await;
+        let deleted = self
+            .ask_redis::<u64>(&["DEL", "{afterword}:v1:fetch_locks"])
+            .await;
         deleted.expect("Redis answers");
     }
 

@@ -122,7 +122,7 @@ impl WakeUp {
 
     /// The worker's last sign of life.
     async fn sign(&self, redis: &mut MultiplexedConnection) -> Result<Option<String>> {
-        Ok(redis.get(format!("{}:alive", self.prefix)).await?)
+        Ok(redis.get(format!("{}:v1:alive", self.prefix)).await?)
     }
 
     /// A worker cannot answer by a write that Redis refuses.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use afterword::postgrest::is_query;
+use afterword::postgrest::query::is_query;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

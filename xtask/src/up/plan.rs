@@ -5,9 +5,9 @@ use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
-use afterword::door::Secrets;
 use afterword_stack::Host;
 use anyhow::{Context, Result, bail, ensure};
+use revalidate::authentication::Secrets;
 
 use super::Flags;
 use super::origin::Project;

@@ -216,13 +216,13 @@ mod tests {
     #[tokio::test]
     async fn a_worker_that_answers_is_left_alone() {
         let stand = stand().await;
-        stand.subscribe("INCR {afterword}:alive\r\n").await;
+        stand.subscribe("INCR {afterword}:v1:alive\r\n").await;
         let client = redis::Client::open(stand.redis.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         stand
             .until(PATIENCE, async || {
                 let mut get = redis::cmd("GET");
-                let get = get.arg("{afterword}:alive");
+                let get = get.arg("{afterword}:v1:alive");
                 let answers: Option<u32> = get.query_async(&mut connection).await?;
                 ensure!(answers >= Some(5), "it answered {answers:?} times");
                 Ok(())

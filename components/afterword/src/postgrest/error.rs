@@ -1,65 +1,71 @@
-//! Why the origin gave no rows, and whose fault that is.
+//! Why the origin returned no rows, and whose fault that is.
 
-use super::MAX_CONTENT;
 use http::StatusCode;
 use serde::Deserialize;
 use std::fmt;
 use std::time::Duration;
 
-/// Why there are no rows. Its text may go into a log or to a mark: it has no key, and of the origin's own words just one line.
+/// The maximum size of a response, and of a list of several responses, in bytes: half of the
+/// largest value that Spin's key-value store returns.
+pub const MAX_CONTENT: usize = 64 << 20;
+
+/// Why there are no rows. The text may be logged and stored in Redis: it does not contain the key,
+/// and at most one line of the origin's own text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The origin did not answer in time.
+    /// The origin did not respond in time.
     TimedOut,
-    /// The origin could not be reached, or the connection broke.
+    /// The connection failed or broke.
     Unreachable(&'static str),
-    /// The origin answered with an error.
+    /// The origin responded with an error.
     Status {
-        /// Its HTTP status.
+        /// The HTTP status.
         status: StatusCode,
-        /// PostgREST's or PostgreSQL's error code; empty if it came from elsewhere, such as a gateway.
+        /// PostgREST's or PostgreSQL's error code; empty if the response is from elsewhere, such
+        /// as a gateway.
         code: String,
-        /// What it said.
+        /// The error message.
         message: String,
-        /// For how long it asks to be left alone.
+        /// The time for which the origin asks for no requests.
         retry_after: Option<Duration>,
     },
-    /// The origin answered something that is no list of rows, such as a gateway's page.
+    /// The response is not an array of rows, but for example a gateway's HTML page.
     NotRows,
-    /// The answer, or the list, is over [`MAX_CONTENT`] bytes.
+    /// The response or the list exceeds [`MAX_CONTENT`].
     TooLarge,
     /// A row lacks the id column.
     NoId,
-    /// The request could not be written down.
-    Unwritable,
+    /// A configured value contains a character that HTTP does not allow.
+    InvalidRequest,
 }
 
-/// What an error is about, and so whom it holds up.
+/// What causes an error, and therefore what has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// A key in the request, or how many there are: a request about fewer may succeed.
+    /// A key of the request, or the number of keys: a request for fewer keys may succeed.
     Key,
-    /// This kind of request: it fails for any key.
+    /// The query: it fails for every key.
     Query,
-    /// The origin: it fails for any request, for a time.
+    /// The origin: every request fails for a while.
     Origin,
-    /// How Afterword or the origin is set up: it will not mend by itself.
-    Setup,
+    /// The configuration of Afterword or of the origin: it does not recover by itself.
+    Configuration,
 }
 
-/// The anonymous key may not read this (PostgreSQL 42501, *insufficient privilege*): an answer, not a failure.
-pub(super) fn is_refusal(code: &str) -> bool {
+/// Whether the anonymous key may not read the table (PostgreSQL 42501, *insufficient privilege*).
+/// That is a result, not a failure.
+pub(super) fn is_permission_denied(code: &str) -> bool {
     code == "42501"
 }
 
-/// The id cannot be a value of its column's type (22P02, *invalid text representation*; 22003, *numeric value out of range*), so
-/// that no row has it.
+/// Whether the id cannot be a value of its column's type, so that no row has it (22P02, *invalid
+/// text representation*; 22003, *numeric value out of range*).
 pub(super) fn is_no_such_value(code: &str) -> bool {
     matches!(code, "22P02" | "22003")
 }
 
 impl Error {
-    /// The offset lies behind the last row (PGRST103).
+    /// Whether the offset is beyond the last row (PGRST103).
     pub fn is_beyond_the_end(&self) -> bool {
         matches!(
             self,
@@ -70,33 +76,33 @@ impl Error {
         )
     }
 
-    /// What it is about. A server error with a code of PostgreSQL's is about the request (a
-    /// statement that takes too long, a computed column that fails on one row): a PostgREST that is
-    /// in trouble itself answers 503 or 504. A 403 or 404 without a code does not come from
-    /// PostgREST: a firewall dislikes this one id.
+    /// The cause of the error.
+    ///
+    /// A server error with a code of PostgreSQL's is about the request: a statement that takes too
+    /// long, or a computed column that fails for one row. A PostgREST in trouble responds with 503
+    /// or 504. A 403 or 404 without a code is not from PostgREST: a firewall rejects this id.
     pub fn blame(&self) -> Blame {
         match self {
             Self::TimedOut | Self::Unreachable(_) | Self::NotRows => Blame::Origin,
             Self::TooLarge => Blame::Key,
-            Self::NoId | Self::Unwritable => Blame::Query,
+            Self::NoId | Self::InvalidRequest => Blame::Query,
             Self::Status { status, code, .. } => match status.as_u16() {
                 400 | 414 if !code.starts_with("42") && !code.starts_with("PGRST") => Blame::Key,
                 403 | 404 if code.is_empty() => Blame::Key,
                 408 | 429 => Blame::Origin,
                 500 if !code.is_empty() => Blame::Key,
                 500..=599 => Blame::Origin,
-                300..=399 | 401 | 403 | 404 => Blame::Setup,
+                300..=399 | 401 | 403 | 404 => Blame::Configuration,
                 _ => Blame::Query,
             },
         }
     }
 
-    /// Whether the same failure of one request after another would mean that it is the origin that
-    /// fails, whatever one of them is about.
+    /// Whether many such errors in a row mean that the origin fails, whatever the cause of each.
     pub fn may_be_the_origins(&self) -> bool {
         match self {
             Self::Status { status, .. } => {
-                matches!(self.blame(), Blame::Origin | Blame::Setup)
+                matches!(self.blame(), Blame::Origin | Blame::Configuration)
                     || status.is_server_error()
                     || matches!(status.as_u16(), 403 | 404)
             }
@@ -104,8 +110,7 @@ impl Error {
         }
     }
 
-    /// Whether the origin is away or in trouble, rather than set up otherwise: it is likely to come
-    /// back by itself.
+    /// Whether the origin is likely to recover by itself.
     pub fn is_an_outage(&self) -> bool {
         match self {
             Self::Status { status, .. } => {
@@ -115,10 +120,10 @@ impl Error {
         }
     }
 
-    /// Whether the count may be the reason: it scans the table, so that it is the first to meet a
-    /// limit on time. A database that fails says so with its own code. A PostgREST or a gateway
-    /// that is in trouble itself would not be helped by a second request.
-    pub(super) fn may_be_the_counts(&self) -> bool {
+    /// Whether counting the rows may be the cause. A count scans the table, so it is the first to
+    /// exceed a time limit. A failing database responds with its own code. A second request would
+    /// not help a PostgREST or a gateway that is in trouble itself.
+    pub(super) fn may_be_due_to_the_count(&self) -> bool {
         match self {
             Self::TimedOut => true,
             Self::Status { status, code, .. } => {
@@ -130,7 +135,7 @@ impl Error {
         }
     }
 
-    /// For how long the origin asks to be left alone.
+    /// The time for which the origin asks for no requests.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -142,37 +147,46 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut => f.write_str("the origin did not answer in time"),
+            Self::TimedOut => f.write_str("the origin did not respond in time"),
             Self::Unreachable(why) => write!(f, "the origin could not be reached: {why}"),
             Self::Status {
                 status,
                 code,
                 message,
                 ..
-            } => write!(f, "the origin answered {status} {code} {message}"),
-            Self::NotRows => f.write_str("the origin's answer is no JSON array of rows"),
+            } => {
+                write!(f, "the origin answered {status}")?;
+                let texts = [code, message];
+                let mut texts = texts.into_iter().filter(|text| !text.is_empty());
+                texts.try_for_each(|text| write!(f, " {text}"))
+            }
+            Self::NotRows => f.write_str("the origin's response is not a JSON array of rows"),
             Self::TooLarge => write!(
                 f,
-                "the origin's answer is over {MAX_CONTENT} bytes: select less, or give `list_query` a `limit`"
+                "the origin's response exceeds {} MiB: select less, or give `list_query` a `limit`",
+                MAX_CONTENT >> 20
             ),
             Self::NoId => f.write_str("a row lacks the id column: `item_query` must select it"),
-            Self::Unwritable => f.write_str("the request to the origin cannot be written down"),
+            Self::InvalidRequest => f.write_str(
+                "the request to the origin contains a character that HTTP does not allow",
+            ),
         }
     }
 }
 
 impl std::error::Error for Error {}
 
+/// The body of an error response.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Refusal {
+struct ErrorBody {
     code: String,
     message: String,
 }
 
-/// The error that an answer with this status and body is.
+/// The error of a response with this status and body.
 pub(super) fn refused(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> Error {
-    let Refusal { code, message } = serde_json::from_slice(body).unwrap_or_default();
+    let ErrorBody { code, message } = serde_json::from_slice(body).unwrap_or_default();
     Error::Status {
         status,
         code: line(&code, 16),
@@ -181,7 +195,7 @@ pub(super) fn refused(status: StatusCode, body: &[u8], retry_after: Option<Durat
     }
 }
 
-/// The first characters of foreign text, those that cannot pretend to be another line of a log.
+/// The first characters of the origin's text, without those that could forge a log line.
 fn line(text: &str, length: usize) -> String {
     text.chars()
         .filter(|character| !character.is_control())
@@ -194,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_told_from_a_failure_by_its_code() {
+    fn permission_denied_is_recognized_by_its_code() {
         let error = refused(
             StatusCode::UNAUTHORIZED,
             br#"{"code":"42501","details":null,"message":"permission denied for table articles"}"#,
@@ -204,23 +218,23 @@ mod tests {
             Error::Status { code, .. } => code.clone(),
             _ => panic!("{error}"),
         };
-        assert!(is_refusal(&code(&error)));
+        assert!(is_permission_denied(&code(&error)));
         let gateway = refused(
             StatusCode::UNAUTHORIZED,
             br#"{"message":"Invalid API key"}"#,
             None,
         );
-        assert!(!is_refusal(&code(&gateway)));
+        assert!(!is_permission_denied(&code(&gateway)));
         assert_eq!(
             gateway.to_string(),
-            "the origin answered 401 Unauthorized  Invalid API key"
+            "the origin answered 401 Unauthorized Invalid API key"
         );
     }
 
     #[test]
-    fn foreign_text_is_one_short_line() {
+    fn the_origins_text_is_cut_to_one_short_line() {
         let html = refused(StatusCode::BAD_GATEWAY, b"<html>", None);
-        assert_eq!(html.to_string(), "the origin answered 502 Bad Gateway  ");
+        assert_eq!(html.to_string(), "the origin answered 502 Bad Gateway");
         let long = format!(r#"{{"message":"a\nb{}"}}"#, "x".repeat(1000));
         let Error::Status { message, .. } = refused(StatusCode::BAD_REQUEST, long.as_bytes(), None)
         else {
@@ -230,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_is_given_up_where_it_may_be_the_reason() {
+    fn the_count_is_dropped_if_it_may_be_the_cause() {
         let status = |status: u16, code: &str| {
             let body = format!(r#"{{"code":"{code}"}}"#);
             refused(StatusCode::from_u16(status).unwrap(), body.as_bytes(), None)
@@ -242,7 +256,7 @@ mod tests {
             status(500, "XX000"),
             status(504, ""),
         ] {
-            assert!(error.may_be_the_counts(), "{error}");
+            assert!(error.may_be_due_to_the_count(), "{error}");
         }
         for error in [
             Error::NotRows,
@@ -253,12 +267,12 @@ mod tests {
             status(400, "42703"),
             status(401, ""),
         ] {
-            assert!(!error.may_be_the_counts(), "{error}");
+            assert!(!error.may_be_due_to_the_count(), "{error}");
         }
     }
 
     #[test]
-    fn an_error_holds_up_what_it_is_about() {
+    fn an_error_is_blamed_on_its_cause() {
         let status = |status: u16, code: &str| {
             let body = format!(r#"{{"code":"{code}"}}"#);
             refused(StatusCode::from_u16(status).unwrap(), body.as_bytes(), None).blame()
@@ -276,11 +290,11 @@ mod tests {
             (status(400, "22P02"), Blame::Key),
             (status(414, ""), Blame::Key),
             (Error::TooLarge.blame(), Blame::Key),
-            (status(401, ""), Blame::Setup),
-            (status(404, "PGRST205"), Blame::Setup),
+            (status(401, ""), Blame::Configuration),
+            (status(404, "PGRST205"), Blame::Configuration),
             (status(404, ""), Blame::Key),
             (status(403, ""), Blame::Key),
-            (status(401, "PGRST303"), Blame::Setup),
+            (status(401, "PGRST303"), Blame::Configuration),
         ] {
             assert_eq!(error, blame);
         }

@@ -1,9 +1,9 @@
-//! An answer's rows, each the very text that PostgREST sent.
+//! The rows of a response. Each keeps the text that PostgREST sent.
 
-use super::Error;
+use super::error::Error;
 use serde_json::value::RawValue;
 
-/// The rows of a JSON array of objects.
+/// Parses a JSON array of objects.
 pub fn rows(body: &[u8]) -> Result<Vec<&RawValue>, Error> {
     let rows: Vec<&RawValue> = serde_json::from_slice(body).map_err(|_| Error::NotRows)?;
     if rows.iter().all(|row| row.get().starts_with('{')) {
@@ -18,14 +18,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_keeps_the_text_in_which_it_came() {
+    fn a_row_keeps_its_text() {
         let rows = rows("[{\"id\":1, \"n\":1.0}, \n {\"id\":\"é\"}]".as_bytes()).unwrap();
         assert_eq!(rows[1].get(), "{\"id\":\"é\"}");
         assert_eq!(rows[0].get(), "{\"id\":1, \"n\":1.0}");
     }
 
     #[test]
-    fn what_is_no_array_of_objects_is_unusable() {
+    fn anything_but_an_array_of_objects_is_an_error() {
         for body in [
             "",
             "<html>",

@@ -105,13 +105,13 @@ mod tests {
         let value: Vec<u8> = another.get("/articles/1").await.unwrap();
         assert_eq!(value, b"\0new");
         () = another
-            .zadd("{afterword}:due", "/articles", 1)
+            .zadd("{afterword}:v1:queue", "/articles", 1)
             .await
             .unwrap();
 
         let (mut listed, outcome) = server.keys().await.unwrap().collect().await;
         listed.sort();
-        assert_eq!(listed, ["/articles/1", "{afterword}:due"]);
+        assert_eq!(listed, ["/articles/1", "{afterword}:v1:queue"]);
         outcome.unwrap();
 
         server.delete("/articles/1").await.unwrap();

@@ -261,7 +261,7 @@ async fn ten_thousand_webhooks_about_ten_articles_are_eleven_marks() {
         "{keys:?}"
     );
     let counter: u64 = afterword
-        .ask_redis(&["GET", "{afterword}:counter"])
+        .ask_redis(&["GET", "{afterword}:v1:counter"])
         .await
         .unwrap();
     assert_eq!(counter, 10_000, "every webhook got a number of its own");
@@ -290,7 +290,7 @@ async fn while_redis_is_away_marks_wait_in_the_outbox_and_are_moved_when_it_is_b
     afterword.start_worker().await.unwrap();
     afterword
         .worker()
-        .line_with("moved the changes of 3 webhooks from the outbox", PATIENCE)
+        .line_with("moved 3 webhooks from the outbox", PATIENCE)
         .await
         .unwrap();
     assert_eq!(

@@ -141,7 +141,7 @@ async fn a_list_that_means_nothing_is_refused_by_name() {
     assert_eq!(answer.status, 500);
     assert_eq!(
         answer.json()["type"],
-        "urn:problem-type:afterword:not-set-up"
+        "urn:problem-type:afterword:not-configured"
     );
     assert!(afterword.said().contains("cors_allow_origins"));
 }

@@ -21,7 +21,7 @@ const HANDFUL: usize = 8;
 /// else, asks once by itself, and says so.
 fn assert_handful(afterword: &Afterword) {
     let said = afterword.said();
-    let alone = said.matches("could not tell other readers").count();
+    let alone = said.matches("could not acquire the fetch lock").count();
     let asked = afterword.supabase().requests();
     assert!(
         (1..=HANDFUL + alone).contains(&asked.len()),
@@ -140,7 +140,7 @@ async fn while_the_store_fails_the_origin_gets_one_request_after_the_other() {
         // As many requests as fit, and those of instances that could not reach Redis in time.
         let fit = began.elapsed().as_millis() / DELAY.as_millis() + 1;
         let said = afterword.said();
-        let alone = said.matches("could not tell other readers").count();
+        let alone = said.matches("could not acquire the fetch lock").count();
         let most = usize::try_from(fit).unwrap() + alone;
         for answer in &answers {
             assert_eq!((answer.status, &answer.body), (200, &answers[0].body));
@@ -196,12 +196,12 @@ async fn a_crowd_that_asks_for_what_does_not_exist_costs_a_handful_and_fills_not
     assert_eq!(crate::stored::keys(&afterword), keys);
     assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
     let slots: u64 = afterword
-        .ask_redis(&["HLEN", "{afterword}:misses"])
+        .ask_redis(&["HLEN", "{afterword}:v1:fetch_locks"])
         .await
         .unwrap();
     assert!(slots <= 4_096, "{slots} slots");
     let lives: i64 = afterword
-        .ask_redis(&["PTTL", "{afterword}:misses"])
+        .ask_redis(&["PTTL", "{afterword}:v1:fetch_locks"])
         .await
         .unwrap();
     assert!((1..=60_000).contains(&lives), "{lives} ms");
@@ -249,7 +249,7 @@ async fn without_a_worker_one_reader_after_the_other_has_its_turn() {
         );
         let given_back = async || {
             let known: Vec<String> = afterword
-                .ask_redis(&["HVALS", "{afterword}:misses"])
+                .ask_redis(&["HVALS", "{afterword}:v1:fetch_locks"])
                 .await?;
             let taken = known.iter().any(|known| known.ends_with(" 1 /articles/7"));
             anyhow::ensure!(!taken, "{known:?}");

@@ -73,7 +73,7 @@ async fn the_recorded_signed_webhooks_are_let_in_signed_anew_and_not_as_they_are
     }
     assert_eq!(replayed, 15);
     let counter: u64 = afterword
-        .ask_redis(&["GET", "{afterword}:counter"])
+        .ask_redis(&["GET", "{afterword}:v1:counter"])
         .await
         .unwrap();
     assert_eq!(counter, replayed);

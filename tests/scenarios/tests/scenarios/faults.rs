@@ -156,7 +156,7 @@ fn slow_refreshes(afterword: &Afterword, delay_ms: u64) {
 
 async fn lease_is_held(afterword: &Afterword) -> bool {
     let held: u64 = afterword
-        .ask_redis(&["EXISTS", "{afterword}:lease"])
+        .ask_redis(&["EXISTS", "{afterword}:v1:lease"])
         .await
         .unwrap();
     held == 1
@@ -193,7 +193,7 @@ async fn a_worker_killed_at_random_moments_under_a_thousand_changes_loses_none()
             if round < rounds {
                 // As if most of the dead worker's 15 s had passed. The last one's do.
                 let _: u64 = afterword
-                    .ask_redis(&["PEXPIRE", "{afterword}:lease", "700"])
+                    .ask_redis(&["PEXPIRE", "{afterword}:v1:lease", "700"])
                     .await
                     .unwrap();
             }
@@ -450,7 +450,7 @@ async fn reconciled_from_now_on(afterword: &Afterword) {
     let now = seconds * 1_000 + micros / 1_000;
     let done = eventually(PATIENCE, "waiting for a reconciliation", async || {
         let last: String = afterword
-            .ask_redis(&["GET", "{afterword}:reconciled"])
+            .ask_redis(&["GET", "{afterword}:v1:reconciled"])
             .await?;
         let last: u64 = last.split(' ').next().unwrap_or_default().parse()?;
         ensure!(last > now, "the last began {} ms before", now - last);

@@ -286,12 +286,12 @@ async fn a_page_that_fails_leaves_what_was_stored() {
         let _: u64 = afterword
             .ask_redis(&[
                 "DEL",
-                "{afterword}:due",
-                "{afterword}:failures",
-                "{afterword}:sequences",
-                "{afterword}:lease",
-                "{afterword}:origin",
-                "{afterword}:suspects",
+                "{afterword}:v1:queue",
+                "{afterword}:v1:failures",
+                "{afterword}:v1:versions",
+                "{afterword}:v1:lease",
+                "{afterword}:v1:breaker",
+                "{afterword}:v1:suspects",
             ])
             .await
             .unwrap();

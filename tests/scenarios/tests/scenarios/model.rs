@@ -339,7 +339,7 @@ impl History {
 
         let _: u64 = self
             .afterword
-            .ask_redis(&["DEL", "{afterword}:reconciled"])
+            .ask_redis(&["DEL", "{afterword}:v1:reconciled"])
             .await
             .unwrap();
         let wake_up = self.afterword.wake_up();

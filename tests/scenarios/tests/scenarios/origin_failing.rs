@@ -146,7 +146,7 @@ async fn all_is_fresh(afterword: &Afterword) {
     );
     assert_eq!(afterword.get("/articles/6").await.status, 404);
     let failures: usize = afterword
-        .ask_redis(&["HLEN", "{afterword}:failures"])
+        .ask_redis(&["HLEN", "{afterword}:v1:failures"])
         .await
         .unwrap();
     assert_eq!(failures, 0, "what failed once is forgotten");
@@ -292,7 +292,7 @@ async fn drain_has_ended(afterword: &Afterword) {
     afterword.failed(1).await;
     afterword_stack::eventually(Duration::from_secs(60), "the drain's end", async || {
         let held: u64 = afterword
-            .ask_redis(&["EXISTS", "{afterword}:lease"])
+            .ask_redis(&["EXISTS", "{afterword}:v1:lease"])
             .await?;
         ensure!(held == 0, "a worker is at work");
         Ok(())
@@ -356,7 +356,14 @@ async fn a_key_that_is_not_accepted_is_reported_as_stuck_and_not_tried_again_and
     afterword.failed(1).await;
     // As if it had been refused for hours, so that the pauses have grown to minutes.
     let _: u64 = afterword
-        .ask_redis(&["HSET", "{afterword}:origin", "since", "0", "trips", "20"])
+        .ask_redis(&[
+            "HSET",
+            "{afterword}:v1:breaker",
+            "opened_at",
+            "0",
+            "trips",
+            "20",
+        ])
         .await
         .unwrap();
     afterword
@@ -367,7 +374,7 @@ async fn a_key_that_is_not_accepted_is_reported_as_stuck_and_not_tried_again_and
     // What was under way has ended when the lease is given back.
     afterword_stack::eventually(Duration::from_secs(60), "the drain's end", async || {
         let held: u64 = afterword
-            .ask_redis(&["EXISTS", "{afterword}:lease"])
+            .ask_redis(&["EXISTS", "{afterword}:v1:lease"])
             .await?;
         ensure!(held == 0, "a worker is at work");
         Ok(())
@@ -383,7 +390,7 @@ async fn a_key_that_is_not_accepted_is_reported_as_stuck_and_not_tried_again_and
     mend(&afterword);
     // As if five minutes had passed.
     let _: u64 = afterword
-        .ask_redis(&["HSET", "{afterword}:origin", "probe", "0"])
+        .ask_redis(&["HSET", "{afterword}:v1:breaker", "probe", "0"])
         .await
         .unwrap();
     webhook_about(&afterword, 2).await;
@@ -395,7 +402,7 @@ async fn put_off(afterword: &Afterword) -> Result<Vec<String>> {
     let (now, _): (u64, u64) = afterword.ask_redis(&["TIME"]).await?;
     let from = format!("{}", (now + 2) * 1000);
     afterword
-        .ask_redis(&["ZRANGE", "{afterword}:due", &from, "+inf", "BYSCORE"])
+        .ask_redis(&["ZRANGE", "{afterword}:v1:queue", &from, "+inf", "BYSCORE"])
         .await
 }
 

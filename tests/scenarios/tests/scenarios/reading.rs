@@ -62,14 +62,14 @@ async fn a_thousand_hits_leave_no_mark() {
     let afterword = Setup::default().start().await;
     afterword.hit("/articles/7").await;
     let before: u64 = afterword
-        .ask_redis(&["GET", "{afterword}:counter"])
+        .ask_redis(&["GET", "{afterword}:v1:counter"])
         .await
         .unwrap();
     for _ in 0..1_000 {
         assert_eq!(afterword.get("/articles/7").await.status, 200);
     }
     let after: u64 = afterword
-        .ask_redis(&["GET", "{afterword}:counter"])
+        .ask_redis(&["GET", "{afterword}:v1:counter"])
         .await
         .unwrap();
     assert_eq!(before, after, "each mark and each lease takes a number");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use afterword::entry::Entry;
-use afterword::freshness;
+use afterword::host;
 use afterword_scenarios::Afterword;
 use rusqlite::{Connection, params};
 
@@ -57,6 +57,6 @@ pub fn entry(afterword: &Afterword, path: &str) -> Entry {
 /// Makes an entry as old as this.
 pub fn make_old(afterword: &Afterword, path: &str, age: Duration) {
     let mut entry = entry(afterword, path);
-    entry.fetched_at = freshness::now() - u64::try_from(age.as_millis()).unwrap();
+    entry.fetched_at = host::now() - u64::try_from(age.as_millis()).unwrap();
     replace(afterword, path, &entry.encode());
 }

@@ -48,7 +48,7 @@ async fn is_read(afterword: &Afterword, title: &str) {
 
 /// Waits until a key of the marks is there, or not.
 async fn key_is(afterword: &Afterword, name: &str, there: bool) {
-    let key = format!("{{afterword}}:{name}");
+    let key = format!("{{afterword}}:v1:{name}");
     eventually(LIMIT, &format!("waiting for {key}"), async || {
         let exists: bool = afterword.ask_redis(&["EXISTS", &key]).await?;
         ensure!(
@@ -145,7 +145,7 @@ async fn the_user_of_the_documentation_may_do_all_that_the_application_does() {
     afterword.stop_origin().await;
     let added = [
         "ZADD",
-        "{afterword}:due",
+        "{afterword}:v1:queue",
         "1",
         "not ours",
         "2",
@@ -153,7 +153,7 @@ async fn the_user_of_the_documentation_may_do_all_that_the_application_does() {
     ];
     let _: u64 = afterword.ask_redis(&added).await.unwrap();
     afterword.wake_up().until_heard(LIMIT).await.unwrap();
-    key_is(&afterword, "origin", true).await;
+    key_is(&afterword, "breaker", true).await;
     afterword.get("/articles/9").await;
     afterword.start_origin().await.unwrap();
     afterword.worked_off().await.unwrap();
@@ -168,13 +168,13 @@ async fn a_wake_up_that_is_lost_is_made_up_for_by_the_timer() {
         afterword.worked_off().await.unwrap();
         // As if one had been published a moment ago, and lost.
         let _: () = afterword
-            .ask_redis(&["SET", "{afterword}:waking", "1", "PX", "60000"])
+            .ask_redis(&["SET", "{afterword}:v1:wake_pending", "1", "PX", "60000"])
             .await
             .unwrap();
         let published = calls(&afterword, "publish").await;
         let title = format!("Version {version}");
         change(&afterword, &title).await;
-        key_is(&afterword, "waking", false).await;
+        key_is(&afterword, "wake_pending", false).await;
         assert_eq!(calls(&afterword, "publish").await, published);
         is_read(&afterword, &title).await;
     }
@@ -201,7 +201,7 @@ async fn the_lease_of_a_worker_that_was_killed_runs_out_and_wakes_another() {
     change(&afterword, "Changed").await;
     afterword.workers()[0].wait().await;
     // From here on nothing but the lease's end can wake the other.
-    key_is(&afterword, "timer", false).await;
+    key_is(&afterword, "alarm", false).await;
     key_is(&afterword, "lease", true).await;
     assert_eq!(
         afterword.marks().await.unwrap(),
@@ -265,7 +265,7 @@ async fn a_worker_that_was_stopped_for_longer_than_its_lease_does_not_leave_an_o
         .await;
     // No wake-up, so that the timer finds all of them marked: one request fetches them.
     let _: () = afterword
-        .ask_redis(&["SET", "{afterword}:waking", "1", "PX", "60000"])
+        .ask_redis(&["SET", "{afterword}:v1:wake_pending", "1", "PX", "60000"])
         .await
         .unwrap();
     change_all("Older").await;
@@ -282,7 +282,7 @@ async fn a_worker_that_was_stopped_for_longer_than_its_lease_does_not_leave_an_o
     first.signal(Signal::SIGCONT).unwrap();
     // It finds out that it has lost its lease, and goes on only when it has a new one.
     let _: () = afterword
-        .ask_redis(&["DEL", "{afterword}:waking"])
+        .ask_redis(&["DEL", "{afterword}:v1:wake_pending"])
         .await
         .unwrap();
     second.signal(Signal::SIGSTOP).unwrap();

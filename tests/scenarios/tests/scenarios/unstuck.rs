@@ -66,7 +66,7 @@ fn refusal(status: u16, code: &str) -> Option<Fault> {
 /// Makes a reconciliation due, and wakes a worker for it.
 async fn reconcile(afterword: &Afterword) {
     let _: u64 = afterword
-        .ask_redis(&["DEL", "{afterword}:reconciled"])
+        .ask_redis(&["DEL", "{afterword}:v1:reconciled"])
         .await
         .unwrap();
     afterword.wake_up().until_heard(LIMIT).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_foreign_name_in_the_queue_is_removed_and_a_task_without_a_version_is_
     afterword.supabase().clear_requests();
     let added = [
         "ZADD",
-        "{afterword}:due",
+        "{afterword}:v1:queue",
         "1",
         "/articles/7",
         "2",
@@ -112,7 +112,7 @@ async fn an_origin_that_flaps_is_sent_a_few_requests_however_many_keys_wait() {
     for first in [1, 101, 201] {
         let keys = (first..first + 100).map(|id| (id.to_string(), format!("/articles/{id}")));
         let due: Vec<String> = keys.flat_map(|(score, key)| [score, key]).collect();
-        let mut add = vec!["ZADD", "{afterword}:due"];
+        let mut add = vec!["ZADD", "{afterword}:v1:queue"];
         add.extend(due.iter().map(String::as_str));
         let _: u64 = afterword.ask_redis(&add).await.unwrap();
     }
@@ -233,7 +233,7 @@ async fn statements_that_time_out_for_key_after_key_are_the_origins_overload() {
     afterword.start_worker().await.unwrap();
     eventually(LIMIT, "the circuit breaker's opening", async || {
         let open: u64 = afterword
-            .ask_redis(&["EXISTS", "{afterword}:origin"])
+            .ask_redis(&["EXISTS", "{afterword}:v1:breaker"])
             .await?;
         ensure!(open == 1, "it is closed");
         Ok(())
@@ -304,7 +304,7 @@ async fn steady_writes_starve_neither_the_reconciliation_nor_the_sign_of_life() 
     dial(&afterword, vec![slow]);
     webhook_about(&afterword, 1).await;
     let alive: String = afterword
-        .ask_redis(&["GET", "{afterword}:alive"])
+        .ask_redis(&["GET", "{afterword}:v1:alive"])
         .await
         .unwrap();
     change(&afterword, 7, "Changed");
@@ -318,7 +318,9 @@ async fn steady_writes_starve_neither_the_reconciliation_nor_the_sign_of_life() 
         let entry = stored::entry(&afterword, "/articles/7");
         let content = String::from_utf8_lossy(&entry.identity.content).into_owned();
         ensure!(content.contains("Changed"), "{content}");
-        let now: String = afterword.ask_redis(&["GET", "{afterword}:alive"]).await?;
+        let now: String = afterword
+            .ask_redis(&["GET", "{afterword}:v1:alive"])
+            .await?;
         ensure!(now != alive, "no sign of life since {alive}");
         Ok(())
     });
@@ -371,13 +373,15 @@ async fn a_reader_wakes_the_worker_after_redis_refused_writes_for_a_while() {
     };
     // The alarm runs out while nothing can be written, so that no other follows it.
     let _: () = afterword
-        .ask_redis(&["SET", "{afterword}:timer", "1", "PX", "500"])
+        .ask_redis(&["SET", "{afterword}:v1:alarm", "1", "PX", "500"])
         .await
         .unwrap();
     refuse("1").await;
     webhook_about(&afterword, 7).await;
     eventually(LIMIT, "the alarm", async || {
-        let left: i64 = afterword.ask_redis(&["PTTL", "{afterword}:timer"]).await?;
+        let left: i64 = afterword
+            .ask_redis(&["PTTL", "{afterword}:v1:alarm"])
+            .await?;
         ensure!(left < 0, "{left} ms are left");
         Ok(())
     })
@@ -470,7 +474,7 @@ async fn a_change_of_a_related_table_refreshes_what_the_list_does_not_vouch_for(
     }
     let sql = "UPDATE articles SET body = 'Embedded' WHERE id = 7";
     afterword.supabase().execute(sql).unwrap();
-    let related = ["ZADD", "{afterword}:due", "1", "related"];
+    let related = ["ZADD", "{afterword}:v1:queue", "1", "related"];
     let _: u64 = afterword.ask_redis(&related).await.unwrap();
     afterword.wake_up().until_heard(LIMIT).await.unwrap();
     is_fresh(&afterword, 7, "Embedded").await;

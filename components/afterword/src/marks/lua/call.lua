@@ -1,2 +1,0 @@
-
-return verbs[table.remove(ARGV, 1)](unpack(ARGV))

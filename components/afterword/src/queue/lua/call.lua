@@ -1,0 +1,2 @@
+
+return operations[table.remove(ARGV, 1)](unpack(ARGV))

@@ -1,0 +1,165 @@
+-- The work queue in Redis: the keys, the constants and the functions that the operations share. The
+-- operations follow, one file each, and then the call of the requested one. Redis runs scripts one
+-- at a time, so every operation is atomic: a queued task always has a version, and no task can be
+-- queued between a check and a deletion.
+--
+-- A task is a path to refresh, such as /articles/7, or `reconcile` or `related` (`queue::Task`).
+--
+-- queue         sorted set: task -> the millisecond from which it is due
+-- counter       string: the last number given to a version or a lease token
+-- versions      hash: queued task -> its version (`unique`)
+-- queued_at     hash: queued task -> the millisecond at which it was queued
+-- failures      hash: queued task -> its failures since it was last completed
+-- errors        hash: queued task -> its last error
+-- completed     sorted set: task -> the millisecond of its last completion, for a debounce window
+-- lease         string: the token of the one worker that may write entries; expires
+-- wake_pending  string: exists while a wake-up that reached a worker is under way; expires
+-- alarm         string: its expiry wakes a worker
+-- alive         string: the millisecond of a worker's last sign of life; expires
+-- breaker       hash: the circuit breaker; missing while it is closed
+--                 probe          the millisecond at which the origin may get the next request
+--                 trips          the number of trips in a row
+--                 given          the number of tasks in the last claim
+--                 all            1 if that claim contained all due tasks
+--                 allowed        after a success: the number of tasks for the next claim
+--                 opened_at      the millisecond at which it tripped first
+--                 why            the last error
+--                 configuration  a digest of the configuration that failed
+-- suspects      hash: task -> 'held' while its failure counts as the origin's,
+--               'own' once the origin has answered other requests since
+-- reconciled    string: the millisecond of the last reconciliation and a digest of its configuration
+-- fetch_locks   hash: slot -> the lock or the remembered error of a missing key (`fetch_lock.lua`):
+--               the millisecond at which it expires, the status, the key
+-- owner         hash: the application that uses this prefix (`store`, `origin`); expires
+-- channel       not a key: the channel that wakes a worker
+local queue, counter, versions, queued_at, failures, errors, completed, lease, wake_pending, alarm,
+  alive, breaker, suspects, reconciled, fetch_locks, owner, channel = unpack(KEYS)
+
+-- All durations are in milliseconds.
+
+-- The debounce window: repeated invalidations of a task cost two refreshes a second. All tasks share
+-- the same windows, so that waiting tasks become due together and share a request.
+local DEBOUNCE_WINDOW = 500
+
+-- The interval between probes while the circuit breaker is open.
+local PROBE_INTERVAL = 5000
+
+-- The circuit breaker closes when more tasks than this are allowed at once: a full batch.
+local MAX_ALLOWED = 100
+
+-- The longest delay of a suspect. What looks like the origin's failure may pass as quickly.
+local MAX_SUSPECT_DELAY = 8000
+
+-- After more failures than this, a suspect backs off like any other task.
+local MAX_SUSPECT_FAILURES = 6
+
+-- The longest delay of anything: a back-off, a pause of the circuit breaker, `replica_lag`.
+local MAX_DELAY = 300000
+
+-- The lease's time to live: a crashed worker blocks the next one for at most this long.
+local LEASE_TTL = 15000
+
+-- After this long without a sign of life, a worker and its application count as gone.
+local ALIVE_TTL = 150000
+
+-- The longest time without a wake-up.
+local MAX_ALARM = 60000
+
+-- Every queued task sets an alarm of at most this long, in case its wake-up gets lost.
+local SAFETY_ALARM = 2000
+
+-- A key's slot in `fetch_locks` is this many hexadecimal digits of its SHA-1: 4,096 slots.
+local SLOT_DIGITS = 3
+
+-- Redis's clock, because the clocks of the replicas differ. A failover may set it back: a time
+-- beyond FAR is further ahead than any delay, and counts as now.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local FAR = now + MAX_DELAY + 1000
+
+-- A text that was never returned before: an increasing number and a microsecond. A failover may
+-- lose the last numbers; the microsecond still tells two texts with one number apart.
+local function unique()
+  return string.format('%d-%d%06d', redis.call('INCR', counter), time[1], time[2])
+end
+
+-- The millisecond of the change that got this version; nil for a version from a reader or a worker.
+local function changed_at(version)
+  local micros = string.match(version, '^%d+%-(%d+)$')
+  return micros and math.floor(tonumber(micros) / 1000)
+end
+
+-- The start of the debounce window that follows a millisecond.
+local function next_window(after)
+  return (math.floor(after / DEBOUNCE_WINDOW) + 1) * DEBOUNCE_WINDOW
+end
+
+-- The millisecond at which a task becomes due if it is queued now.
+local function due_at(task)
+  local last = tonumber(redis.call('ZSCORE', completed, task) or nil)
+  return last and last <= now and math.max(now, next_window(last)) or now
+end
+
+-- Queues a task with a new version. A worker that has claimed the task finds another version at its
+-- completion and leaves the task queued. A task that backs off keeps its time; one that waits for
+-- the replicas does not.
+local function enqueue(task, version)
+  redis.call('HSET', versions, task, version)
+  redis.call('HSETNX', queued_at, task, now)
+  local backs_off = redis.call('HEXISTS', failures, task) == 1
+  redis.call('ZADD', queue, backs_off and 'NX' or 'LT', due_at(task), task)
+end
+
+-- Makes sure that a worker is woken within this many milliseconds.
+local function set_alarm(milliseconds)
+  local left = redis.call('PTTL', alarm)
+  if left < 0 or left > milliseconds then
+    redis.call('SET', alarm, 1, 'PX', math.max(1, math.ceil(milliseconds)))
+  end
+end
+
+-- The millisecond at which the origin may get the next request; nil while the circuit breaker is
+-- closed.
+local function next_probe()
+  local probe = tonumber(redis.call('HGET', breaker, 'probe') or nil)
+  return probe and (probe > FAR and now or probe)
+end
+
+-- Publishes a wake-up; returns the number of subscribers. `pcall`, because a user without the right
+-- to publish must still be able to queue: the alarm wakes the worker SAFETY_ALARM later.
+local function publish()
+  local reached = redis.pcall('PUBLISH', channel, 'wake')
+  if type(reached) ~= 'number' or reached == 0 then return 0 end
+  redis.pcall('SET', wake_pending, 1, 'PX', 1000)
+  return reached
+end
+
+-- Wakes a worker for a due task. Does not publish if a worker holds the lease (it looks again before
+-- it releases the lease) or if a wake-up is pending. While the circuit breaker is open, the alarm of
+-- the next probe suffices.
+local function wake(task)
+  local at = tonumber(redis.call('ZSCORE', queue, task) or nil)
+  if not at or at > now + DEBOUNCE_WINDOW and at <= FAR then return end
+  local probe = next_probe()
+  if probe and probe > now then return set_alarm(probe - now) end
+  set_alarm(SAFETY_ALARM)
+  if redis.call('EXISTS', lease, wake_pending) == 0 then publish() end
+end
+
+-- Whether the caller holds the lease; renews it. Every operation of the worker starts with this
+-- write: if Redis's memory is full, it refuses a script whose first write needs memory, but allows
+-- every later write. The worker's writes are small, and completing tasks frees memory.
+local function holds_lease(token)
+  return redis.call('GET', lease) == token and redis.call('PEXPIRE', lease, LEASE_TTL) == 1
+end
+
+-- The caller has lost the lease. Its write may be older than one by the new holder, so the task is
+-- queued again: the holder then writes last.
+local function requeue_without_lease(task)
+  redis.call('DEL', wake_pending)
+  enqueue(task, unique())
+  wake(task)
+end
+
+-- The operations by name. Each gets the arguments that follow its name.
+local operations = {}

@@ -1,0 +1,23 @@
+
+-- A request succeeded while the circuit breaker was not closed. Allows twice as many tasks as in the
+-- last claim, because an origin that answers one request may not answer a hundred. Closes the
+-- breaker after a full batch, or when no more tasks were due. Returns 1 if the breaker is closed.
+--
+-- Tasks whose failures counted as the origin's become suspects: their next such failure is their
+-- own.
+function operations.recovered(token)
+  if not holds_lease(token) or redis.call('EXISTS', breaker) == 0 then return 1 end
+  if redis.call('HEXISTS', breaker, 'allowed') == 0 then
+    local held = redis.call('HGETALL', suspects)
+    for i = 1, #held, 2 do
+      if held[i + 1] == 'held' then redis.call('HSET', suspects, held[i], 'own') end
+    end
+  end
+  local allowed = 2 * tonumber(redis.call('HGET', breaker, 'given') or 1)
+  if allowed > MAX_ALLOWED or redis.call('HGET', breaker, 'all') == '1' then
+    redis.call('DEL', breaker)
+    return 1
+  end
+  redis.call('HSET', breaker, 'allowed', allowed, 'probe', now)
+  return 0
+end

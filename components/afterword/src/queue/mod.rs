@@ -1,0 +1,16 @@
+//! The work queue: the set of tasks in Redis that have to be done. It is durable, contains each
+//! task once, and retries failed tasks with exponential delay, like client-go's `workqueue`.
+//!
+//! This module holds what all components need: the names of the Redis keys, the script with its
+//! operations (`lua/`, one file each), and connections. The operations are called by
+//! `revalidate` (invalidate), by `articles` (request a refresh, fetch lock), and by `worker`
+//! (lease, claim, complete, back off, circuit breaker).
+
+mod connection;
+mod redis;
+pub mod script;
+mod task;
+
+pub use connection::{Connection, Error, Reply, milliseconds, number, run, run_within};
+pub use redis::Redis;
+pub use task::{Task, names};

@@ -1,0 +1,113 @@
+//! The work that a read leaves for after the response: request a refresh, release the fetch lock,
+//! remember an error, or check that a worker is at work.
+
+use crate::failure::Failure;
+use crate::lookup::lookup;
+use crate::settings::Settings;
+use crate::{fetch_lock, refresh_request};
+use afterword::key::Key;
+use afterword::{freshness, host, variables};
+use http::StatusCode;
+use std::cell::Cell;
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+/// What a read leaves to do after the response.
+#[derive(Clone, Debug)]
+pub enum AfterResponse {
+    /// The entry was fresh: check that a worker is at work.
+    Check,
+    /// The entry was stale: request a refresh. `fetched_at` is in milliseconds since 1970.
+    RequestRefresh {
+        /// The stale key.
+        key: Key,
+        /// When the entry was fetched.
+        fetched_at: u64,
+    },
+    /// The key was missing and was fetched: release the fetch lock and request a refresh.
+    ReleaseLock(Key),
+    /// The key was fetched because the store could not be read: release the fetch lock. A refresh
+    /// for each read of a failing store would only add load.
+    ReleaseLockOnly(Key),
+    /// The fetch brought no content: remember why.
+    Remember(Key, Failure),
+}
+
+impl AfterResponse {
+    /// Does the work. Failures are logged.
+    pub async fn run(self) {
+        if let Self::Check = self {
+            // Spin sends the headers alone if a host call follows at once, and the body then waits
+            // 40 ms for a delayed ACK.
+            host::sleep(Duration::from_millis(100)).await;
+        }
+        if let Err(error) = self.call_redis().await {
+            match &self {
+                Self::Check => eprintln!("could not check for overdue tasks: {error}"),
+                Self::RequestRefresh { key, .. }
+                | Self::ReleaseLock(key)
+                | Self::ReleaseLockOnly(key)
+                | Self::Remember(key, _) => {
+                    eprintln!("could not update Redis after a read of {key}: {error}");
+                }
+            }
+        }
+        if let Self::RequestRefresh { key, fetched_at } = self {
+            log_if_still_stale(&key, fetched_at).await;
+        }
+    }
+
+    async fn call_redis(&self) -> Result<(), Box<dyn Error>> {
+        let redis = variables::redis().await?;
+        match self {
+            Self::Check => refresh_request::check(&redis).await?,
+            Self::RequestRefresh { key, .. } => {
+                refresh_request::request_refresh(&redis, key).await?;
+            }
+            Self::ReleaseLock(key) => fetch_lock::release(&redis, key).await?,
+            Self::ReleaseLockOnly(key) => {
+                let status = StatusCode::OK.as_u16();
+                fetch_lock::remember(&redis, key, status, Duration::ZERO).await?;
+            }
+            Self::Remember(key, failure) => {
+                let status = failure.problem.status.as_u16();
+                fetch_lock::remember(&redis, key, status, failure.remembered_for()).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Logs an entry that no worker refreshes although readers request it. An instance looks at most
+/// once a minute.
+async fn log_if_still_stale(key: &Key, fetched_at: u64) {
+    /// Entries that have been stale for less time are ignored.
+    const OVERDUE: Duration = Duration::from_secs(60);
+    const INTERVAL: Duration = Duration::from_secs(60);
+    /// A healthy worker refreshes the entry in this time.
+    const GRACE: Duration = Duration::from_secs(5);
+    thread_local! {
+        static LOOKED_AT: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let Ok(settings) = Settings::read().await else {
+        return;
+    };
+    let stale_for = || {
+        let age = freshness::age(fetched_at, host::now());
+        age.saturating_sub(settings.lifetime.max_age)
+    };
+    if stale_for() < OVERDUE || LOOKED_AT.get().is_some_and(|at| at.elapsed() < INTERVAL) {
+        return;
+    }
+    LOOKED_AT.set(Some(Instant::now()));
+    host::sleep(GRACE).await;
+    if let Ok(Some(entry)) = lookup(key, &settings).await
+        && entry.fetched_at <= fetched_at
+    {
+        eprintln!(
+            "{key} has been stale for {} s, and no worker has refreshed it although it is queued: \
+             see \"Entries that stay stale\" in docs/operating.md",
+            stale_for().as_secs()
+        );
+    }
+}

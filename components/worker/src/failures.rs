@@ -1,0 +1,144 @@
+//! Failed requests: backs off tasks, and trips the circuit breaker.
+
+use crate::lease::{Claimed, Lease, Trip};
+use crate::retry::{self, Streak};
+use afterword::host;
+use afterword::postgrest::{Blame, Error as OriginError};
+use afterword::queue::{Error, Task};
+use std::cell::Cell;
+use std::time::Duration;
+
+/// A failure that has lasted for this long probably needs the operator.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// The origin's failures, as far as this worker has seen them.
+pub struct Failures<'a> {
+    lease: &'a Lease<'a>,
+    /// A digest of the configuration that decides the origin's responses. The circuit breaker
+    /// applies to this configuration.
+    pub configuration: String,
+    /// Whether the circuit breaker is not closed, so that the next outcome decides.
+    probing: Cell<bool>,
+    /// The failures in a row.
+    streak: Cell<Streak>,
+    /// The number of trips. Outcomes of requests from before a trip do not count after it.
+    trips: Cell<u32>,
+}
+
+impl<'a> Failures<'a> {
+    /// No failure yet.
+    pub fn new(lease: &'a Lease<'a>, configuration: String) -> Self {
+        Self {
+            lease,
+            configuration,
+            probing: Cell::new(false),
+            streak: Cell::default(),
+            trips: Cell::default(),
+        }
+    }
+
+    /// The number of trips so far. A request is identified by it: see [`succeeded`](Self::succeeded).
+    pub fn trips(&self) -> u32 {
+        self.trips.get()
+    }
+
+    /// A claim tells whether the circuit breaker is not closed.
+    pub fn set_probing(&self, probing: bool) {
+        self.probing.set(probing);
+    }
+
+    /// A request succeeded that was sent after this number of [`trips`](Self::trips).
+    pub async fn succeeded(&self, trips: u32) -> Result<(), Error> {
+        self.streak.set(Streak::default());
+        if self.probing.get() && self.trips.get() == trips {
+            self.probing.set(!self.lease.recovered().await?);
+        }
+        Ok(())
+    }
+
+    /// Counts a failed request. Returns whether so many failed in a row that the origin is at fault,
+    /// whatever each failure looks like.
+    pub fn count(&self, error: &OriginError) -> bool {
+        let streak = self.streak.get().and(error);
+        self.streak.set(streak);
+        error.may_be_the_origins() && streak.is_the_origins(self.probing.get())
+    }
+
+    /// Backs off the tasks of a failed request, or trips the circuit breaker, depending on the error.
+    pub async fn handle(&self, tasks: &[Claimed], error: &OriginError) -> Result<(), Error> {
+        match error.blame() {
+            Blame::Key | Blame::Query => self.back_off(tasks, &error.to_string()).await,
+            Blame::Origin | Blame::Configuration => self.trip(tasks, error, false).await,
+        }
+    }
+
+    /// Trips the circuit breaker; `always`, even if all tasks are suspects.
+    pub async fn trip(
+        &self,
+        tasks: &[Claimed],
+        error: &OriginError,
+        always: bool,
+    ) -> Result<(), Error> {
+        let why = error.to_string();
+        let pause = error
+            .is_an_outage()
+            .then(|| retry::probe_delay(error.retry_after()));
+        let trip = Trip {
+            tasks: with_delays(tasks),
+            why: &why,
+            configuration: &self.configuration,
+            pause,
+            always,
+        };
+        let open_for = self.lease.trip(trip).await?;
+        if open_for.is_some() {
+            self.probing.set(true);
+            self.trips.set(self.trips.get() + 1);
+            self.streak.set(Streak::default());
+        }
+        let names = for_log(tasks);
+        match open_for {
+            Some(open_for) if pause.is_none() && open_for >= STUCK_AFTER => eprintln!(
+                "stuck: could not refresh {names} for {} s, and this may need a change of the \
+                 configuration: {why}",
+                open_for.as_secs()
+            ),
+            Some(_) => eprintln!("could not refresh {names}, the origin fails: {why}"),
+            None => log_back_off(tasks, &why),
+        }
+        Ok(())
+    }
+
+    /// Backs off tasks that failed by their own fault.
+    pub async fn back_off(&self, tasks: &[Claimed], why: &str) -> Result<(), Error> {
+        log_back_off(tasks, why);
+        self.lease.back_off(with_delays(tasks), why).await
+    }
+}
+
+fn with_delays(tasks: &[Claimed]) -> Vec<(Task, Duration)> {
+    let with_delay = |claimed: &Claimed| {
+        let delay = retry::delay(claimed.failures, host::random());
+        (claimed.task.clone(), delay)
+    };
+    tasks.iter().map(with_delay).collect()
+}
+
+fn log_back_off(tasks: &[Claimed], why: &str) {
+    let names = for_log(tasks);
+    match tasks.iter().map(|claimed| claimed.queued_for).max() {
+        Some(queued_for) if queued_for >= STUCK_AFTER => eprintln!(
+            "stuck: could not refresh {names} for {} s, and readers get the stored entries: {why}",
+            queued_for.as_secs()
+        ),
+        _ => eprintln!("could not refresh {names}, backing off: {why}"),
+    }
+}
+
+fn for_log(tasks: &[Claimed]) -> String {
+    match tasks {
+        [] => String::new(),
+        [claimed] => claimed.task.to_string(),
+        [first, others @ ..] => format!("{} and {} more", first.task, others.len()),
+    }
+}

@@ -1,0 +1,272 @@
+//! The lease, and the operations on the work queue that require it.
+
+use crate::application::Application;
+use crate::work_queue::WorkQueue;
+use afterword::host::redis::RedisResult;
+use afterword::queue::{Error, Reply, Task, milliseconds, number};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// The result of asking for the lease.
+pub enum Acquired<'a> {
+    /// This worker holds it.
+    Lease(Lease<'a>),
+    /// Another worker holds it.
+    Held,
+    /// Another application uses this prefix.
+    Refused {
+        /// Its [`Application::origin`].
+        origin: String,
+        /// When the prefix becomes free, unless the other application gives a sign of life.
+        free_in: Duration,
+    },
+}
+
+/// A claimed task, as it was before the fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The task.
+    pub task: Task,
+    /// Its version; empty if Redis has none.
+    pub version: String,
+    /// The time of the claim, in milliseconds by Redis's clock.
+    pub claimed_at: i64,
+    /// Its failures since it was last completed.
+    pub failures: u32,
+    /// Its request failed while the origin answered others. A failure that looks like the origin's
+    /// is probably its own.
+    pub suspect: bool,
+    /// How long it has been queued.
+    pub queued_for: Duration,
+}
+
+/// The result of a claim.
+pub struct Claim {
+    /// The due tasks, longest due first.
+    pub tasks: Vec<Claimed>,
+    /// Whether the circuit breaker is not closed, so that the next outcome decides.
+    pub probing: bool,
+}
+
+/// The result of releasing the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Released {
+    /// It is free, or another worker holds it.
+    Done,
+    /// It is kept: a task is due after this time.
+    Kept(Duration),
+}
+
+/// The exclusive right to write entries. It expires after 15 s unless it is renewed.
+pub struct Lease<'a> {
+    /// The work queue.
+    pub queue: &'a WorkQueue,
+    token: Vec<u8>,
+    /// The last time at which Redis confirmed that this worker holds it.
+    confirmed_at: Cell<Instant>,
+}
+
+impl<'a> Lease<'a> {
+    /// The interval of renewals.
+    pub const RENEW_INTERVAL: Duration = Duration::from_secs(5);
+
+    /// Asks for the lease.
+    pub async fn acquire(
+        queue: &'a WorkQueue,
+        application: &Application,
+    ) -> Result<Acquired<'a>, Error> {
+        let Application { store, origin } = application;
+        let arguments = [store, origin].map(|text| text.clone().into_bytes());
+        let reply = queue.run("acquire", &arguments).await?;
+        Ok(match reply.list() {
+            [RedisResult::Nil] => Acquired::Held,
+            [RedisResult::Binary(origin), RedisResult::Int64(free_in)] => Acquired::Refused {
+                origin: String::from_utf8_lossy(origin).into_owned(),
+                free_in: Duration::from_millis(free_in.unsigned_abs()),
+            },
+            _ => Acquired::Lease(Self {
+                queue,
+                token: reply.text()?.to_vec(),
+                confirmed_at: Cell::new(Instant::now()),
+            }),
+        })
+    }
+
+    /// Renews the lease for 15 s. Returns false if another worker holds it.
+    pub async fn renew(&self) -> Result<bool, Error> {
+        let asked_at = Instant::now();
+        let held = self.run("renew", Vec::new()).await?.integer()? == 1;
+        if held {
+            self.confirmed_at.set(asked_at);
+        }
+        Ok(held)
+    }
+
+    /// Whether this worker holds the lease now. Must be checked directly before each write: a worker
+    /// that was suspended for longer than its lease must not write what it fetched before.
+    pub async fn permits_write(&self) -> Result<bool, Error> {
+        // Renewing is unnecessary directly after a completion.
+        const RECENT: Duration = Duration::from_millis(100);
+        if self.confirmed_at.get().elapsed() < RECENT {
+            return Ok(true);
+        }
+        self.renew().await
+    }
+
+    /// Claims up to `limit` due tasks; `None` if another worker holds the lease. While the circuit
+    /// breaker is open, claims one task every 5 s. `configuration` is a digest of the configuration
+    /// that decides the origin's responses.
+    ///
+    /// A name that Afterword did not write is removed, because it would stay due forever.
+    pub async fn claim(&self, limit: usize, configuration: &str) -> Result<Option<Claim>, Error> {
+        let arguments = vec![number(limit), configuration.into()];
+        let reply = self.run("claim", arguments).await?;
+        if reply.is_nil() {
+            return Ok(None);
+        }
+        let [
+            RedisResult::Int64(now),
+            RedisResult::Int64(probing),
+            claimed @ ..,
+        ] = reply.list()
+        else {
+            return Err(Error::Reply);
+        };
+        let mut tasks = Vec::new();
+        for claimed in claimed.chunks(5) {
+            let [
+                RedisResult::Binary(name),
+                RedisResult::Binary(version),
+                RedisResult::Int64(failures),
+                RedisResult::Int64(suspect),
+                RedisResult::Int64(queued_for),
+            ] = claimed
+            else {
+                return Err(Error::Reply);
+            };
+            match str::from_utf8(name).ok().and_then(Task::parse) {
+                Some(task) => tasks.push(Claimed {
+                    task,
+                    version: String::from_utf8_lossy(version).into_owned(),
+                    claimed_at: *now,
+                    failures: u32::try_from(*failures).unwrap_or(u32::MAX),
+                    suspect: *suspect == 1,
+                    queued_for: Duration::from_millis(queued_for.unsigned_abs()),
+                }),
+                None => drop(self.run("forget", vec![name.clone()]).await?),
+            }
+        }
+        let probing = *probing == 1;
+        Ok(Some(Claim { tasks, probing }))
+    }
+
+    /// Completes a task: the store holds content that was fetched after the claim. The task stays
+    /// queued if it was invalidated since, or less than `replica_lag` before the claim. If another
+    /// worker holds the lease, the task is queued again.
+    pub async fn complete(&self, claimed: &Claimed, replica_lag: Duration) -> Result<(), Error> {
+        let arguments = vec![
+            name(&claimed.task),
+            claimed.version.clone().into_bytes(),
+            number(claimed.claimed_at),
+            milliseconds(replica_lag),
+        ];
+        let asked_at = Instant::now();
+        if self.run("complete", arguments).await?.text()? != b"lost" {
+            self.confirmed_at.set(asked_at);
+        }
+        Ok(())
+    }
+
+    /// Delays tasks that failed by their own fault, each by its delay. If another worker holds the
+    /// lease, the tasks are queued again.
+    pub async fn back_off(&self, tasks: Vec<(Task, Duration)>, why: &str) -> Result<(), Error> {
+        let mut arguments = vec![why.into()];
+        arguments.extend(with_delays(tasks));
+        self.run("back_off", arguments).await?;
+        Ok(())
+    }
+
+    /// Trips the circuit breaker. Returns for how long it has been open, or `None` if it stays
+    /// closed because all tasks are suspects: those back off alone, each by its delay, unless
+    /// `always`.
+    pub async fn trip(&self, trip: Trip<'_>) -> Result<Option<Duration>, Error> {
+        let mut arguments = vec![
+            trip.why.into(),
+            trip.configuration.into(),
+            milliseconds(trip.pause.unwrap_or_default()),
+            number(u8::from(trip.always)),
+        ];
+        arguments.extend(with_delays(trip.tasks));
+        let reply = self.run("trip", arguments).await?;
+        if reply.is_nil() {
+            return Ok(None);
+        }
+        let open_for = u64::try_from(reply.integer()?).ok();
+        Ok(open_for.map(Duration::from_millis))
+    }
+
+    /// Reports a success while the circuit breaker is not closed. Returns whether it is closed now.
+    pub async fn recovered(&self) -> Result<bool, Error> {
+        Ok(self.run("recovered", Vec::new()).await?.integer()? == 1)
+    }
+
+    /// Queues a reconciliation if the last one is `interval` old or had another configuration.
+    pub async fn queue_reconciliation(
+        &self,
+        interval: Duration,
+        configuration: &str,
+    ) -> Result<(), Error> {
+        let arguments = vec![milliseconds(interval), configuration.into()];
+        self.run("queue_reconciliation", arguments).await?;
+        Ok(())
+    }
+
+    /// Records a reconciliation that began `ago`.
+    pub async fn reconciled(&self, ago: Duration, configuration: &str) -> Result<(), Error> {
+        let arguments = vec![milliseconds(ago), configuration.into()];
+        self.run("reconciled", arguments).await?;
+        Ok(())
+    }
+
+    /// Releases the lease and sets the alarm to the next task or reconciliation, unless a task is due
+    /// soon.
+    pub async fn release(&self, reconcile_interval: Duration) -> Result<Released, Error> {
+        let arguments = vec![milliseconds(reconcile_interval)];
+        let reply = self.run("release", arguments).await?;
+        if reply.is_nil() {
+            return Ok(Released::Done);
+        }
+        let wait = reply.integer()?.unsigned_abs();
+        Ok(Released::Kept(Duration::from_millis(wait)))
+    }
+
+    /// Runs an operation whose first argument is the lease's token.
+    async fn run(&self, operation: &str, mut arguments: Vec<Vec<u8>>) -> Result<Reply, Error> {
+        arguments.insert(0, self.token.clone());
+        self.queue.run(operation, &arguments).await
+    }
+}
+
+/// A trip of the circuit breaker.
+pub struct Trip<'a> {
+    /// The tasks that failed, each with its own delay in case it is a suspect.
+    pub tasks: Vec<(Task, Duration)>,
+    /// The error.
+    pub why: &'a str,
+    /// A digest of the configuration that failed.
+    pub configuration: &'a str,
+    /// The time until the next request; with `None`, a second, doubling with each trip in a row.
+    pub pause: Option<Duration>,
+    /// Trip even if all tasks are suspects: too many requests failed in a row.
+    pub always: bool,
+}
+
+fn with_delays(tasks: Vec<(Task, Duration)>) -> impl Iterator<Item = Vec<u8>> {
+    tasks
+        .into_iter()
+        .flat_map(|(task, delay)| [name(&task), milliseconds(delay)])
+}
+
+fn name(task: &Task) -> Vec<u8> {
+    task.to_string().into_bytes()
+}

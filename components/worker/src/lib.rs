@@ -1,0 +1,118 @@
+//! The worker: claims due tasks, fetches the current rows from Supabase, writes the entries, and
+//! completes the tasks. It is the only writer of entries. However many replicas are woken, one
+//! works: the holder of the lease.
+//!
+//! | module | content |
+//! | --- | --- |
+//! | this file | from a wake-up to a drain |
+//! | [`drain`] | claims tasks and runs requests until no task is due |
+//! | [`batches`] | which tasks share a request |
+//! | [`refresh`] | fetches items and the list |
+//! | [`write`] | writes and removes entries, completes tasks |
+//! | [`compress`] | the content codings of an entry |
+//! | [`reconcile`], [`compare`] | compares the stored items with the list |
+//! | [`listing`] | lists the store, empties the outbox |
+//! | [`failures`], [`retry`] | back-off and circuit breaker |
+//! | [`work_queue`], [`lease`] | the operations in Redis |
+//! | [`application`] | refuses to share a prefix with another application |
+//! | [`settings`] | the variables that only the worker needs |
+
+mod application;
+mod batches;
+mod compare;
+mod compress;
+mod drain;
+mod failures;
+mod lease;
+mod listing;
+mod reconcile;
+mod refresh;
+mod retry;
+mod settings;
+mod work_queue;
+mod write;
+
+use afterword::store::Store;
+use afterword::{host, variables};
+use application::Application;
+use failures::Failures;
+use futures_util::future::{Either, pending, select};
+use lease::{Acquired, Lease};
+use reconcile::Reconciler;
+use refresh::Refresher;
+use std::convert::Infallible;
+use std::error::Error;
+use std::pin::pin;
+use work_queue::WorkQueue;
+use write::Writer;
+
+/// Handles a message of the wake-up channel or of an expiry channel.
+///
+/// Any other payload is dropped without a call to Redis. A server may report every command (`set`,
+/// `del`, …) on the expiry channels, and the worker would wake itself forever.
+pub async fn handle(payload: &[u8]) -> Result<(), Box<dyn Error>> {
+    if !matches!(payload, b"wake" | b"expired") {
+        return Ok(());
+    }
+    let (redis, origin) = (variables::redis().await?, variables::origin().await?);
+    let (lifetime, replica_lag) = (variables::lifetime().await?, settings::replica_lag().await?);
+    let store = Store::open().await?;
+    let application = Application::identify(&store, &origin).await;
+    let queue = WorkQueue::open(redis).await?;
+    // Before the lease: if a dead worker holds it, its expiry must be reported.
+    queue.enable_expiry_events().await;
+    let lease = match Lease::acquire(&queue, &application).await? {
+        Acquired::Lease(lease) => lease,
+        Acquired::Held => return Ok(()),
+        Acquired::Refused { origin, free_in } => {
+            eprintln!(
+                "refused: `redis_prefix` is in use by another application, in front of {origin}. \
+                 Give this one, in front of {}, a prefix of its own. If the other one is gone, its \
+                 prefix is free in {} s",
+                application.origin,
+                free_in.as_secs()
+            );
+            return Ok(());
+        }
+    };
+    let failures = Failures::new(&lease, origin.configuration_digest());
+    let writer = Writer {
+        lease: &lease,
+        origin: &origin,
+        store: &store,
+        failures: &failures,
+        replica_lag,
+    };
+    let refresher = Refresher {
+        lease: &lease,
+        origin: &origin,
+        failures: &failures,
+        writer: &writer,
+    };
+    let reconciler = Reconciler {
+        lease: &lease,
+        origin: &origin,
+        store: &store,
+        failures: &failures,
+        writer: &writer,
+        refresher: &refresher,
+        lifetime,
+    };
+    let drain = drain::drain(&refresher, &reconciler);
+    match select(pin!(drain), pin!(renew_forever(&lease))).await {
+        Either::Left((drained, _)) => drained?,
+        Either::Right((never, _)) => match never {},
+    }
+    Ok(())
+}
+
+/// Renews the lease during the drain. The loss of the lease does not end the drain: a write that is
+/// under way must reach its completion, which queues the task again.
+async fn renew_forever(lease: &Lease<'_>) -> Infallible {
+    loop {
+        host::sleep(Lease::RENEW_INTERVAL).await;
+        if matches!(lease.renew().await, Ok(false)) {
+            return pending().await;
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Lists the store once for both purposes: to empty the outbox, and to reconcile.
+
+use crate::work_queue::WorkQueue;
+use afterword::key::Key;
+use afterword::outbox::{self, Records};
+use afterword::queue;
+use afterword::store::{self, Store};
+use std::time::{Duration, Instant};
+
+/// What the drain knows about the outbox.
+#[derive(Default)]
+pub struct OutboxState {
+    /// There may be records.
+    pub flagged: bool,
+    /// When it could not be emptied.
+    failed_at: Option<Instant>,
+}
+
+impl OutboxState {
+    /// The pause after the outbox could not be emptied: listing a large store takes long.
+    const PAUSE: Duration = Duration::from_secs(60);
+
+    /// Reads the outbox's flag.
+    pub async fn check(&mut self, store: &Store) {
+        if self.failed_at.is_some_and(|at| at.elapsed() < Self::PAUSE) {
+            return;
+        }
+        match outbox::is_flagged(store).await {
+            Ok(flagged) => self.flagged |= flagged,
+            Err(error) => eprintln!("could not read the outbox: {error}"),
+        }
+    }
+
+    /// The worker has tried to empty the outbox.
+    pub fn tried(&mut self, is_empty: bool) {
+        self.failed_at = (!is_empty).then(Instant::now);
+        self.flagged = false;
+    }
+}
+
+/// The result of a listing.
+pub struct Listed {
+    /// The keys of the stored items and of the list.
+    pub items: Vec<Key>,
+    /// Whether the outbox is empty.
+    pub outbox_is_empty: bool,
+}
+
+/// Lists the store, and moves the outbox's tasks to the work queue. `flagged`: the outbox's flag is
+/// set. No other call of this instance to the store may be under way.
+pub async fn list_store(
+    store: &Store,
+    queue: &WorkQueue,
+    flagged: bool,
+) -> Result<Listed, store::Error> {
+    if flagged {
+        outbox::begin_emptying(store).await?;
+    }
+    let names = store.keys().await?;
+    let emptied = empty_outbox(store, queue, &names).await;
+    match &emptied {
+        Ok(0) => {}
+        Ok(records) => println!("moved {records} webhooks from the outbox to the work queue"),
+        Err(why) => eprintln!("could not empty the outbox: {why}"),
+    }
+    let items = names.iter().filter_map(|name| Key::from_canonical(name));
+    Ok(Listed {
+        items: items.collect(),
+        outbox_is_empty: emptied.is_ok(),
+    })
+}
+
+/// Moves the records among `names` to the work queue, and returns their number.
+async fn empty_outbox(store: &Store, queue: &WorkQueue, names: &[String]) -> Result<usize, String> {
+    let store_failed = |error: store::Error| error.to_string();
+    let redis_failed = |error: queue::Error| error.to_string();
+    let records = Records::read(store, names).await.map_err(store_failed)?;
+    let (count, unreadable) = (records.count(), records.unreadable);
+    queue
+        .invalidate(&records.tasks)
+        .await
+        .map_err(redis_failed)?;
+    records.delete(store).await.map_err(store_failed)?;
+    if unreadable > 0 {
+        return Err(format!("{unreadable} of its records cannot be read yet"));
+    }
+    Ok(count)
+}

@@ -1,0 +1,140 @@
+//! The worker's connection to the work queue.
+
+use afterword::host::{self, redis::RedisResult};
+use afterword::limit::limit;
+use afterword::queue::{Connection, Error, Redis, Reply, Task, names};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long the worker tries to reconnect. It may have to queue again what it has just written.
+const RECONNECT_LIMIT: Duration = Duration::from_secs(20);
+
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The maximum number of tasks in one call of the script, which blocks Redis.
+const MAX_TASKS: usize = 1_000;
+
+const SECONDS_OF_A_DAY: &[u8] = b"86400";
+
+/// The work queue, as the worker uses it.
+pub struct WorkQueue {
+    redis: Rc<Redis>,
+    connection: RefCell<Rc<Connection>>,
+}
+
+impl WorkQueue {
+    /// Connects to Redis.
+    pub async fn open(redis: Rc<Redis>) -> Result<Self, Error> {
+        let connection = RefCell::new(Rc::new(Connection::open(&redis).await?));
+        Ok(Self { redis, connection })
+    }
+
+    /// Makes Redis publish an event when a key expires (`notify-keyspace-events` with `K` and `x`).
+    /// If that is not possible, logs a warning, at most once a day.
+    pub async fn enable_expiry_events(&self) {
+        if self.try_enable_expiry_events().await || !self.may_warn().await {
+            return;
+        }
+        eprintln!(
+            "this user of Redis may not read and set `notify-keyspace-events`: unless it contains \
+             `K` and `x`, Redis does not report expired keys, and retries and reconciliation wait \
+             for the next webhook, read or wake-up"
+        );
+    }
+
+    async fn try_enable_expiry_events(&self) -> bool {
+        const NAME: &[u8] = b"notify-keyspace-events";
+        let connection = self.connection();
+        let Ok(reply) = connection.command("CONFIG", &[b"GET", NAME]).await else {
+            return false;
+        };
+        let [_, RedisResult::Binary(events)] = reply.list() else {
+            return false;
+        };
+        let mut enabled = events.clone();
+        // `A` includes all classes of events, and therefore `x`.
+        let missing = [(b'K', b"K".as_slice()), (b'x', b"xA")]
+            .into_iter()
+            .filter(|(_, any)| !any.iter().any(|flag| events.contains(flag)));
+        enabled.extend(missing.map(|(flag, _)| flag));
+        if enabled == *events {
+            return true;
+        }
+        connection
+            .command("CONFIG", &[b"SET", NAME, &enabled])
+            .await
+            .is_ok()
+    }
+
+    /// Whether no worker has warned for a day.
+    async fn may_warn(&self) -> bool {
+        let name = format!("{}:no-events", self.redis.key("v1:alive"));
+        let arguments = [name.as_bytes(), b"1", b"NX", b"EX", SECONDS_OF_A_DAY];
+        let reply = self.connection().command("SET", &arguments).await;
+        reply.is_ok_and(|reply| !reply.is_nil())
+    }
+
+    /// Queues tasks that a webhook invalidated.
+    pub async fn invalidate(&self, tasks: &[Task]) -> Result<(), Error> {
+        self.queue("invalidate", tasks).await
+    }
+
+    /// Queues tasks whose entries the worker found to be outdated.
+    pub async fn requeue(&self, tasks: &[Task]) -> Result<(), Error> {
+        self.queue("requeue", tasks).await
+    }
+
+    async fn queue(&self, operation: &str, tasks: &[Task]) -> Result<(), Error> {
+        for tasks in tasks.chunks(MAX_TASKS) {
+            self.run(operation, &names(tasks)).await?;
+        }
+        Ok(())
+    }
+
+    /// The current version of a task; `None` if it is not queued.
+    pub async fn version(&self, task: &Task) -> Result<Option<String>, Error> {
+        let versions = self.redis.key("v1:versions").as_bytes();
+        let task = task.to_string();
+        let connection = self.connection();
+        let reply = connection
+            .command("HGET", &[versions, task.as_bytes()])
+            .await?;
+        if reply.is_nil() {
+            return Ok(None);
+        }
+        Ok(Some(String::from_utf8_lossy(reply.text()?).into_owned()))
+    }
+
+    /// The current connection. Must not be borrowed across an `await`, because another call may
+    /// replace it.
+    fn connection(&self) -> Rc<Connection> {
+        self.connection.borrow().clone()
+    }
+
+    /// Runs an operation of the script, and reconnects if the connection is broken. The operation
+    /// may run twice: queueing and completing are idempotent, and a lease that was acquired
+    /// unnoticed expires.
+    pub async fn run(&self, operation: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
+        let connection = self.connection();
+        let first = connection.run(&self.redis, operation, arguments).await;
+        match &first {
+            Err(error) if !error.is_out_of_memory() => {}
+            _ => return first,
+        }
+        let retry = async {
+            loop {
+                if let Ok(connection) = Connection::open(&self.redis).await {
+                    let connection = Rc::new(connection);
+                    let reply = connection.run(&self.redis, operation, arguments).await;
+                    if reply.is_ok() {
+                        self.connection.replace(connection);
+                        return reply;
+                    }
+                }
+                host::sleep(RECONNECT_INTERVAL).await;
+            }
+        };
+        limit(RECONNECT_LIMIT, retry).await.unwrap_or(first)
+    }
+}

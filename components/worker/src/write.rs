@@ -1,0 +1,117 @@
+//! Writes entries, under the lease.
+
+use crate::compress::compress;
+use crate::failures::Failures;
+use crate::lease::{Claimed, Lease};
+use afterword::entry::Entry;
+use afterword::freshness::{Freshness, Lifetime};
+use afterword::host;
+use afterword::key::Key;
+use afterword::postgrest::Origin;
+use afterword::queue::{Error, Task};
+use afterword::store::{self, Store};
+use bytes::Bytes;
+use std::slice;
+use std::time::Duration;
+
+/// The writer of entries.
+pub struct Writer<'a> {
+    /// The right to write.
+    pub lease: &'a Lease<'a>,
+    /// Where the content is from.
+    pub origin: &'a Origin,
+    /// Where entries are written.
+    pub store: &'a Store,
+    /// Where failed writes are reported.
+    pub failures: &'a Failures<'a>,
+    /// How long after a change the origin's replicas may still return the old row.
+    pub replica_lag: Duration,
+}
+
+impl Writer<'_> {
+    /// Writes the entry of a task, or removes it if there is no content, and completes the task.
+    /// `fetched_at` is the start of the fetch. Returns false if the lease is lost, or if the write
+    /// failed and the task backs off.
+    pub async fn write(
+        &self,
+        claimed: &Claimed,
+        content: Option<Bytes>,
+        fetched_at: u64,
+    ) -> Result<bool, Error> {
+        let Task::Refresh(key) = &claimed.task else {
+            return Ok(false);
+        };
+        let name = key.to_string();
+        let entry = match content {
+            Some(content) => {
+                let entry = Entry::new(content, fetched_at, self.origin.source(key));
+                Some(self.prepare(&name, entry).await)
+            }
+            None => None,
+        };
+        // Without the lease, the task stays queued for the worker that holds it.
+        if !self.lease.permits_write().await? {
+            return Ok(false);
+        }
+        let (written, done) = match entry {
+            Some(entry) => (self.set(&name, entry).await, "updated cache"),
+            None => (self.store.delete(&name).await, "removed from cache"),
+        };
+        if let Err(error) = written {
+            let why = error.to_string();
+            let task = slice::from_ref(claimed);
+            self.failures.back_off(task, &why).await?;
+            return Ok(false);
+        }
+        println!("{done}: {name}");
+        self.lease.complete(claimed, self.replica_lag).await?;
+        Ok(true)
+    }
+
+    /// Makes the entry the successor of the stored one, and compresses new content.
+    async fn prepare(&self, name: &str, mut entry: Entry) -> Entry {
+        // Treat an unreadable previous entry as absent.
+        let previous = self.store.get(name).await.ok().flatten();
+        let previous = previous.and_then(Entry::decode);
+        if let Some(previous) = &previous {
+            entry = entry.succeeding(previous);
+        }
+        if previous.is_none_or(|previous| previous.identity != entry.identity) {
+            compress(&mut entry).await;
+        }
+        entry
+    }
+
+    async fn set(&self, name: &str, mut entry: Entry) -> Result<(), store::Error> {
+        match self.store.set(name, &entry.encode()).await {
+            // The store may have refused the size. Try again without the codings.
+            Err(_) if entry.brotli.is_some() || entry.gzip.is_some() => {
+                (entry.brotli, entry.gzip) = (None, None);
+                self.store.set(name, &entry.encode()).await
+            }
+            result => result,
+        }
+    }
+
+    /// Removes expired entries, unless they have been written meanwhile.
+    pub async fn evict(&self, keys: &[Key], lifetime: Lifetime) -> Result<(), Error> {
+        for key in keys {
+            let name = key.to_string();
+            let entry = self.store.get(&name).await.ok().flatten();
+            let Some(entry) = entry.and_then(Entry::decode) else {
+                continue;
+            };
+            if lifetime.judge(entry.fetched_at, host::now()) != Freshness::Expired {
+                continue;
+            }
+            if !self.lease.permits_write().await? {
+                return Ok(());
+            }
+            match self.store.delete(&name).await {
+                Ok(()) => println!("removed from cache: {name}, it has not been read for long"),
+                Err(error) => eprintln!("could not remove {name}: {error}"),
+            }
+        }
+        Ok(())
+    }
+}

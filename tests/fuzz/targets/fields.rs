@@ -1,4 +1,0 @@
-//! libFuzzer's way into [`afterword_fuzz::fields`].
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| afterword_fuzz::fields(bytes));
