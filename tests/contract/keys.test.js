@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { PostgrestClient } from '@supabase/postgrest-js'
 import { refused, refusedByGateway } from './refused.js'
-import { articles, jwt, keys, libraries, published, start } from './stand-in.js'
+import { articles, jwt, keys, libraries, published, standInOnly, start } from './stand-in.js'
 
 const url = await start()
 const roles = { anon: published, publishable: published, service: articles, secret: articles }
 
 /** How many articles a client's role sees. */
 async function seen(client) {
-  const { count, error } = await client.from('articles').select('*', { count: 'exact', head: true }).throwOnError()
+  const { count, error } = await client.from('articles').select('id', { count: 'exact', head: true }).throwOnError()
   assert.equal(error, null)
   return count
 }
@@ -25,7 +25,7 @@ for (const [library, connect] of Object.entries(libraries)) {
     }
 
     for (const key of ['sb_publishable_wrong', jwt('service_role', 'another secret of 32 characters!')]) {
-      test(`the unknown key ${key.slice(0, 20)} is refused by the gateway`, async () => {
+      test(`the unknown key ${key.slice(0, 20)} is refused by the gateway`, { skip: standInOnly }, async () => {
         const hint = 'Double check your Supabase `anon` or `service_role` API key.'
         refusedByGateway(await connect(url, key).from('articles').select(), 'Invalid API key', hint)
       })
@@ -65,7 +65,7 @@ test('an access token of its own is what supabase-js sends beside the key', asyn
   assert.equal(await seen(client), articles.length)
 })
 
-test('a request without a key is refused by the gateway', async () => {
+test('a request without a key is refused by the gateway', { skip: standInOnly }, async () => {
   const hint = 'No `apikey` request header or url param was found.'
   const nobody = new PostgrestClient(`${url}/rest/v1`)
   refusedByGateway(await nobody.from('articles').select(), 'No API key found in request', hint)

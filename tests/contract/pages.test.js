@@ -82,7 +82,7 @@ for (const [library, connect] of Object.entries(libraries)) {
 
     test('a head has the count and no rows', async () => {
       const table = connect(url, keys.anon, { fetch }).from('articles')
-      const head = await table.select('*', { head: true, count: 'exact' })
+      const head = await table.select('id', { head: true, count: 'exact' })
       assert.deepEqual([head.error, head.status, head.count, head.data], [null, 200, total, null])
       assert.equal(header('content-range'), `0-${total - 1}/${total}`)
     })

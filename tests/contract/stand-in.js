@@ -1,4 +1,5 @@
 // The stand-in for Supabase as a child process, its keys, and Supabase's clients connected to it.
+// With CONTRACT_URL, the tests run against a server that is there already: real/README.md.
 
 import { spawn } from 'node:child_process'
 import { createHmac } from 'node:crypto'
@@ -56,11 +57,17 @@ export const libraries = {
   },
 }
 
+const real = process.env.CONTRACT_URL
+
+/** For `skip`: a test that is about the stand-in, or about Supabase's gateway, and not about PostgREST. */
+export const standInOnly = real ? 'not about PostgREST' : false
+
 /**
  * Starts a stand-in for the test file that calls this, and ends it after the file's last test. What it said during a
  * test is printed if the test fails.
  */
 export async function start(...options) {
+  if (real) return await startReal(options)
   const program = process.env.AFTERWORD_SUPABASE_PROGRAM
   if (!program) {
     throw new Error(
@@ -104,6 +111,16 @@ export async function start(...options) {
     rmSync(folder, { recursive: true, force: true })
   })
   return outcome.url
+}
+
+/** Restores the sample articles of the real server that responds as these options of the stand-in ask for. */
+async function startReal(options) {
+  const url = options.includes('--row-cap') ? process.env.CONTRACT_ROW_CAP_URL : real
+  if (!url) throw new Error('CONTRACT_ROW_CAP_URL is not set')
+  const table = libraries['postgrest-js'](url, keys.service).from('articles')
+  await table.delete().gte('id', 0).throwOnError()
+  await table.insert(articles).throwOnError()
+  return url
 }
 
 /** A `fetch` that keeps the answers, for what the clients do not show of them. */
