@@ -14,7 +14,7 @@ const [port, upstream] = process.argv.slice(2)
 const postgrest = new URL(upstream)
 const jwts = { [keys.publishable]: keys.anon, [keys.secret]: keys.service }
 
-/** The bearer token that PostgREST gets. A key of the newer form is not a JWT, and stands for one. */
+/** The bearer token for PostgREST. An `sb_…` key is not a JWT: it stands for one. */
 function authorization({ apikey, authorization }) {
   const isKey = authorization?.toLowerCase().startsWith('bearer sb_')
   if (authorization && !isKey) return authorization
