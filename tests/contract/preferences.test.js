@@ -11,13 +11,18 @@ for (const [library, connect] of Object.entries(libraries)) {
     const table = () => connect(url, keys.service, { fetch }).from('articles')
     const slugged = (name) => `${library}-${name}`
 
-    test('the answer names the preferences that were applied', async () => {
+    test('the response names the applied preferences', async () => {
       await table().select('id', { count: 'exact' }).throwOnError()
       assert.equal(header('preference-applied'), 'count=exact')
       const row = { slug: slugged('applied'), title: 'x' }
-      const upsert = table().upsert([row], { onConflict: 'slug', count: 'exact', defaultToNull: false })
+      const upsert = table().upsert([row], {
+        onConflict: 'slug',
+        count: 'exact',
+        defaultToNull: false,
+      })
       await upsert.select().throwOnError()
-      const applied = 'resolution=merge-duplicates, missing=default, return=representation, count=exact'
+      const applied =
+        'resolution=merge-duplicates, missing=default, return=representation, count=exact'
       assert.equal(header('preference-applied'), applied)
       await table().update({ title: 'y' }).eq('slug', row.slug).select().throwOnError()
       assert.equal(header('preference-applied'), 'return=representation')
@@ -25,7 +30,7 @@ for (const [library, connect] of Object.entries(libraries)) {
       assert.equal(header('preference-applied'), null)
     })
 
-    test('a preference that PostgREST does not know is ignored, or refused if it is to be strict', async () => {
+    test('an unknown preference is ignored, or refused under handling=strict', async () => {
       const prefer = (value) => table().select('id').eq('id', 1).setHeader('Prefer', value)
       assert.deepEqual((await prefer('nonsense')).data, [{ id: 1 }])
       assert.deepEqual((await prefer('handling=lenient, nonsense')).data, [{ id: 1 }])
@@ -38,7 +43,7 @@ for (const [library, connect] of Object.entries(libraries)) {
       })
     })
 
-    test('a change of more rows than it may affect is refused and taken back', async () => {
+    test('a change of more rows than max-affected is refused and rolled back', async () => {
       const few = (rows) => rows.in('id', [1, 2, 3]).maxAffected(2)
       const exceeded = {
         status: 400,
@@ -48,16 +53,30 @@ for (const [library, connect] of Object.entries(libraries)) {
       }
       refused(await few(table().update({ title: 'Too many' })), exceeded)
       refused(await few(table().delete()), exceeded)
-      const { data } = await table().select('id,title').in('id', [1, 2, 3]).order('id').throwOnError()
-      assert.deepEqual(data, articles.slice(0, 3).map(({ id, title }) => ({ id, title })))
+      const { data } = await table()
+        .select('id,title')
+        .in('id', [1, 2, 3])
+        .order('id')
+        .throwOnError()
+      assert.deepEqual(
+        data,
+        articles.slice(0, 3).map(({ id, title }) => ({ id, title })),
+      )
     })
 
-    test('a change of as many rows as it may affect is made', async () => {
+    test('a change of max-affected rows is made', async () => {
       const slug = slugged('affected')
       await table().insert({ slug, title: 'Old' }).throwOnError()
-      const update = table().update({ title: 'New' }).eq('slug', slug).maxAffected(1).select('title')
+      const update = table()
+        .update({ title: 'New' })
+        .eq('slug', slug)
+        .maxAffected(1)
+        .select('title')
       assert.deepEqual((await update.throwOnError()).data, [{ title: 'New' }])
-      assert.equal(header('preference-applied'), 'return=representation, handling=strict, max-affected=1')
+      assert.equal(
+        header('preference-applied'),
+        'return=representation, handling=strict, max-affected=1',
+      )
     })
   })
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { refused } from './refused.js'
-import { articles, keys, libraries, published, start } from './stand-in.js'
+import { articles, keys, libraries, published, standInOnly, start } from './stand-in.js'
 
 const url = await start()
 const [first, second] = published
@@ -16,23 +16,31 @@ for (const [library, connect] of Object.entries(libraries)) {
     const table = () => connect(url, keys.anon).from('articles')
     const serviceTable = () => connect(url, keys.service).from('articles')
 
-    test('select() gives every column of every row', async () => {
+    test('select() returns every column of every row', async () => {
       const result = await serviceTable().select().order('id')
       assert.deepEqual(result.data, articles)
-      assert.deepEqual([result.error, result.status, result.statusText, result.count], [null, 200, 'OK', null])
+      assert.deepEqual(
+        [result.error, result.status, result.statusText, result.count],
+        [null, 200, 'OK', null],
+      )
       assert.deepEqual((await serviceTable().select('*').order('id')).data, articles)
     })
 
-    test('columns are selected, spaced out and renamed', async () => {
+    test('columns can be selected, with spaces, and renamed', async () => {
       const { data } = await table().select('heading:title, id').order('id').limit(1).throwOnError()
-      assert.deepEqual(Object.entries(data[0]), [['heading', first.title], ['id', first.id]])
+      assert.deepEqual(Object.entries(data[0]), [
+        ['heading', first.title],
+        ['id', first.id],
+      ])
       const quoted = await table().select('"id","slug"').eq('id', first.id).throwOnError()
       assert.deepEqual(quoted.data, [{ id: first.id, slug: first.slug }])
     })
 
     test('values have the types of their columns', async () => {
       const { data } = await serviceTable().select().eq('id', first.id).single().throwOnError()
-      const types = Object.fromEntries(Object.entries(data).map(([name, value]) => [name, typeof value]))
+      const types = Object.fromEntries(
+        Object.entries(data).map(([name, value]) => [name, typeof value]),
+      )
       assert.deepEqual(types, {
         id: 'number',
         slug: 'string',
@@ -47,19 +55,30 @@ for (const [library, connect] of Object.entries(libraries)) {
       assert.match(data.created_at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?\+00:00$/)
     })
 
-    test('rows come in the order that is asked for', async () => {
+    test('rows come in the requested order', async () => {
       const ids = async (query) => (await query.throwOnError()).data.map(({ id }) => id)
       const sorted = (compare) => articles.toSorted(compare).map(({ id }) => id)
       const descending = await ids(serviceTable().select('id').order('id', { ascending: false }))
-      assert.deepEqual(descending, sorted((a, b) => b.id - a.id))
-      const twice = await ids(serviceTable().select('id').order('published').order('id', { ascending: false }))
-      assert.deepEqual(twice, sorted((a, b) => a.published - b.published || b.id - a.id))
+      assert.deepEqual(
+        descending,
+        sorted((a, b) => b.id - a.id),
+      )
+      const twice = await ids(
+        serviceTable().select('id').order('published').order('id', { ascending: false }),
+      )
+      assert.deepEqual(
+        twice,
+        sorted((a, b) => a.published - b.published || b.id - a.id),
+      )
     })
 
-    test('nulls come last, or first if rows descend, unless the order says where', async () => {
+    test('nulls come last, or first in descending order, unless the order says where', async () => {
       const without = articles.filter((article) => article.editor_notes === null).length
       const nulls = async (options) => {
-        const { data } = await serviceTable().select('editor_notes').order('editor_notes', options).throwOnError()
+        const { data } = await serviceTable()
+          .select('editor_notes')
+          .order('editor_notes', options)
+          .throwOnError()
         return data.map((row) => row.editor_notes === null)
       }
       const last = articles.map((_, place) => place >= articles.length - without)
@@ -70,19 +89,22 @@ for (const [library, connect] of Object.entries(libraries)) {
       assert.deepEqual(await nulls({ ascending: false, nullsFirst: false }), last)
     })
 
-    test('single() gives the one row as an object', async () => {
+    test('single() returns the one row as an object', async () => {
       const { data, error } = await table().select('id,slug').eq('id', first.id).single()
       assert.equal(error, null)
       assert.deepEqual(data, { id: first.id, slug: first.slug })
     })
 
     test('single() refuses no row and several rows', async () => {
-      refused(await table().select().eq('id', 0).single(), { ...notSingular, details: 'The result contains 0 rows' })
-      const several = await table().select().in('id', [first.id, second.id]).single()
+      refused(await table().select('id').eq('id', 0).single(), {
+        ...notSingular,
+        details: 'The result contains 0 rows',
+      })
+      const several = await table().select('id').in('id', [first.id, second.id]).single()
       refused(several, { ...notSingular, details: 'The result contains 2 rows' })
     })
 
-    test('maybeSingle() gives the one row, or null for none, and refuses several', async () => {
+    test('maybeSingle() returns the one row, or null for none, and refuses several', async () => {
       const { data } = await table().select('id').eq('id', first.id).maybeSingle().throwOnError()
       assert.deepEqual(data, { id: first.id })
       const none = await table().select('id').eq('id', 0).maybeSingle()
@@ -91,7 +113,7 @@ for (const [library, connect] of Object.entries(libraries)) {
       assert.deepEqual([several.status, several.error.code, several.data], [406, 'PGRST116', null])
     })
 
-    test('a form of answer that the stand-in lacks is refused', async () => {
+    test('a media type that the stand-in lacks is refused', { skip: standInOnly }, async () => {
       for (const lacking of [
         table().select().csv(),
         table().select().geojson(),
@@ -99,11 +121,15 @@ for (const [library, connect] of Object.entries(libraries)) {
         table().select().eq('id', first.id).single().stripNulls(),
       ]) {
         const { error, status, data } = await lacking
-        assert.deepEqual([status, error?.code, data], [406, 'PGRST107', null], lacking.headers.get('accept'))
+        assert.deepEqual(
+          [status, error?.code, data],
+          [406, 'PGRST107', null],
+          lacking.headers.get('accept'),
+        )
       }
     })
 
-    test('a table or a column that is not there is refused', async () => {
+    test('an unknown table or column is refused', async () => {
       refused(await connect(url, keys.anon).from('poems').select(), {
         status: 404,
         code: 'PGRST205',
@@ -111,8 +137,8 @@ for (const [library, connect] of Object.entries(libraries)) {
       })
       const unknown = { status: 400, code: '42703', message: 'column articles.nope does not exist' }
       refused(await table().select('id,nope'), unknown)
-      refused(await table().select().eq('nope', 1), unknown)
-      refused(await table().select().order('nope'), unknown)
+      refused(await table().select('id').eq('nope', 1), unknown)
+      refused(await table().select('id').order('nope'), unknown)
     })
   })
 }

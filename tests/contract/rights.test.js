@@ -21,9 +21,16 @@ for (const [library, connect] of Object.entries(libraries)) {
       assert.deepEqual(data, articles)
     }
 
-    test('unpublished rows are not there for the anonymous role', async () => {
-      const { data, count } = await anon.from('articles').select('id', { count: 'exact' }).order('id').throwOnError()
-      assert.deepEqual(data, published.map(({ id }) => ({ id })))
+    test('the anonymous role does not see unpublished rows', async () => {
+      const { data, count } = await anon
+        .from('articles')
+        .select('id', { count: 'exact' })
+        .order('id')
+        .throwOnError()
+      assert.deepEqual(
+        data,
+        published.map(({ id }) => ({ id })),
+      )
       assert.equal(count, published.length)
       assert.deepEqual((await anon.from('articles').select('id').eq('published', false)).data, [])
       refused(await anon.from('articles').select('id').eq('id', draft.id).single(), {
@@ -35,12 +42,17 @@ for (const [library, connect] of Object.entries(libraries)) {
     })
 
     test('the service role reads every row and every column', async () => {
-      const { data } = await service.from('articles').select().eq('id', draft.id).single().throwOnError()
+      const { data } = await service
+        .from('articles')
+        .select()
+        .eq('id', draft.id)
+        .single()
+        .throwOnError()
       assert.deepEqual(data, draft)
       await unchanged()
     })
 
-    test('a column that the anonymous role may not read is refused wherever it is named', async () => {
+    test('naming a column that the anonymous role may not read is refused', async () => {
       const denied = { status: 401, code: '42501', message: 'permission denied for table articles' }
       refused(await anon.from('articles').select('id,editor_notes'), denied)
       refused(await anon.from('articles').select('id').is('editor_notes', null), denied)
@@ -61,7 +73,8 @@ for (const [library, connect] of Object.entries(libraries)) {
     })
 
     test('an update by the anonymous role succeeds and finds no row', async () => {
-      const update = () => anon.from('articles').update({ title: 'Mine' }, { count: 'exact' }).eq('id', visible.id)
+      const update = () =>
+        anon.from('articles').update({ title: 'Mine' }, { count: 'exact' }).eq('id', visible.id)
       const silent = await update()
       assert.deepEqual([silent.error, silent.status, silent.count], [null, 204, 0])
       const told = await update().select('id')
@@ -70,12 +83,15 @@ for (const [library, connect] of Object.entries(libraries)) {
     })
 
     test('a delete by the anonymous role succeeds and finds no row', async () => {
-      const { error, status, count } = await anon.from('articles').delete({ count: 'exact' }).eq('id', visible.id)
+      const { error, status, count } = await anon
+        .from('articles')
+        .delete({ count: 'exact' })
+        .eq('id', visible.id)
       assert.deepEqual([error, status, count], [null, 204, 0])
       await unchanged()
     })
 
-    test('a refusal is an exception with PostgREST’s code if the client is to throw', async () => {
+    test('throwOnError() throws a refusal with PostgREST’s code', async () => {
       const { code, message } = violated
       const insert = anon.from('articles').insert({ slug: 'mine', title: 'Mine' }).throwOnError()
       await assert.rejects(async () => await insert, { name: 'PostgrestError', code, message })

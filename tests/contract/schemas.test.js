@@ -4,7 +4,7 @@ import { keys, libraries, start } from './stand-in.js'
 
 const url = await start()
 
-/** Which schemas a project exposes is its own matter; `public` is the first one of every project. */
+/** Asserts PGRST106. Projects expose different schemas; `public` is always the first. */
 function invalidSchema({ error, status, data }, schema) {
   assert.deepEqual([status, error?.code, data], [406, 'PGRST106', null])
   assert.equal(error.message, `Invalid schema: ${schema}`)
@@ -15,7 +15,7 @@ for (const [library, connect] of Object.entries(libraries)) {
   describe(library, () => {
     const client = connect(url, keys.service)
 
-    test('the schema public may be named for reading and writing', async () => {
+    test('naming the schema public works for reading and writing', async () => {
       const table = () => client.schema('public').from('articles')
       assert.deepEqual((await table().select('id').eq('id', 1).throwOnError()).data, [{ id: 1 }])
       const row = { slug: `${library}-public`, title: 'x' }
@@ -27,7 +27,10 @@ for (const [library, connect] of Object.entries(libraries)) {
 
     test('the table of a schema that is not exposed is not read', async () => {
       invalidSchema(await client.schema('private').from('articles').select('id'), 'private')
-      const head = await client.schema('private').from('articles').select('*', { head: true, count: 'exact' })
+      const head = await client
+        .schema('private')
+        .from('articles')
+        .select('*', { head: true, count: 'exact' })
       assert.deepEqual([head.status, head.count], [406, null])
     })
 
@@ -40,7 +43,7 @@ for (const [library, connect] of Object.entries(libraries)) {
       assert.deepEqual((await client.from('articles').select('slug').eq('slug', row.slug)).data, [])
     })
 
-    test('the schema of a whole client is switched, too', async () => {
+    test('a client’s own schema setting works the same way', async () => {
       const options = { schema: 'private', db: { schema: 'private' } }
       invalidSchema(await connect(url, keys.anon, options).from('articles').select('id'), 'private')
     })

@@ -1,4 +1,5 @@
 // The stand-in for Supabase as a child process, its keys, and Supabase's clients connected to it.
+// With CONTRACT_URL, the tests run against a server that is there already: real/README.md.
 
 import { spawn } from 'node:child_process'
 import { createHmac } from 'node:crypto'
@@ -12,12 +13,14 @@ import { PostgrestClient } from '@supabase/postgrest-js'
 import { createClient } from '@supabase/supabase-js'
 
 /** The articles that the stand-in starts with, in the order of their ids. */
-export const articles = JSON.parse(readFileSync(new URL('../supabase/src/sample.json', import.meta.url)))
+export const articles = JSON.parse(
+  readFileSync(new URL('../supabase/src/sample.json', import.meta.url)),
+)
 
 /** What the anonymous role may see of them. */
 export const published = articles.filter((article) => article.published)
 
-/** A JWT of a role, signed with the public development secret of every `supabase start` unless another one is given. */
+/** A JWT of a role. By default, the public development secret of `supabase start` signs it. */
 export function jwt(role, secret = 'super-secret-jwt-token-with-at-least-32-characters-long') {
   const part = (json) => Buffer.from(JSON.stringify(json)).toString('base64url')
   const header = part({ alg: 'HS256', typ: 'JWT' })
@@ -33,10 +36,13 @@ export const keys = {
   secret: 'sb_secret_afterword-development',
 }
 
-// Nothing here subscribes to a channel, but createClient() looks for a WebSocket, which Node.js has from 22 on.
+// createClient() needs a WebSocket, which Node.js has since 22. No test subscribes to a channel.
 class NoWebSocket {}
 
-/** Connects a client of each library. `headers` go with each request, `fetch` sends it, other options are its own. */
+/**
+ * Connects a client of each library. Each request carries `headers`, and is sent by `fetch`. Other
+ * options go to the library.
+ */
 export const libraries = {
   'supabase-js': (url, key, { fetch, headers, ...options } = {}) =>
     createClient(url, key, {
@@ -45,7 +51,7 @@ export const libraries = {
       global: { fetch, headers },
       ...options,
     }),
-  // Without supabase-js, a key that is a JWT is the bearer token, too; a key of the newer form is not.
+  // Without supabase-js, a JWT key must be sent as the bearer token, too. An `sb_…` key must not.
   'postgrest-js': (url, key, { fetch, headers, ...options } = {}) => {
     const authorization = key.startsWith('sb_') ? {} : { Authorization: `Bearer ${key}` }
     return new PostgrestClient(`${url}/rest/v1`, {
@@ -56,23 +62,33 @@ export const libraries = {
   },
 }
 
+const real = process.env.CONTRACT_URL
+
+/** For `skip`: a test about the stand-in or Supabase's gateway, and not about PostgREST. */
+export const standInOnly = real ? 'not about PostgREST' : false
+
 /**
- * Starts a stand-in for the test file that calls this, and ends it after the file's last test. What it said during a
- * test is printed if the test fails.
+ * Starts a stand-in for the test file that calls this, and ends it after the file's last test. If a
+ * test fails, it prints the stand-in's output.
  */
 export async function start(...options) {
+  if (real) return await startReal(options)
   const program = process.env.AFTERWORD_SUPABASE_PROGRAM
   if (!program) {
     throw new Error(
-      'AFTERWORD_SUPABASE_PROGRAM is not set. It has to be the path of the program afterword-supabase: ' +
+      'AFTERWORD_SUPABASE_PROGRAM is not set. It is the path of the program afterword-supabase: ' +
         '`cargo build -p afterword-supabase` builds it as target/debug/afterword-supabase.',
     )
   }
   const folder = mkdtempSync(join(tmpdir(), 'afterword-contract-'))
   const database = join(folder, 'rows.db')
-  const child = spawn(program, ['--listen', '127.0.0.1:0', '--database', database, '--verbose', ...options], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    program,
+    ['--listen', '127.0.0.1:0', '--database', database, '--verbose', ...options],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   // A file that fails before its hooks run leaves no process and no folder behind either.
   process.once('exit', () => {
     child.kill('SIGKILL')
@@ -104,6 +120,16 @@ export async function start(...options) {
     rmSync(folder, { recursive: true, force: true })
   })
   return outcome.url
+}
+
+/** Restores the sample articles on the real server that corresponds to these options. */
+async function startReal(options) {
+  const url = options.includes('--row-cap') ? process.env.CONTRACT_ROW_CAP_URL : real
+  if (!url) throw new Error('CONTRACT_ROW_CAP_URL is not set')
+  const table = libraries['postgrest-js'](url, keys.service).from('articles')
+  await table.delete().gte('id', 0).throwOnError()
+  await table.insert(articles).throwOnError()
+  return url
 }
 
 /** A `fetch` that keeps the answers, for what the clients do not show of them. */
