@@ -1,8 +1,10 @@
 //! The cached resources. A key is the path of the requests that read the resource.
 
-use crate::resource::PATH;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::fmt;
+
+/// The path of the list. Items have the path `{PATH}/{id}`.
+pub const PATH: &str = "/articles";
 
 /// The maximum length of an id, in bytes.
 const MAX_ID_LENGTH: usize = 255;

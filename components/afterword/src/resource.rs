@@ -1,12 +1,9 @@
 //! The resource that the application serves: one table, as a list and as items.
 //!
-//! This file is the only place that knows the path. A resource is a value, so that an application
-//! can serve several of them later.
+//! Its path is [`PATH`](crate::key::PATH). A resource is a value, read in one place, so that an
+//! application can serve several of them later.
 
 use crate::postgrest::list_query::ListQuery;
-
-/// The path of the list. Items have the path `{PATH}/{id}`.
-pub const PATH: &str = "/articles";
 
 /// The cached table (variables `schema`, `table` and `id_column`).
 #[derive(Clone, Debug, PartialEq, Eq)]

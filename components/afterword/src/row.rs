@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn a_column_is_read_as_text_if_it_is_a_string_or_a_number() {
-        let row = r#"{"id": 7, "big": 12345678901234567890, "part": 1.0, "slug": "\u00e9", "no": null, "yes": true, "tags": ["x"]}"#;
+        let row = r#"{"id": 7, "big": 12345678901234567890, "part": 1.0, "slug": "\u00e9",
+            "no": null, "yes": true, "tags": ["x"]}"#;
         let row: &RawValue = serde_json::from_str(row).unwrap();
         for (name, text) in [
             ("id", "7"),

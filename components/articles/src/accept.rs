@@ -12,8 +12,8 @@ const MAX_QUALITY: Quality = 1_000;
 /// The stored coding with the highest quality in this `Accept-Encoding`. Of equals, brotli comes
 /// before gzip, and gzip before identity. `None` if the client accepts no stored coding.
 pub fn coding(accept_encoding: &[Vec<u8>], entry: &Entry) -> Option<Coding> {
-    // Without the header, any coding is acceptable (RFC 9110, section 12.5.3), but most clients that
-    // do not send it cannot decode any.
+    // Without the header, any coding is acceptable (RFC 9110, section 12.5.3), but most clients
+    // that do not send it cannot decode any.
     if accept_encoding.is_empty() {
         return Some(Coding::Identity);
     }

@@ -1,5 +1,5 @@
-//! The fetch lock in Redis: one reader fetches a missing key, and the others wait. The same keys hold
-//! the negative cache.
+//! The fetch lock in Redis: one reader fetches a missing key, and the others wait. The same keys
+//! hold the negative cache.
 
 use afterword::key::Key;
 use afterword::queue::{self, Error, Redis, milliseconds, number};
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 /// The lock expires after this time, so a crashed reader blocks others for at most that long.
 const TTL: Duration = Duration::from_secs(3);
 
-/// The time limit of acquiring. A crowd makes many instances connect at once, and each that gives up
-/// sends the origin a request.
+/// The time limit of acquiring. A crowd makes many instances connect at once, and each that gives
+/// up sends the origin a request.
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// How long an instance does not ask a Redis that did not respond, which would delay every miss by

@@ -1,14 +1,13 @@
 //! `GET /articles` and `GET /articles/{id}`: serves entries from the key-value store, and misses
 //! from Supabase.
 //!
-//! A read never waits for the refresh that it causes: the refresh is requested after the response.
+//! A read never waits for its refresh: the refresh is requested after the response.
 //!
 //! | module | content |
 //! | --- | --- |
-//! | this file | from a request to a response |
 //! | [`lookup`] | the store lookup of a read |
 //! | [`representation`] | 200, 304 or 406 from an entry |
-//! | [`accept`], [`conditional`], [`list_header`] | the request headers that decide which |
+//! | [`accept`], [`conditional`], [`list_header`] | which of them |
 //! | [`miss`] | misses, and entries that are too old |
 //! | [`single_flight`], [`fetch_lock`] | coalescing the misses of a key |
 //! | [`failure`] | why a miss brings no content |
@@ -53,8 +52,7 @@ pub struct Articles;
 #[cfg(target_family = "wasm")]
 spin_sdk::wasip3::http::service::export!(Articles);
 
-// `#[spin_sdk::http_service]` would convert the request to an `http::Request`: that copies all
-// headers, and fails for an unusual `Host`.
+// `#[spin_sdk::http_service]` would copy all headers, and fail for an unusual `Host`.
 impl Guest for Articles {
     async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
         let method = http_server::method(&request);

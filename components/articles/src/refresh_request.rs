@@ -5,8 +5,8 @@ use afterword::queue::{self, Error, Redis};
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-/// Queues `key` unless it is queued, and wakes a worker. An instance does this at most once a second
-/// for each key, because a thousand readers of a stale entry need one refresh.
+/// Queues `key` unless it is queued, and wakes a worker. An instance does this at most once a
+/// second for each key, because a thousand readers of a stale entry need one refresh.
 pub async fn request_refresh(redis: &Redis, key: &Key) -> Result<(), Error> {
     const INTERVAL: Duration = Duration::from_secs(1);
     thread_local! {
@@ -44,8 +44,8 @@ pub fn check_is_due(now: u64) -> bool {
     due
 }
 
-/// Wakes a worker if a task is overdue or the alarm is missing: the safety net in case every wake-up
-/// got lost. For responses that have nothing else to tell Redis.
+/// Wakes a worker if a task is overdue or the alarm is missing: the safety net in case every
+/// wake-up got lost. For responses that have nothing else to tell Redis.
 pub async fn check(redis: &Redis) -> Result<(), Error> {
     queue::run(redis, "check", &[]).await?;
     Ok(())

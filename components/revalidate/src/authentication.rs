@@ -1,6 +1,7 @@
 //! Webhook authentication: a secret as a bearer token (RFC 6750, section 2.1), or a signature
 //! ([Standard Webhooks](https://www.standardwebhooks.com/)). A signature covers the body and the
-//! time, and its secret never travels. Therefore a signing secret is not accepted as a bearer token.
+//! time, and its secret never travels. Therefore a signing secret is not accepted as a bearer
+//! token.
 //!
 //! Ids of webhooks are not stored: within the tolerance, a signed webhook can be replayed. That
 //! costs a fetch and nothing else.

@@ -3,7 +3,6 @@
 //!
 //! | module | content |
 //! | --- | --- |
-//! | this file | from a request to an acknowledgement |
 //! | [`authentication`] | bearer tokens and signatures |
 //! | [`body`] | reading an authenticated body |
 //! | [`webhook`] | which tasks a body invalidates |
@@ -17,10 +16,10 @@ mod settings;
 pub mod webhook;
 
 use afterword::host::http_server;
+use afterword::outbox;
 use afterword::problem::{self, Problem};
 use afterword::queue::{self, Error, Redis, Task};
 use afterword::response::Response;
-use afterword::{outbox, variables};
 use authentication::Refusal;
 use body::{Body, authenticated};
 use http::{Method, StatusCode};
@@ -52,7 +51,10 @@ impl Guest for Revalidate {
 }
 
 async fn acknowledge(request: types::Request) -> Result<Response, &'static Problem> {
-    let settings = Settings::read().await.map_err(not_configured)?;
+    let settings = Settings::read().await.map_err(|error| {
+        eprintln!("{error}");
+        &problem::NOT_CONFIGURED
+    })?;
     let refuse = |refusal: Refusal| {
         refusal_log::log(refusal);
         refusal.problem
@@ -134,11 +136,6 @@ fn error_response(problem: &'static Problem) -> Response {
     } else {
         response
     }
-}
-
-fn not_configured(error: variables::Error) -> &'static Problem {
-    eprintln!("{error}");
-    &problem::NOT_CONFIGURED
 }
 
 fn for_log(tasks: &[Task], truncated: bool) -> String {

@@ -16,15 +16,15 @@ use std::time::{Duration, Instant};
 /// The maximum number of concurrent requests.
 const MAX_JOBS: usize = 8;
 
-/// The maximum number of tasks in a claim. A claim includes the tasks that are under way, and should
-/// still find a full load beside them.
+/// The maximum number of tasks in a claim. A claim includes the tasks that are under way, and
+/// should still find a full load beside them.
 const MAX_CLAIMED: usize = 2 * MAX_JOBS * MAX_IDS;
 
 /// The interval of claims while requests are under way.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The interval of looking for a due reconciliation and into the outbox. Under steady writes a drain
-/// does not end.
+/// The interval of looking for a due reconciliation and into the outbox. Under steady writes a
+/// drain does not end.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The tasks of a job, and its result.

@@ -37,7 +37,8 @@ impl<'a> Failures<'a> {
         }
     }
 
-    /// The number of trips so far. A request is identified by it: see [`succeeded`](Self::succeeded).
+    /// The number of trips so far. A request is identified by it: see
+    /// [`succeeded`](Self::succeeded).
     pub fn trips(&self) -> u32 {
         self.trips.get()
     }
@@ -56,15 +57,16 @@ impl<'a> Failures<'a> {
         Ok(())
     }
 
-    /// Counts a failed request. Returns whether so many failed in a row that the origin is at fault,
-    /// whatever each failure looks like.
+    /// Counts a failed request. Returns whether so many failed in a row that the origin is at
+    /// fault, whatever each failure looks like.
     pub fn count(&self, error: &OriginError) -> bool {
         let streak = self.streak.get().and(error);
         self.streak.set(streak);
         error.may_be_the_origins() && streak.is_the_origins(self.probing.get())
     }
 
-    /// Backs off the tasks of a failed request, or trips the circuit breaker, depending on the error.
+    /// Backs off the tasks of a failed request, or trips the circuit breaker, depending on the
+    /// error.
     pub async fn handle(&self, tasks: &[Claimed], error: &OriginError) -> Result<(), Error> {
         match error.blame() {
             Blame::Key | Blame::Query => self.back_off(tasks, &error.to_string()).await,

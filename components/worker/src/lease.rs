@@ -102,8 +102,8 @@ impl<'a> Lease<'a> {
         Ok(held)
     }
 
-    /// Whether this worker holds the lease now. Must be checked directly before each write: a worker
-    /// that was suspended for longer than its lease must not write what it fetched before.
+    /// Whether this worker holds the lease now. Must be checked directly before each write: a
+    /// worker that was suspended for longer than its lease must not write what it fetched before.
     pub async fn permits_write(&self) -> Result<bool, Error> {
         // Renewing is unnecessary directly after a completion.
         const RECENT: Duration = Duration::from_millis(100);
@@ -228,8 +228,8 @@ impl<'a> Lease<'a> {
         Ok(())
     }
 
-    /// Releases the lease and sets the alarm to the next task or reconciliation, unless a task is due
-    /// soon.
+    /// Releases the lease and sets the alarm to the next task or reconciliation, unless a task is
+    /// due soon.
     pub async fn release(&self, reconcile_interval: Duration) -> Result<Released, Error> {
         let arguments = vec![milliseconds(reconcile_interval)];
         let reply = self.run("release", arguments).await?;

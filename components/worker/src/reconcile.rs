@@ -60,7 +60,8 @@ impl Reconciler<'_> {
     }
 
     /// Works on the claimed reconciliations. Fetches the list, writes it, and compares the items in
-    /// `stored` with it. If the list alone cannot be fetched, every stored item is refreshed instead.
+    /// `stored` with it. If the list alone cannot be fetched, every stored item is refreshed
+    /// instead.
     pub async fn reconcile(&self, claimed: Vec<Claimed>, stored: Vec<Key>) -> Result<(), Error> {
         let began = host::now();
         let list_task = Task::Refresh(Key::List);

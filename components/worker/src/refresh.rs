@@ -40,8 +40,8 @@ pub enum NoList {
 pub const CHANGING: &str = "the list changed each time while it was fetched";
 
 impl Refresher<'_> {
-    /// Refreshes the list, or a batch of items. Failures of the origin and of the store are recorded
-    /// in the work queue. An error of Redis ends the drain, and leaves the tasks queued.
+    /// Refreshes the list, or a batch of items. Failures of the origin and of the store are
+    /// recorded in the work queue. An error of Redis ends the drain, and leaves the tasks queued.
     pub async fn refresh(&self, batch: Vec<Claimed>) -> Result<(), Error> {
         match &batch[..] {
             [claimed] if claimed.task == Task::Refresh(Key::List) => {
@@ -117,8 +117,8 @@ impl Refresher<'_> {
     ///
     /// The pages of a list may be of different moments. An invalidation that is queued meanwhile
     /// fetches the list again, and is thereby done. If invalidations keep arriving, pages by id are
-    /// accepted, because no row that existed throughout is missing, and the list stays queued. Pages
-    /// by offset may have missed a row, and are not stored.
+    /// accepted, because no row that existed throughout is missing, and the list stays queued.
+    /// Pages by offset may have missed a row, and are not stored.
     pub async fn fetch_list(
         &self,
         claimed: &mut Claimed,

@@ -1,12 +1,12 @@
-//! Properties of every parser of untrusted bytes: one function each, which panics if a property does
-//! not hold. `tests/properties.rs` runs them on random input in every `cargo xtask test`; `targets/`
-//! are the fuzz targets of `cargo xtask fuzz`.
+//! Properties of every parser of untrusted bytes: one function each, which panics if a property
+//! does not hold. `tests/properties.rs` runs them on random input in every `cargo xtask test`;
+//! `targets/` are the fuzz targets of `cargo xtask fuzz`.
 
 use afterword::entry::{Coding, EntityTag, Entry, Source, Variant};
-use afterword::key::{Id, Key};
+use afterword::key::{Id, Key, PATH};
 use afterword::problem;
 use afterword::queue::Task;
-use afterword::resource::{PATH, Table};
+use afterword::resource::Table;
 use articles::accept;
 use articles::conditional::{last_modified, not_modified};
 use articles::list_header::members;
@@ -15,8 +15,8 @@ use revalidate::webhook::{Invalidation, TableName, Tables, parse, parse_start};
 use serde_json::Value;
 
 /// The body of a webhook invalidates the list, then at most two different items, then related
-/// items; or it is about another table; or it is refused. A body that serde_json rejects is refused.
-/// The same holds for every start of the body, and a start of a valid body is valid.
+/// items; or it is about another table; or it is refused. A body that serde_json rejects is
+/// refused. The same holds for every start of the body, and a start of a valid body is valid.
 pub fn webhook(body: &[u8]) {
     let names = |text| TableName::parse_list(text, "public").expect("names");
     let tables = Tables {
@@ -81,8 +81,8 @@ fn assert_is_sound(invalidation: Result<Invalidation, &problem::Problem>) {
     }
 }
 
-/// A value that decodes encodes to the same bytes, and its tags are valid headers. The same holds for
-/// a sound entry with these bytes inserted or overwritten.
+/// A value that decodes encodes to the same bytes, and its tags are valid headers. The same holds
+/// for a sound entry with these bytes inserted or overwritten.
 pub fn entry(bytes: &[u8]) {
     decodes_to_itself(bytes.to_vec());
     let variant = |content: &[u8]| Some(Variant::new(Bytes::copy_from_slice(content)));
@@ -135,9 +135,9 @@ fn decodes_to_itself(value: Vec<u8>) {
     assert_eq!(again, value);
 }
 
-/// A key has one canonical path, which parses to the same key. The path contains no character that is
-/// syntax in a URL, in PostgREST's filters, in a log or in Redis's glob patterns. Any text is an id
-/// unless it is empty, too long, or contains U+0000.
+/// A key has one canonical path, which parses to the same key. The path contains no character that
+/// is syntax in a URL, in PostgREST's filters, in a log or in Redis's glob patterns. Any text is an
+/// id unless it is empty, too long, or contains U+0000.
 pub fn path(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else {
         return;
@@ -174,8 +174,8 @@ pub fn path(bytes: &[u8]) {
     }
 }
 
-/// Conditional and negotiation headers, one header line for each line of input. A tag is found if and
-/// only if it is there, a chosen coding is stored, and a parsed date formats to the same date.
+/// Conditional and negotiation headers, one header line for each line of input. A tag is found if
+/// and only if it is there, a chosen coding is stored, and a parsed date formats to the same date.
 pub fn headers(bytes: &[u8]) {
     let lines: Vec<Vec<u8>> = bytes
         .split(|byte| *byte == b'\n')

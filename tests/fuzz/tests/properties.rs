@@ -1,5 +1,5 @@
-//! Runs the properties on random input: plain noise, and noise that resembles valid input. A failure
-//! prints the smallest input that it found.
+//! Runs the properties on random input: plain noise, and noise that resembles valid input. A
+//! failure prints the smallest input that it found.
 
 use proptest::prelude::*;
 

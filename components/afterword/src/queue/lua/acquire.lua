@@ -1,7 +1,7 @@
 
--- A worker asks for the lease. Returns its token; nil if another worker holds it; or {origin, ms} if
--- another application uses this prefix, for `ms` milliseconds more. Two applications would complete
--- each other's tasks with their own content.
+-- A worker asks for the lease. Returns its token; nil if another worker holds it; or {origin, ms}
+-- if another application uses this prefix, for `ms` milliseconds more. Two applications would
+-- complete each other's tasks with their own content.
 --
 -- An application is known by its key-value store, which stays the same when the configuration
 -- changes, and by its origin, which stays the same when the store is emptied.
@@ -10,7 +10,8 @@ function operations.acquire(store, origin)
   redis.call('DEL', wake_pending)
   local its_store, its_origin = unpack(redis.call('HMGET', owner, 'store', 'origin'))
   local ttl = redis.call('PTTL', owner)
-  if its_store and its_store ~= store and its_origin ~= origin and ttl >= 0 and ttl <= ALIVE_TTL then
+  local is_alive = ttl >= 0 and ttl <= ALIVE_TTL
+  if its_store and its_store ~= store and its_origin ~= origin and is_alive then
     return {its_origin, ttl}
   end
   redis.call('HSET', owner, 'store', store ~= '' and store or its_store or '', 'origin', origin)

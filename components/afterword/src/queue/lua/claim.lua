@@ -3,8 +3,8 @@
 -- queued_for, …}. `probing` is 1 unless the circuit breaker is closed, `suspect` is 1 for a suspect
 -- (`trip.lua`), `queued_for` is in milliseconds. Returns nil if another worker holds the lease.
 --
--- The versions are read before the worker fetches. A later change gives another version, so the task
--- stays queued (`complete.lua`).
+-- The versions are read before the worker fetches. A later change gives another version, so the
+-- task stays queued (`complete.lua`).
 --
 -- While the circuit breaker is open, one task is returned every PROBE_INTERVAL: its request is the
 -- probe. After a success, twice as many as in the last claim are returned. A breaker that another

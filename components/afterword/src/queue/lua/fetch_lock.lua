@@ -26,9 +26,9 @@ local function release_fetch_lock(key)
   if slot_of(key) then redis.call('HDEL', fetch_locks, slot(key)) end
 end
 
--- A reader found no entry. Acquires the fetch lock for `ttl` milliseconds, and returns {0, ttl}: the
--- reader fetches from the origin. Otherwise returns {1, ms} if another reader holds the lock, or
--- {status, ms} if another reader got this error a moment ago; `ms` is the remaining time.
+-- A reader found no entry. Acquires the fetch lock for `ttl` milliseconds, and returns {0, ttl}:
+-- the reader fetches from the origin. Otherwise returns {1, ms} if another reader holds the lock,
+-- or {status, ms} if another reader got this error a moment ago; `ms` is the remaining time.
 function operations.acquire_fetch_lock(key, ttl)
   local ends, status = slot_of(key)
   if ends and ends > now then return {status, ends - now} end

@@ -27,7 +27,7 @@
 --                 configuration  a digest of the configuration that failed
 -- suspects      hash: task -> 'held' while its failure counts as the origin's,
 --               'own' once the origin has answered other requests since
--- reconciled    string: the millisecond of the last reconciliation and a digest of its configuration
+-- reconciled    string: the millisecond of the last reconciliation, a digest of its configuration
 -- fetch_locks   hash: slot -> the lock or the remembered error of a missing key (`fetch_lock.lua`):
 --               the millisecond at which it expires, the status, the key
 -- owner         hash: the application that uses this prefix (`store`, `origin`); expires
@@ -37,8 +37,8 @@ local queue, counter, versions, queued_at, failures, errors, completed, lease, w
 
 -- All durations are in milliseconds.
 
--- The debounce window: repeated invalidations of a task cost two refreshes a second. All tasks share
--- the same windows, so that waiting tasks become due together and share a request.
+-- The debounce window: repeated invalidations of a task cost two refreshes a second. All tasks
+-- share the same windows, so that waiting tasks become due together and share a request.
 local DEBOUNCE_WINDOW = 500
 
 -- The interval between probes while the circuit breaker is open.
@@ -134,9 +134,9 @@ local function publish()
   return reached
 end
 
--- Wakes a worker for a due task. Does not publish if a worker holds the lease (it looks again before
--- it releases the lease) or if a wake-up is pending. While the circuit breaker is open, the alarm of
--- the next probe suffices.
+-- Wakes a worker for a due task. Does not publish if a worker holds the lease (it looks again
+-- before it releases the lease) or if a wake-up is pending. While the circuit breaker is open, the
+-- alarm of the next probe suffices.
 local function wake(task)
   local at = tonumber(redis.call('ZSCORE', queue, task) or nil)
   if not at or at > now + DEBOUNCE_WINDOW and at <= FAR then return end

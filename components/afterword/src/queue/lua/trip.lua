@@ -7,9 +7,9 @@
 -- The last arguments are pairs of a task and its own delay in milliseconds. The tasks stay due,
 -- behind the others, so that the next probe is another task.
 --
--- A suspect is a task whose requests failed while the origin answered others. It backs off alone and
--- does not trip the breaker, unless it was the probe, or `always` is 1: so many requests failed in a
--- row that the origin is at fault.
+-- A suspect is a task whose requests failed while the origin answered others. It backs off alone
+-- and does not trip the breaker, unless it was the probe, or `always` is 1: so many requests failed
+-- in a row that the origin is at fault.
 function operations.trip(token, why, configuration, pause, always, ...)
   if not holds_lease(token) then return false end
   local tasks = {...}
