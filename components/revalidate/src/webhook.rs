@@ -472,7 +472,8 @@ mod tests {
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
         let body = format!(r#"{{"type":"INSERT","record":{{"id":7,"body":{open}{close}}}}}"#);
         assert_eq!(paths(&body), ["/articles", "/articles/7"]);
-        let start = format!(r#"{{"type":"INSERT","record":{{"id":7,"body":{open}"#);
+        let start =
+            format!(r#"{{"table":"articles","type":"INSERT","record":{{"id":7,"body":{open}"#);
         assert_eq!(names(by_start(&start)), ["/articles", "/articles/7"]);
     }
 

@@ -192,8 +192,8 @@ mod tests {
     }
 
     impl Origin {
-        /// The ids in an answer as PostgREST gives it, 0 for NULL, and how many there are in all.
-        fn answer(&self, query: &str) -> (Vec<i64>, usize) {
+        /// The ids in a response like PostgREST's, 0 for NULL, and the total number.
+        fn respond(&self, query: &str) -> (Vec<i64>, usize) {
             let parameter = |name: &str| {
                 let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
                 pairs.find_map(|(own, value)| (own == name).then_some(value))
@@ -237,7 +237,7 @@ mod tests {
             let mut pages = Pages::new(&query, "id");
             let (mut queries, mut list) = (Vec::new(), Vec::new());
             while let Some(next) = pages.next() {
-                let (page, total) = self.answer(&next);
+                let (page, total) = self.respond(&next);
                 let total = (self.counts && queries.is_empty()).then_some(total as u64);
                 let text = |id: &i64| match id {
                     0 => "null".to_owned(),
@@ -253,7 +253,8 @@ mod tests {
         }
     }
 
-    /// The queries that fetch a list of `ids` rows numbered from 1, `cap` at most in an answer.
+    /// The queries that fetch a list of `ids` rows, numbered from 1, with at most `cap` in a
+    /// response.
     fn fetch(query: &str, ids: i64, cap: usize, counts: bool) -> Vec<String> {
         let origin = Origin {
             ids,
@@ -266,7 +267,7 @@ mod tests {
             cap: usize::MAX,
             ..origin
         };
-        assert_eq!(list, whole.answer(query).0, "all rows were received");
+        assert_eq!(list, whole.respond(query).0, "all rows were received");
         queries
     }
 
@@ -372,7 +373,7 @@ mod tests {
                             counts,
                         };
                         let (queries, list, by_id) = origin(10).list(&query);
-                        let (whole, _) = origin(usize::MAX).answer(&query);
+                        let (whole, _) = origin(usize::MAX).respond(&query);
                         assert_eq!(list, whole, "{ids} ids and {nulls} NULLs by {queries:?}");
                         let offsets = queries[1..].iter().any(|it| it.contains("offset="));
                         assert_eq!(by_id, !offsets, "{queries:?}");

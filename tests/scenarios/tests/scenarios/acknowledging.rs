@@ -127,7 +127,7 @@ async fn a_body_over_four_mebibytes_queues_the_id_that_stands_in_its_first_part(
     );
     afterword
         .http()
-        .line_with("over 4 MiB", PATIENCE)
+        .line_with("exceeds 4 MiB", PATIENCE)
         .await
         .unwrap();
 }

@@ -272,7 +272,7 @@ async fn items_are_refreshed_without_a_list(fault: Option<Fault>) {
     })
     .await
     .unwrap_or_else(|error| panic!("{error:#}"));
-    let without = "without the list, every stored item is refreshed";
+    let without = "refreshing every stored item, because there is no list";
     assert!(afterword.said().contains(without));
     dial(&afterword, Vec::new());
     list_is_fresh(&afterword, "Changed").await;
