@@ -59,8 +59,11 @@ pub async fn handle(payload: &[u8]) -> Result<(), Box<dyn Error>> {
     let store = Store::open().await?;
     let application = Application::identify(&store, &origin).await;
     let queue = WorkQueue::open(redis).await?;
-    // Before the lease: if a dead worker holds it, its expiry must be reported.
-    queue.enable_expiry_events().await;
+    // Before the lease: if a dead worker holds it, its expiry must be reported. An expiry event
+    // shows that the events are enabled.
+    if payload != b"expired" {
+        queue.enable_expiry_events().await;
+    }
     let lease = match Lease::acquire(&queue, &application).await? {
         Acquired::Lease(lease) => lease,
         Acquired::Held => return Ok(()),
