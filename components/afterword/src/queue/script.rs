@@ -152,4 +152,24 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn the_manifest_subscribes_to_the_channel_and_to_the_keys_that_expire() {
+        const MANIFEST: &str = include_str!("../../../../spin.toml");
+        let (channel, _) = NAMES.split_last().expect("there are names");
+        let channels = ["v1:alarm", "v1:lease"].map(|name| {
+            assert!(NAMES.contains(&name), "{name}");
+            format!("__keyspace@0__:{{{{ redis_prefix }}}}:{name}")
+        });
+        for channel in [format!("{{{{ redis_prefix }}}}:{channel}")]
+            .iter()
+            .chain(&channels)
+        {
+            assert!(
+                MANIFEST.contains(&format!("channel = \"{channel}\"")),
+                "{channel}"
+            );
+        }
+        assert_eq!(MANIFEST.matches("channel = ").count(), 3);
+    }
 }
