@@ -26,7 +26,7 @@ const ORIGIN_FAILS: [u16; 3] = [502, 503, 504];
 /// What the stand-in's line begins with that says where it serves.
 const SERVING: &str = "serving: ";
 
-/// The stand-in's development keys (`Keys::default()` of tests/supabase). They open nothing else.
+/// The stand-in's development keys (`Keys::default()` of dev/supabase). They open nothing else.
 const STAND_IN_ANON_KEY: &str = "sb_publishable_afterword-development";
 const STAND_IN_SERVICE_KEY: &str = "sb_secret_afterword-development";
 

@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn every_recorded_webhook_body_comes_out_byte_for_byte() {
-        let recording = include_str!("../../data/pg_net-webhooks.jsonl");
+        let recording = include_str!("../../../tests/data/pg_net-webhooks.jsonl");
         let mut bodies = 0;
         for line in recording.lines() {
             let request: Value = serde_json::from_str(line).unwrap();

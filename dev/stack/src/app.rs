@@ -14,7 +14,7 @@ use crate::command;
 pub enum Host {
     /// The `spin` program at this path, 4.1 or later.
     Spin(PathBuf),
-    /// The `afterword-host` program at this path: the embedded host of `tests/host`.
+    /// The `afterword-host` program at this path: the embedded host of `dev/host`.
     Embedded(PathBuf),
 }
 

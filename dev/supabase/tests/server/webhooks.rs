@@ -50,7 +50,7 @@ fn ids(stand: &Stand) -> Vec<i64> {
 async fn an_insert_an_update_and_a_delete_are_sent_as_the_recording_has_them() {
     let mut receiver = Receiver::start().await;
     let stand = stand(&receiver).await;
-    let recording = include_str!("../../../data/pg_net-webhooks.jsonl");
+    let recording = include_str!("../../../../tests/data/pg_net-webhooks.jsonl");
     let recorded: Value = serde_json::from_str(recording.lines().next().unwrap()).unwrap();
     let recorded_body: Value = serde_json::from_str(recorded["body"].as_str().unwrap()).unwrap();
     insert(&stand, recorded_body["record"].clone()).await;
