@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, Result};
 use wasmtime::{Cache, CacheConfig, Config, Engine};
 
-/// An engine that keeps what it compiles in `cache_dir`, or in [`default_cache_dir`].
+/// An engine that caches compiled components in `cache_dir` or [`default_cache_dir`].
 ///
 /// # Errors
-/// When the cache's folder cannot be made, or the machine is one that wasmtime does not compile for.
+/// When the cache's folder cannot be made, or wasmtime does not support this machine.
 pub(crate) fn engine(cache_dir: Option<&Path>) -> Result<Engine> {
     let mut cache = CacheConfig::new();
     if let Some(folder) = cache_dir.map(Path::to_owned).or_else(default_cache_dir) {
@@ -23,16 +23,17 @@ pub(crate) fn engine(cache_dir: Option<&Path>) -> Result<Engine> {
     config
         .cache(Some(cache))
         .wasm_component_model_async(true)
-        // The components are stripped: the frames would have no names, and a panic says itself where it happened.
+        // The components are stripped, so frames have no names. A panic message has its place.
         .wasm_backtrace_max_frames(None);
     Ok(Engine::new(&config)?)
 }
 
-/// `afterword-host` in Cargo's target folder, if this program lies in one; else wasmtime's own choice, a folder of the
-/// user's. Not the shared temporary folder: what lies in the cache is run as native code.
+/// `afterword-host` in Cargo's target folder, if this program lies in one. Otherwise, wasmtime
+/// chooses a folder of the user. The shared temporary folder would be unsafe: the host runs the
+/// cache's files as native code.
 fn default_cache_dir() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
-    // Cargo marks its target folder, wherever it is, with this file.
+    // Cargo marks its target folder with this file.
     let target = program
         .ancestors()
         .find(|folder| folder.join("CACHEDIR.TAG").is_file())?;

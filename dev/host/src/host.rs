@@ -1,25 +1,23 @@
 //! A running application.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Error, Result};
 use futures_util::future::BoxFuture;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use wasmtime::Engine;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::allow_list::AllowList;
 use crate::bindings::RedisServicePre;
-use crate::component::{self, Component, Linked};
+use crate::component::Component;
 use crate::dials::Dials;
-use crate::dials_server;
 use crate::engine::engine;
+use crate::http_instances::Instances;
 use crate::http_trigger::HttpTrigger;
-use crate::http_worker::Workers;
 use crate::key_value::Backend;
+use crate::linker::{self, Linked};
 use crate::manifest::{self, Manifest};
 use crate::options::Options;
 use crate::redis_trigger::{Channels, Handler, RedisTrigger};
@@ -27,26 +25,26 @@ use crate::routes::Routes;
 use crate::runtime_config;
 use crate::variables::Variables;
 
-/// An application that runs in this process. Dropping it stops the triggers; HTTP instances end when they are idle.
+/// An application that runs in this process. Dropping it stops the triggers. HTTP instances end
+/// when they are idle.
 ///
 /// It needs a multi-threaded Tokio runtime.
 pub struct Host {
-    http_address: Option<SocketAddr>,
-    dials_address: Option<SocketAddr>,
-    dials: Dials,
-    /// Each ends with the reason why the application cannot go on.
+    /// Each trigger ends with the reason why the application cannot go on.
     triggers: JoinSet<Error>,
 }
 
 impl Host {
-    /// Loads the application, compiles its components and starts all their triggers. When it returns, HTTP connections
-    /// are accepted and the Redis channels are subscribed to, and standard output says so in Spin's words.
+    /// Loads the application, compiles its components and starts all triggers.
+    ///
+    /// When it returns, the host accepts HTTP connections and has subscribed to the Redis channels.
+    /// Standard output says so in Spin's words.
     ///
     /// # Errors
-    /// When the manifest or a component asks for what this host does not implement, a required variable has no value,
-    /// a component is not built, an address is taken, or Redis does not answer.
+    /// When the manifest or a component needs what this host lacks, a required variable has no
+    /// value, a component is not built, an address is taken, or Redis does not respond.
     pub fn start(options: Options) -> BoxFuture<'static, Result<Self>> {
-        // Boxed here, all this is compiled once, in this crate; else every program that awaits it would compile it anew.
+        // The box keeps the code in this crate. Otherwise, every caller would compile it again.
         Box::pin(Self::start_all(options))
     }
 
@@ -63,21 +61,22 @@ impl Host {
             None
         } else {
             let routes = Routes::new(manifest.http_triggers.clone())?;
-            let workers = application.workers(&manifest)?;
-            Some(HttpTrigger::bind(options.listen, options.tcp_nodelay, routes, workers).await?)
+            let components = application.http_components(&manifest)?;
+            Some(HttpTrigger::bind(options.listen, options.tcp_nodelay, routes, components).await?)
         };
         let mut redis = Vec::new();
         for (address, channels) in application.channels(&manifest, &variables)? {
             redis.push(RedisTrigger::subscribe(&address, channels).await?);
         }
         let mut host = Self {
-            http_address: http.as_ref().map(HttpTrigger::address).transpose()?,
-            dials_address: None,
-            dials,
             triggers: JoinSet::new(),
         };
+        #[cfg(feature = "faults")]
         if let Some(address) = options.dials {
-            host.serve_dials(address).await?;
+            let listener = tokio::net::TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot serve the dials on {address}"))?;
+            host.spawn(crate::dials_server::serve(listener, dials));
         }
         if let Some(http) = http {
             http.announce()?;
@@ -90,40 +89,13 @@ impl Host {
         Ok(host)
     }
 
-    /// The address that HTTP is served on; none without HTTP triggers.
-    pub fn http_address(&self) -> Option<SocketAddr> {
-        self.http_address
-    }
-
-    /// The address that the fault dials are served on; none unless [`Options::dials`] asked for it.
-    pub fn dials_address(&self) -> Option<SocketAddr> {
-        self.dials_address
-    }
-
-    /// The fault dials. A [`Death`](crate::Death) set here aborts this very process.
-    pub fn dials(&self) -> &Dials {
-        &self.dials
-    }
-
-    /// Waits until a trigger ends, which ends the application, and returns why it did.
+    /// Waits until a trigger ends, which ends the application, and returns the reason.
     pub async fn ended(mut self) -> Error {
         match self.triggers.join_next().await {
             Some(Ok(reason)) => reason,
             Some(Err(panic)) => Error::new(panic).context("a trigger failed"),
             None => Error::msg("there was no trigger"),
         }
-    }
-
-    async fn serve_dials(&mut self, address: SocketAddr) -> Result<()> {
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("cannot serve the dials on {address}"))?;
-        let address = listener.local_addr()?;
-        println!("Dials on http://{address}/dials");
-        self.dials_address = Some(address);
-        let dials = self.dials.clone();
-        self.spawn(dials_server::serve(listener, dials));
-        Ok(())
     }
 
     fn spawn(&mut self, server: impl Future<Output = Result<()>> + Send + 'static) {
@@ -150,7 +122,7 @@ impl Application {
         dials: &Dials,
     ) -> Result<Self> {
         let engine = engine(options.cache_dir.as_deref())?;
-        let linker = component::linker(&engine)?;
+        let linker = linker::linker(&engine)?;
         let state_dir = options
             .state_dir
             .clone()
@@ -170,10 +142,10 @@ impl Application {
                 dials: dials.clone(),
                 quiet: options.quiet,
             };
-            if let Some(reason) = component.allowed_hosts.spoilt() {
+            if let Some(reason) = component.allowed_hosts.fault() {
                 component.log(format_args!("{reason}, so nothing is allowed"));
             }
-            let linked = component::link(&linker, &described.source)?;
+            let linked = linker::link(&linker, &described.source)?;
             Ok((Arc::new(component), linked))
         };
         let mut components = HashMap::new();
@@ -184,12 +156,12 @@ impl Application {
         Ok(Self { engine, components })
     }
 
-    fn workers(&self, manifest: &Manifest) -> Result<Vec<Workers>> {
+    fn http_components(&self, manifest: &Manifest) -> Result<Vec<Instances>> {
         let triggers = manifest.http_triggers.iter();
         let mut ids: Vec<_> = triggers.map(|trigger| &trigger.component).collect();
         ids.sort_unstable();
         ids.dedup();
-        let workers = ids.into_iter().map(|id| {
+        let components = ids.into_iter().map(|id| {
             let (component, linked) = &self.components[id];
             let service = ServicePre::new(linked.clone()).map_err(Error::from);
             let service = service.with_context(|| {
@@ -197,16 +169,16 @@ impl Application {
                     "component {id:?} has a [[trigger.http]], but is no HTTP component of WASI 0.3"
                 )
             })?;
-            Ok(Workers {
+            Ok(Instances {
                 engine: self.engine.clone(),
                 component: component.clone(),
                 service,
             })
         });
-        workers.collect()
+        components.collect()
     }
 
-    /// The handlers of each channel, by the server's URL.
+    /// The handlers of each channel, by server URL.
     fn channels(
         &self,
         manifest: &Manifest,
@@ -221,7 +193,9 @@ impl Application {
             let (component, linked) = &self.components[id];
             let service = RedisServicePre::new(linked.clone()).map_err(Error::from);
             let service = service.with_context(|| {
-                format!("component {id:?} has a [[trigger.redis]], but is no Redis component of spin:redis 3.0")
+                format!(
+                    "component {id:?} has a [[trigger.redis]], but is no component of spin:redis 3"
+                )
             })?;
             let channels = servers.entry(address).or_default();
             channels.entry(channel).or_default().push(Handler {

@@ -17,11 +17,11 @@ use tokio::net::{TcpListener, TcpStream};
 use wasmtime_wasi_http::handler::ProxyHandler;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::http_worker::Workers;
+use crate::http_instances::Instances;
 use crate::routes::{Match, Routes};
 
-/// Where Spin answers a health check by itself.
-const HEALTH: &str = "/.well-known/spin/health";
+/// The path of the health check, which Spin itself answers.
+const HEALTH_CHECK: &str = "/.well-known/spin/health";
 
 /// The HTTP server of an application.
 pub(crate) struct HttpTrigger {
@@ -32,12 +32,12 @@ pub(crate) struct HttpTrigger {
 
 struct Service {
     routes: Routes,
-    /// Each component's workers, by its id.
-    handlers: BTreeMap<String, ProxyHandler<Workers>>,
+    /// The handler of each component, by its id.
+    handlers: BTreeMap<String, ProxyHandler<Instances>>,
 }
 
 impl HttpTrigger {
-    /// Binds `address`, so that clients can connect from here on; they are answered once [`Self::run`] runs.
+    /// Binds `address`. Clients can connect from now on; [`Self::run`] responds to them.
     ///
     /// # Errors
     /// When the address is taken or not this machine's.
@@ -45,14 +45,14 @@ impl HttpTrigger {
         address: SocketAddr,
         tcp_nodelay: bool,
         routes: Routes,
-        workers: Vec<Workers>,
+        components: Vec<Instances>,
     ) -> Result<Self> {
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("cannot listen on {address}; choose another address with --listen")
         })?;
-        let handlers = workers
+        let handlers = components
             .into_iter()
-            .map(|workers| (workers.component.id.clone(), ProxyHandler::new(workers)));
+            .map(|instances| (instances.component.id.clone(), ProxyHandler::new(instances)));
         let handlers = handlers.collect();
         Ok(Self {
             listener,
@@ -61,15 +61,15 @@ impl HttpTrigger {
         })
     }
 
-    /// The address bound, with the port that the system chose if none was asked for.
+    /// The bound address, with the port that the system chose for port 0.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When the system does not know it.
     pub(crate) fn address(&self) -> Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Says, in Spin's words, where the application is served.
+    /// Prints in Spin's words where it serves.
     ///
     /// # Errors
     /// As [`Self::address`].
@@ -98,7 +98,7 @@ impl HttpTrigger {
                 .await
                 .context("cannot accept connections")?;
             if self.tcp_nodelay {
-                // It fails only on a connection that is gone already.
+                // It fails only on a closed connection.
                 let _ = stream.set_nodelay(true);
             }
             tokio::spawn(connection(stream, self.service.clone()));
@@ -107,18 +107,18 @@ impl HttpTrigger {
 }
 
 async fn connection(stream: TcpStream, service: Arc<Service>) {
-    let answer = |request| {
+    let respond = |request| {
         let service = service.clone();
-        async move { Ok::<_, Error>(service.answer(request).await) }
+        async move { Ok::<_, Error>(service.respond(request).await) }
     };
-    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
-    // The client is told nothing and has mostly hung up; what a component did wrong is logged where it happens.
+    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(respond));
+    // Usually, the client has hung up. Failures of components are logged where they happen.
     let _ = served.await;
 }
 
 impl Service {
-    async fn answer(&self, request: Request<Incoming>) -> Response<WasiBody> {
-        if request.uri().path() == HEALTH {
+    async fn respond(&self, request: Request<Incoming>) -> Response<WasiBody> {
+        if request.uri().path() == HEALTH_CHECK {
             return plain(StatusCode::OK, "OK");
         }
         let path = request.uri().path().to_owned();
@@ -144,8 +144,8 @@ impl Service {
     }
 }
 
-/// The request as the component sees it: with an absolute URL made from the Host header, without Connection, and with
-/// the route's named segments in headers. None if the Host header is missing or invalid.
+/// The request for the component: an absolute URL from the Host header, no Connection header, and
+/// the route's named segments as headers. `None` without a valid Host header.
 fn prepare(mut request: Request<Incoming>, found: &Match<'_>) -> Option<Request<WasiBody>> {
     let host = request.headers().get(header::HOST)?;
     let authority = Authority::try_from(host.as_bytes()).ok()?;

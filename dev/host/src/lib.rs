@@ -1,35 +1,51 @@
-//! The embedded host: wasmtime and just the interfaces that Afterword's components import, reading the same `spin.toml`
-//! as Spin. It runs the application where the `spin` program is not installed, and it can inject faults that Spin cannot.
-//! It is not a product: where behaviour shows, it does what Spin 4.1 does, and the same scenarios run against both.
+//! The embedded host: a development tool that runs Afterword without Spin.
 //!
-//! - Starting: [`options`](Options) → `manifest` → `variables` and `template` → `runtime_config` → `engine` → `component` →
-//!   [`host`](Host).
-//! - Triggers: `http_trigger`, with `routes` and the instances in `http_worker`; `redis_trigger`.
-//! - What components import: `key_value` with its `sqlite` and `redis`, `redis_client`, `http_client` and `variables`, over the `bindings` of the WIT in
-//!   `wit/`; `allow_list` guards the two clients; `stdio` is what components print.
-//! - Faults: [`dials`](Dials), and `dials_server` for setting them over HTTP.
+//! It consists of wasmtime and the interfaces that Afterword's components import, and reads the
+//! same `spin.toml` as Spin. Where behaviour shows, it does what Spin 4.1 does: the same scenarios
+//! run against both.
+//!
+//! - Start: `program` (the command line) → [`Options`] → `manifest` → `variables` and `template` →
+//!   `runtime_config` → `engine` → `linker` → [`Host`].
+//! - Triggers: `http_trigger` with `routes` and `http_instances`; `redis_trigger`.
+//! - Components: `component`, and `instance` for the state of each instance. `stdio` prefixes their
+//!   output.
+//! - Imports: `imports`, over the `bindings` of the WIT in `wit/`. `resources` are the types of
+//!   their handles, `key_value` stores entries, and `allow_list` limits outbound connections.
+//! - Faults, only with the cargo feature `faults`: `dials`, set over HTTP by `dials_server`, act on
+//!   each `call`.
 
 mod allow_list;
 mod bindings;
+mod call;
 mod component;
+#[cfg(feature = "faults")]
 mod dials;
+#[cfg(feature = "faults")]
 mod dials_server;
 mod engine;
 mod host;
-mod http_client;
+mod http_instances;
 mod http_trigger;
-mod http_worker;
+mod imports;
+mod instance;
 mod key_value;
+mod linker;
 mod manifest;
+#[cfg(not(feature = "faults"))]
+mod no_dials;
 mod options;
-mod redis_client;
+mod program;
 mod redis_trigger;
+mod resources;
 mod routes;
 mod runtime_config;
 mod stdio;
 mod template;
 mod variables;
 
-pub use dials::{Call, Death, Dials, Fault, Settings, When};
+#[cfg(not(feature = "faults"))]
+use no_dials as dials;
+
 pub use host::Host;
 pub use options::Options;
+pub use program::run_program;

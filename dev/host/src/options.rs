@@ -1,4 +1,4 @@
-//! What the host is told at its start. Names and defaults are those of `spin up` where Spin has the same option.
+//! The host's options. Names and defaults are `spin up`'s where Spin has the same option.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,22 +16,24 @@ pub struct Options {
     #[arg(short, long = "component-id", value_name = "ID")]
     pub components: Vec<String>,
 
-    /// The address to serve HTTP on
+    /// The address of the HTTP server
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,
 
-    /// Where the key-value store lies, unless the runtime configuration says otherwise [default: .spin beside the manifest]
+    /// The folder of the key-value store [default: .spin beside the manifest]
+    ///
+    /// The runtime configuration overrides it.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// Spin's runtime configuration: a TOML file whose [key_value_store.default] says where that store lies
+    /// Spin's runtime configuration, a TOML file with the place of the key-value store
     ///
-    /// Either `type = "spin"` with a `path`, an SQLite file (relative to this file; without a path, the store is in
-    /// memory), or `type = "redis"` with a `url`.
+    /// Its [key_value_store.default] has `type = "redis"` and a `url`, or `type = "spin"` and the
+    /// `path` of an SQLite file, relative to this file. Without a path, the store is in memory.
     #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
     pub runtime_config_file: Option<PathBuf>,
 
-    /// Set an application variable; may be given several times, and comes before SPIN_VARIABLE_<NAME>
+    /// Set an application variable; may be given several times, overrides SPIN_VARIABLE_<NAME>
     #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
     pub variables: Vec<(String, String)>,
 
@@ -39,14 +41,14 @@ pub struct Options {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// Where compiled components are kept [default: afterword-host in Cargo's target folder]
+    /// The folder of compiled components [default: afterword-host in Cargo's target folder]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
     /// Set TCP_NODELAY on HTTP connections [default: off]
     ///
-    /// Spin's listener leaves it off, so that a response whose head leaves before its body waits for the client's
-    /// delayed acknowledgement, 40 ms. What the components do about that can only be tested with it off.
+    /// Spin's listener leaves it off. If the head of a response leaves before its body, the body
+    /// then waits 40 ms for the client's delayed acknowledgement. Tests of that need it off.
     #[arg(
         long,
         value_name = "on|off",
@@ -60,7 +62,8 @@ pub struct Options {
 
     /// Serve the fault dials on this address: GET and PUT /dials
     ///
-    /// For tests. Whoever reaches this address can make the application fail or die.
+    /// Anyone who reaches this address can make the application fail or die.
+    #[cfg(feature = "faults")]
     #[arg(long, value_name = "ADDR")]
     pub dials: Option<SocketAddr>,
 }
@@ -78,6 +81,7 @@ impl Options {
             quiet: false,
             cache_dir: None,
             tcp_nodelay: false,
+            #[cfg(feature = "faults")]
             dials: None,
         }
     }

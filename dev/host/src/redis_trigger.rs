@@ -11,7 +11,8 @@ use redis::{Client, Msg};
 use wasmtime::Engine;
 
 use crate::bindings::RedisServicePre;
-use crate::component::{Component, State};
+use crate::component::Component;
+use crate::instance::{State, new_store};
 
 /// A component behind a Redis trigger.
 #[derive(Clone)]
@@ -26,7 +27,7 @@ pub(crate) type Channels = BTreeMap<String, Vec<Handler>>;
 
 /// The subscriptions at one Redis server.
 pub(crate) struct RedisTrigger {
-    /// Host and port: what may be shown of the address.
+    /// Host and port, without credentials.
     server: String,
     subscription: PubSub,
     channels: Channels,
@@ -36,7 +37,8 @@ impl RedisTrigger {
     /// Connects to the server at the URL `address` and subscribes to all channels.
     ///
     /// # Errors
-    /// When the URL is invalid, the server does not answer, or it refuses. The error shows no credentials.
+    /// When the URL is invalid, or the server refuses or does not respond. The error shows no
+    /// credentials.
     pub(crate) async fn subscribe(address: &str, channels: Channels) -> Result<Self> {
         let client = Client::open(address).context("a Redis trigger's address is no Redis URL")?;
         let server = client.get_connection_info().addr.to_string();
@@ -58,7 +60,7 @@ impl RedisTrigger {
         })
     }
 
-    /// Says, in Spin's words, what is subscribed to.
+    /// Prints the channels in Spin's words.
     pub(crate) fn announce(&self) {
         println!("Active Channels on {}:", self.server);
         for (channel, handlers) in &self.channels {
@@ -67,7 +69,7 @@ impl RedisTrigger {
         }
     }
 
-    /// Handles messages one after another until the server is gone; then it returns why.
+    /// Handles messages one after another until the connection ends, and returns the reason.
     pub(crate) async fn run(mut self) -> Error {
         let mut messages = self.subscription.on_message();
         while let Some(message) = messages.next().await {
@@ -80,7 +82,7 @@ impl RedisTrigger {
 }
 
 impl Handler {
-    /// A failure ends here: nothing is tried again.
+    /// Logs a failure. As in Spin, nothing is retried.
     async fn handle(&self, message: &Msg) {
         if let Err(error) = self.dispatch(message.get_payload_bytes()).await {
             let channel = message.get_channel_name();
@@ -89,9 +91,9 @@ impl Handler {
         }
     }
 
-    /// Runs a fresh instance, which is dropped when the handler returns, with whatever it spawned.
+    /// Runs a new instance. It ends when the handler returns, with everything that it spawned.
     async fn dispatch(&self, payload: &[u8]) -> Result<()> {
-        let mut store = self.component.store(&self.engine);
+        let mut store = new_store(&self.component, &self.engine);
         let service = self.service.instantiate_async(&mut store).await?;
         let handler = service.spin_redis_inbound_redis();
         let payload = payload.to_vec();

@@ -1,4 +1,4 @@
-//! Which component answers a path (Spin: `crates/routes`).
+//! Finds the component of a path (Spin: `crates/routes`).
 
 use anyhow::{Result, anyhow, bail};
 use routefinder::Router;
@@ -8,31 +8,28 @@ use crate::manifest::HttpTrigger;
 /// The routes of an application.
 pub(crate) struct Routes {
     router: Router<String>,
-    /// What was added, in the manifest's order, for the start-up message.
+    /// In the manifest's order, for the start-up message.
     triggers: Vec<HttpTrigger>,
 }
 
-/// What a path matched.
+/// A match of a path.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Match<'a> {
     /// The component's id.
     pub component: &'a str,
-    /// The named segments and what stood in their place.
+    /// The named segments and their values.
     pub segments: Vec<(String, String)>,
 }
 
 impl Routes {
     /// # Errors
-    /// When a route is malformed or stands twice.
+    /// When a route is malformed, or two triggers have the same route.
     pub(crate) fn new(triggers: Vec<HttpTrigger>) -> Result<Self> {
         let mut router = Router::new();
-        for (
-            index,
-            HttpTrigger {
+        for (index, trigger) in triggers.iter().enumerate() {
+            let HttpTrigger {
                 route, component, ..
-            },
-        ) in triggers.iter().enumerate()
-        {
+            } = trigger;
             if triggers[..index].iter().any(|other| other.route == *route) {
                 bail!("two [[trigger.http]] have the route {route:?}; each needs its own");
             }
@@ -45,7 +42,7 @@ impl Routes {
         Ok(Self { router, triggers })
     }
 
-    /// What `path` leads to: an exact route before one with named segments before a wildcard.
+    /// The match of `path`: first an exact route, then one with named segments, then a wildcard.
     pub(crate) fn find(&self, path: &str) -> Option<Match<'_>> {
         let found = self.router.best_match(path)?;
         let captures = found.captures();
@@ -64,7 +61,7 @@ impl Routes {
     }
 }
 
-/// A route in routefinder's notation: its wildcard is `*`, and a slash at the end means nothing.
+/// A route in routefinder's notation: the wildcard is `*`, and a trailing slash has no meaning.
 fn pattern(route: &str) -> String {
     let rooted = format!("/{}", route.strip_prefix('/').unwrap_or(route));
     match rooted.strip_suffix("/...") {
@@ -95,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_takes_its_own_path_and_all_below() {
+    fn a_wildcard_matches_its_path_and_everything_below() {
         let table = [("/articles/...", "articles")];
         assert_found(&table, "/articles", Some("articles"));
         assert_found(&table, "/articles/", Some("articles"));
@@ -105,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_route_takes_its_path_with_and_without_a_slash_at_the_end() {
+    fn an_exact_route_ignores_a_trailing_slash() {
         let table = [("/revalidate", "revalidate")];
         assert_found(&table, "/revalidate", Some("revalidate"));
         assert_found(&table, "/revalidate/", Some("revalidate"));
@@ -122,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn named_segments_are_handed_on() {
+    fn a_match_has_the_named_segments() {
         let routes = routes(&[("/articles/:id", "articles")]).unwrap();
         let segments = routes.find("/articles/7").unwrap().segments;
         assert_eq!(segments, [("id".to_owned(), "7".to_owned())]);

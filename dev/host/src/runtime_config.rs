@@ -1,26 +1,27 @@
-//! `--runtime-config-file`: the part of Spin's runtime configuration that says where the key-value store lies (Spin:
-//! `crates/runtime-config`). Everything else is refused by name.
+//! `--runtime-config-file`: the place of the key-value store in Spin's runtime configuration (Spin:
+//! `crates/runtime-config`). An error names anything else.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
-const WHY: &str = "the embedded host implements only [key_value_store.default] of type \"spin\" or \"redis\"; \
-                   use other runtime configurations with Spin";
+/// The reason of each refusal.
+const ONLY_KEY_VALUE: &str = "the embedded host implements only [key_value_store.default] of type \
+                              \"spin\" or \"redis\"; use other configurations with Spin";
 
-/// Where the store "default" lies.
+/// The place of the store "default".
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase", tag = "type")]
 pub(crate) enum KeyValueStore {
     /// In SQLite.
     Spin {
-        /// The file; none for a database in memory, which is this process's own.
+        /// The file. `None` is a database in the memory of this process.
         path: Option<PathBuf>,
     },
     /// In Redis.
     Redis {
-        /// The server's URL, which may hold a user and a password.
+        /// The server's URL, which may hold credentials.
         url: String,
     },
 }
@@ -38,11 +39,12 @@ struct KeyValueStores {
     default: Option<KeyValueStore>,
 }
 
-/// Reads the file at `path`: where the store "default" lies, if it says so. A relative path in it starts from its folder.
+/// Reads the place of the store "default" from the file at `path`, if the file has it. A relative
+/// path in the file starts at the file's folder.
 ///
 /// # Errors
-/// When the file cannot be read, is no TOML, or configures what this host does not implement. The error quotes no line
-/// of it, because they may hold passwords.
+/// When the file cannot be read, is no TOML, or configures what this host lacks. The error quotes no
+/// line of it, since lines may hold passwords.
 pub(crate) fn load(path: &Path) -> Result<Option<KeyValueStore>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the runtime configuration {}", path.display()))?;
@@ -58,7 +60,7 @@ fn parse(text: &str) -> Result<Option<KeyValueStore>> {
     let config: RuntimeConfig = toml::from_str(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         let line = 1 + text[..start].matches('\n').count();
-        anyhow!("line {line}: {} ({WHY})", error.message())
+        anyhow!("line {line}: {} ({ONLY_KEY_VALUE})", error.message())
     })?;
     Ok(config.key_value_store.default)
 }
@@ -72,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_starts_from_the_files_folder_unless_it_is_absolute() {
+    fn a_relative_path_starts_at_the_files_folder() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("runtime-config.toml");
         for (path, expected) in [
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn sqlite_without_a_path_is_in_memory_and_redis_has_a_url() {
+    fn sqlite_may_be_in_memory_and_redis_has_a_url() {
         let sqlite = parse("[key_value_store.default]\ntype = 'spin'").unwrap();
         assert!(matches!(sqlite, Some(KeyValueStore::Spin { path: None })));
         let redis = parse("[key_value_store.default]\ntype = 'redis'\nurl = 'redis://db'").unwrap();
@@ -97,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_configures_nothing_leaves_the_default() {
+    fn an_empty_file_keeps_the_default() {
         assert!(parse("").unwrap().is_none());
         assert!(parse("[key_value_store]").unwrap().is_none());
     }
 
     #[test]
-    fn what_is_not_implemented_is_refused_by_name() {
+    fn an_error_names_what_is_not_implemented() {
         for (text, name) in [
             (
                 "[sqlite_database.default]\ntype = 'spin'",
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_line_and_does_not_quote_it() {
+    fn an_error_names_the_line_without_quoting_it() {
         let refusal = refusal("[key_value_store.default]\nurl = \"redis://:sesame@db");
         assert!(refusal.starts_with("line 2: "), "{refusal}");
         assert!(!refusal.contains("sesame"), "{refusal}");

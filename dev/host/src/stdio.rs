@@ -1,4 +1,4 @@
-//! What components print: whole lines, each behind the component's name, on this process's standard error.
+//! Prints components' output to standard error: whole lines, each after the component's name.
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -17,14 +17,14 @@ pub(crate) struct Lines(Arc<Mutex<Line>>);
 
 #[derive(Debug)]
 struct Line {
-    /// The component's name and what stands between it and the text.
+    /// The component's name and a separator.
     prefix: String,
-    /// What was written since the last line break.
+    /// The bytes since the last line break.
     pending: Vec<u8>,
 }
 
 impl Lines {
-    /// An empty line of `component`'s.
+    /// An empty line of `component`.
     pub(crate) fn new(component: &str) -> Self {
         Self(Arc::new(Mutex::new(Line {
             prefix: format!("{component}: "),
@@ -39,7 +39,7 @@ impl Lines {
 }
 
 impl Line {
-    /// Adds `bytes` and takes out the lines that are complete.
+    /// Adds `bytes` and removes the complete lines.
     fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.pending.extend_from_slice(bytes);
         let Some(end) = self.pending.iter().rposition(|byte| *byte == b'\n') else {
@@ -56,7 +56,7 @@ impl Line {
 }
 
 impl Drop for Line {
-    /// An instance that ends, or traps, in mid-line loses nothing.
+    /// Prints the unfinished line of an instance that ends or traps.
     fn drop(&mut self) {
         if !self.pending.is_empty() {
             print(&self.push(b"\n"));
@@ -64,8 +64,8 @@ impl Drop for Line {
     }
 }
 
-/// One write call, so that lines of several instances cannot mix. That standard error may be closed is no reason to
-/// stop serving.
+/// Prints in one write call, so that lines of several instances do not mix. Ignores a closed
+/// standard error: the application keeps serving.
 fn print(lines: &[u8]) {
     let _ = io::stderr().lock().write_all(lines);
 }
@@ -77,7 +77,7 @@ impl IsTerminal for Lines {
 }
 
 impl StdoutStream for Lines {
-    /// Synchronous underneath, so that what a component printed before it trapped is out when its instance is dropped.
+    /// A synchronous stream: the output before a trap is printed when the instance is dropped.
     fn p2_stream(&self) -> Box<dyn OutputStream> {
         Box::new(self.clone())
     }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_comes_out_when_it_is_complete() {
+    fn a_line_is_printed_when_it_is_complete() {
         let mut line = line();
         assert_eq!(line.push(b"sending "), b"");
         assert_eq!(
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_a_write_gets_the_prefix() {
+    fn each_line_of_a_write_gets_the_prefix() {
         assert_eq!(
             line().push(b"a\n\nb\n"),
             b"articles: a\narticles: \narticles: b\n"

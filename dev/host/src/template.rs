@@ -1,8 +1,9 @@
-//! Templates: `{{ name }}` in a manifest's strings stands for an application variable (Spin: `crates/expressions`).
+//! Templates: `{{ name }}` in a manifest's strings is an application variable (Spin:
+//! `crates/expressions`).
 
 use anyhow::{Context, Result};
 
-/// A parsed template, with the borrowed parts of its text in order.
+/// A parsed template: the parts of its text in order.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Template<'a>(Vec<Part<'a>>);
 
@@ -36,15 +37,15 @@ impl<'a> Template<'a> {
         Ok(Self(parts))
     }
 
-    /// Whether no variable stands in it.
+    /// Whether it has no variable.
     pub(crate) fn is_literal(&self) -> bool {
         self.0.iter().all(|part| matches!(part, Part::Literal(_)))
     }
 
-    /// Fills the variables in; `value` gives each one's value, or none if there is no such variable.
+    /// Fills in the variables. `value` looks up a variable's value by name.
     ///
     /// # Errors
-    /// When it names a variable that does not exist.
+    /// When a variable does not exist.
     pub(crate) fn fill<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Result<String> {
         let mut filled = String::new();
         for part in &self.0 {
@@ -69,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn text_without_braces_stays_as_it_is() {
+    fn text_without_braces_is_unchanged() {
         assert_eq!(fill("https://a.example").unwrap(), "https://a.example");
         assert!(Template::parse("https://a.example").unwrap().is_literal());
         assert_eq!(fill("").unwrap(), "");
     }
 
     #[test]
-    fn variables_are_filled_in_wherever_they_stand() {
+    fn variables_are_filled_in_everywhere() {
         assert_eq!(
             fill("https://{{ host }}:{{host}}/").unwrap(),
             "https://db.example:db.example/"
@@ -86,7 +87,7 @@ mod tests {
 
     #[test]
     fn single_braces_are_ordinary_characters() {
-        let channel = "__keyspace@0__:{afterword}:timer";
+        let channel = "__keyspace@0__:{afterword}:v1:alarm";
         assert_eq!(fill(channel).unwrap(), channel);
         assert!(Template::parse(channel).unwrap().is_literal());
     }
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_variable_is_an_error_that_names_it() {
+    fn an_error_names_an_unknown_variable() {
         assert!(fill("{{ hots }}").unwrap_err().to_string().contains("hots"));
     }
 }

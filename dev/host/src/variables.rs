@@ -1,13 +1,10 @@
-//! Application variables and the values that components read through `spin:variables`.
+//! The values of application variables, and of components' variables made from them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::env::VarError;
 
 use anyhow::{Context, Result, bail, ensure};
-use wasmtime::component::{Accessor, HasSelf};
 
-use crate::bindings::spin::variables::variables::{Error, Host, HostWithStore};
-use crate::component::State;
 use crate::manifest::Variable;
 use crate::template::Template;
 
@@ -16,11 +13,11 @@ use crate::template::Template;
 pub(crate) struct Variables(HashMap<String, String>);
 
 impl Variables {
-    /// Finds the values: first in `given` (`--variable`), then in the environment (`SPIN_VARIABLE_<NAME>`, by way of
-    /// `environment`), then the declared default. Spin, too, starts only when all that are required have a value.
+    /// Looks up each value: first in `given` (`--variable`), then as `SPIN_VARIABLE_<NAME>` in
+    /// `environment`, then the declared default.
     ///
     /// # Errors
-    /// When a required variable has no value, or `given` holds one that is not declared.
+    /// When a required variable has no value, as in Spin, or `given` has an undeclared variable.
     pub(crate) fn resolve(
         declared: &BTreeMap<String, Variable>,
         given: &[(String, String)],
@@ -59,26 +56,26 @@ impl Variables {
         Ok(Self(values))
     }
 
-    /// Fills a template in.
+    /// Fills in a template.
     ///
     /// # Errors
-    /// When the template is malformed or names a variable that is not declared.
+    /// When the template is malformed or has an undeclared variable.
     pub(crate) fn fill(&self, template: &str) -> Result<String> {
         self.fill_parsed(&Template::parse(template)?)
     }
 
-    /// As [`Self::fill`], for a template that is parsed already.
+    /// Fills in a parsed template.
     ///
     /// # Errors
-    /// When the template names a variable that is not declared.
+    /// When the template has an undeclared variable.
     pub(crate) fn fill_parsed(&self, template: &Template) -> Result<String> {
         template.fill(|name| self.0.get(name).map(String::as_str))
     }
 
-    /// The values of a component's own variables, by the component's names for them.
+    /// The values of a component's variables, by the component's own names.
     ///
     /// # Errors
-    /// As [`Self::fill`]; the error names the variable.
+    /// As [`Self::fill`]. The error names the variable.
     pub(crate) fn of_component(
         &self,
         templates: &BTreeMap<String, String>,
@@ -105,8 +102,8 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with a variable's name, by Spin's rules (`crates/expressions`, `Key::validate`).
-fn fault_in_name(name: &str) -> Option<&'static str> {
+/// What is wrong with a variable's name by Spin's rules (`crates/expressions`, `Key::validate`).
+pub(crate) fn fault_in_name(name: &str) -> Option<&'static str> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
         Some("must start with a lower-case letter")
@@ -116,22 +113,6 @@ fn fault_in_name(name: &str) -> Option<&'static str> {
         Some("must not end with an underscore or contain two in a row")
     } else {
         None
-    }
-}
-
-impl Host for State {}
-
-impl<T: Send> HostWithStore<T> for HasSelf<State> {
-    async fn get(accessor: &Accessor<T, Self>, name: String) -> Result<String, Error> {
-        if let Some(reason) = fault_in_name(&name) {
-            return Err(Error::InvalidName(format!("{name:?}: {reason}")));
-        }
-        let component = accessor.with(|mut access| access.get().component.clone());
-        component
-            .variables
-            .get(&name)
-            .cloned()
-            .ok_or_else(|| Error::Undefined(format!("no variable for {:?}.{name:?}", component.id)))
     }
 }
 
@@ -163,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_comes_before_the_environment_and_that_before_the_default() {
+    fn the_command_line_overrides_the_environment_and_both_the_default() {
         let environment = [
             ("SPIN_VARIABLE_SUPABASE_URL", "http://environment"),
             ("SPIN_VARIABLE_SCHEMA", "environment"),
@@ -180,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_required_variable_without_a_value_is_named_with_the_ways_to_set_it() {
+    fn an_error_names_a_missing_variable_and_how_to_set_it() {
         let text = resolve(&[], &[]).unwrap_err().to_string();
         assert!(text.contains("--variable supabase_url="), "{text}");
         assert!(text.contains("SPIN_VARIABLE_SUPABASE_URL="), "{text}");
@@ -188,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_undeclared_variable_on_the_command_line_is_refused_without_showing_its_value() {
+    fn an_error_about_an_undeclared_variable_does_not_show_its_value() {
         let text = resolve(&[("supabase_key", "sesame")], &[])
             .unwrap_err()
             .to_string();
@@ -199,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_components_variables_come_from_templates() {
+    fn a_components_variables_are_templates() {
         let variables = resolve(&[("supabase_url", "http://given")], &[]).unwrap();
         let of_component = |template: &str| {
             variables.of_component(&BTreeMap::from([(
@@ -219,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn names_follow_spins_rules() {
+    fn variable_names_follow_spins_rules() {
         for good in ["a", "abc", "a1b2c3", "a_1", "a_1_b_3"] {
             assert_eq!(fault_in_name(good), None, "{good}");
         }

@@ -1,4 +1,4 @@
-//! What the host says when it cannot start an application.
+//! The host's errors at the start of an application.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,7 +7,8 @@ use std::path::Path;
 use afterword_host::{Host, Options};
 use tempfile::TempDir;
 
-/// An application with one HTTP component `articles`, whose `source` is `component`, in WebAssembly's text format.
+/// An application with one HTTP component `articles`. `component` is its source in WebAssembly's
+/// text format.
 fn application(component: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let manifest = r#"
@@ -35,7 +36,7 @@ async fn refusal(folder: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_that_is_not_built_is_named_with_its_file() {
+async fn an_error_names_a_component_that_is_not_built() {
     let folder = application("(component)");
     fs::remove_file(folder.path().join("articles.wasm")).unwrap();
     let text = refusal(folder.path()).await;
@@ -45,7 +46,7 @@ async fn a_component_that_is_not_built_is_named_with_its_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_is_not_offered_is_named_with_its_component() {
+async fn an_error_names_an_unknown_import_and_its_component() {
     let import =
         r#"(component (import "spin:sqlite/sqlite@3.1.0" (instance (export "open" (func)))))"#;
     let text = refusal(application(import).path()).await;
@@ -54,13 +55,13 @@ async fn an_import_that_is_not_offered_is_named_with_its_component() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_of_another_kind_than_its_trigger_is_refused() {
+async fn a_component_without_its_triggers_export_is_refused() {
     let text = refusal(application("(component)").path()).await;
     assert!(text.contains("no HTTP component of WASI 0.3"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_core_module_is_no_component() {
+async fn a_core_module_is_refused() {
     let text = refusal(application("(module)").path()).await;
     assert!(text.contains("is no WebAssembly component"), "{text}");
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow, ensure};
 use url::{Host, Url};
 
-/// Where a component may connect to.
+/// An address that a component may connect to.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Entry {
     scheme: String,
@@ -11,12 +11,12 @@ pub(super) struct Entry {
     port: u16,
 }
 
-/// Why an entry is refused. Neither text shows the entry itself: it may hold a password.
+/// Why an entry is refused. No text shows the entry, which may hold a password.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// Spin refuses it too.
+    /// Spin refuses it, too.
     Invalid(anyhow::Error),
-    /// Spin knows it, this host does not.
+    /// Only Spin implements it.
     NotImplemented(&'static str),
 }
 
@@ -45,7 +45,7 @@ impl Entry {
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         ensure!(!authority.contains('/'), "it must not have a path");
         let (host, port) = match authority.rsplit_once(':') {
-            // A colon within an IPv6 address.
+            // The colon is part of an IPv6 address.
             Some((_, tail)) if tail.ends_with(']') => (authority, None),
             Some((host, "")) => (host, None),
             Some((host, port)) => (host, Some(port)),
@@ -65,7 +65,7 @@ impl Entry {
         })
     }
 
-    /// The address that a URL leads to, or none if it has none.
+    /// The address of a URL, if it has one.
     pub(super) fn of_url(url: &str) -> Option<Self> {
         let url = Url::parse(url).ok()?;
         Some(Self {
@@ -76,7 +76,7 @@ impl Entry {
     }
 }
 
-/// The form of an entry that Spin would accept and this host does not.
+/// The form of an entry that Spin accepts and this host does not.
 fn not_implemented(scheme: &str, rest: &str) -> Option<&'static str> {
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));

@@ -1,4 +1,4 @@
-//! The keys of a store on their way to a component, and after them how it went.
+//! A listing: a stream of keys to a component, then the outcome.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,29 +8,29 @@ use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{Destination, FutureReader, StreamProducer, StreamReader, StreamResult};
 use wasmtime::{AsContextMut, StoreContextMut};
 
-use super::Error;
+use super::error::Error;
 
-/// What the component gets: the keys, and how it went.
-pub(super) type Readers = (StreamReader<String>, FutureReader<Result<(), Error>>);
+/// What the component gets: the keys, then the outcome.
+pub(crate) type Readers = (StreamReader<String>, FutureReader<Result<(), Error>>);
 
-/// How many keys wait for the component, as in Spin; the lister waits when there are more.
-const WAITING: usize = 4;
+/// How many keys may wait for the component, as in Spin.
+const WAITING_KEYS: usize = 4;
 
 /// The component's end.
-pub(super) struct Listing {
+pub(crate) struct Listing {
     keys: mpsc::Receiver<String>,
     outcome: oneshot::Receiver<Result<(), Error>>,
 }
 
 /// The store's end.
-pub(super) struct Sender {
+pub(crate) struct Sender {
     pub keys: mpsc::Sender<String>,
     outcome: oneshot::Sender<Result<(), Error>>,
 }
 
 impl Listing {
-    pub(super) fn new() -> (Sender, Self) {
-        let (keys_in, keys) = mpsc::channel(WAITING);
+    pub(crate) fn new() -> (Sender, Self) {
+        let (keys_in, keys) = mpsc::channel(WAITING_KEYS);
         let (outcome_in, outcome) = oneshot::channel();
         let sender = Sender {
             keys: keys_in,
@@ -39,19 +39,19 @@ impl Listing {
         (sender, Self { keys, outcome })
     }
 
-    /// A listing without any key, which went wrong.
-    pub(super) fn failed(error: Error) -> Self {
+    /// A listing that failed before its first key.
+    pub(crate) fn failed(error: Error) -> Self {
         let (sender, listing) = Self::new();
         sender.end(Err(error));
         listing
     }
 
-    /// The same, with a pause before each key.
-    pub(super) fn slowed(mut self, pause: Duration) -> Self {
+    /// The same listing with a pause before each key.
+    pub(crate) fn slowed(mut self, pause: Duration) -> Self {
         if pause.is_zero() {
             return self;
         }
-        let (sender, slow) = mpsc::channel(WAITING);
+        let (sender, slow) = mpsc::channel(WAITING_KEYS);
         tokio::spawn(async move {
             while let Some(key) = self.keys.recv().await {
                 tokio::time::sleep(pause).await;
@@ -66,19 +66,19 @@ impl Listing {
         }
     }
 
-    /// Hands both over to the component.
+    /// Turns both ends into handles for the component.
     ///
     /// # Errors
-    /// When the instance has too many streams and futures.
-    pub(super) fn into_readers(self, mut store: impl AsContextMut) -> wasmtime::Result<Readers> {
+    /// When the instance holds too many streams and futures.
+    pub(crate) fn into_readers(self, mut store: impl AsContextMut) -> wasmtime::Result<Readers> {
         let keys = StreamReader::new(&mut store, Keys(self.keys))?;
         let outcome = FutureReader::new(&mut store, self.outcome)?;
         Ok((keys, outcome))
     }
 
-    /// All keys, and how it went.
+    /// All keys and the outcome.
     #[cfg(test)]
-    pub(super) async fn collect(mut self) -> (Vec<String>, Result<(), Error>) {
+    pub(crate) async fn collect(mut self) -> (Vec<String>, Result<(), Error>) {
         let mut keys = Vec::new();
         while let Some(key) = self.keys.recv().await {
             keys.push(key);
@@ -88,8 +88,8 @@ impl Listing {
 }
 
 impl Sender {
-    /// Ends the listing. A component that does not ask how it went is not told.
-    pub(super) fn end(self, outcome: Result<(), Error>) {
+    /// Ends the listing. The component may have stopped listening.
+    pub(crate) fn end(self, outcome: Result<(), Error>) {
         let _ = self.outcome.send(outcome);
     }
 }
@@ -107,7 +107,7 @@ impl<D> StreamProducer<D> for Keys {
         mut destination: Destination<'a, String, Option<String>>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        // A read of no items asks only whether there could be some.
+        // A read of no items asks only whether more may come.
         if destination.remaining(store) == Some(0) {
             return Poll::Ready(Ok(StreamResult::Completed));
         }

@@ -1,4 +1,4 @@
-//! A key-value store in Redis (Spin: `crates/key-value-redis`): a key is the Redis key, without any prefix.
+//! A key-value store in Redis (Spin: `crates/key-value-redis`). Redis keys have no prefix.
 
 use std::io;
 
@@ -7,22 +7,23 @@ use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, Client, RedisError, RedisResult};
 use tokio::sync::OnceCell;
 
+use super::error::{Error, other};
 use super::listing::{Listing, Sender};
-use super::{Error, other};
 
-/// A server, and the connection to it that all components of a process share. The connection is made when a store is
-/// first opened. One that breaks is made anew, as often and as slowly as the redis crate's own settings say, which are
-/// Spin's too; meanwhile every call waits.
+/// A Redis server and the one connection to it, shared by all components of a process.
+///
+/// The first opened store connects. A broken connection reconnects with the redis crate's default
+/// delays, as in Spin; meanwhile every call waits.
 pub(crate) struct Server {
     client: Client,
     connection: OnceCell<ConnectionManager>,
 }
 
 impl Server {
-    /// The server at `url`; it is not spoken to yet.
+    /// The server at `url`. Does not connect yet.
     ///
     /// # Errors
-    /// When that is no URL of Redis's.
+    /// When `url` is no Redis URL.
     pub(super) fn new(url: &str) -> Result<Self> {
         Ok(Self {
             client: Client::open(url).context("the key-value store's url is no Redis URL")?,
@@ -35,9 +36,9 @@ impl Server {
         self.connection.get_or_try_init(connect).await.cloned()
     }
 
-    /// Connects, if that has not been done yet, and sets a reconnection going where the connection turns out broken.
+    /// Connects if needed. A PING makes a broken connection reconnect.
     pub(super) async fn open(&self) -> RedisResult<()> {
-        // As in Spin, a store opens all the same then.
+        // As in Spin, the store opens even if the PING fails.
         let _ = self.connection().await?.ping::<()>().await;
         Ok(())
     }
@@ -54,7 +55,7 @@ impl Server {
         self.connection().await?.del(key).await
     }
 
-    /// Lists every key of the Redis database, whoever wrote it; one may come twice (Redis: SCAN).
+    /// Lists every key of the Redis database. A key may come twice (Redis: SCAN).
     pub(super) async fn keys(&self) -> Result<Listing, Error> {
         let (sender, listing) = Listing::new();
         let connection = self.connection().await.map_err(other)?;
@@ -66,8 +67,8 @@ impl Server {
     }
 }
 
-/// As in Spin, a key that is no text, or a connection that breaks after the first reply, ends the listing like its last
-/// key does: the redis crate's iterator tells them apart only with its feature `safe_iterators`.
+/// As in Spin, a key that is not UTF-8, or a connection that breaks after the first reply, ends the
+/// listing without an error: the redis crate reports them only with its feature `safe_iterators`.
 async fn send_keys(mut connection: ConnectionManager, sender: &Sender) -> Result<(), Error> {
     let mut scan = connection.scan().await.map_err(other)?;
     while let Some(key) = scan.next_item().await {
@@ -76,7 +77,7 @@ async fn send_keys(mut connection: ConnectionManager, sender: &Sender) -> Result
     Ok(())
 }
 
-/// What a failing dial gives.
+/// The error of a failing dial.
 pub(super) fn failure() -> RedisError {
     io::Error::from(io::ErrorKind::BrokenPipe).into()
 }
@@ -86,9 +87,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_key_is_the_redis_key_and_every_key_of_the_database_is_listed() {
+    async fn a_store_uses_bare_redis_keys_and_lists_all_of_them() {
         let program = afterword_stack::Redis::find()
-            .expect("redis-server is on the PATH; `cargo xtask test` sees to it");
+            .expect("`cargo xtask test` puts redis-server on the PATH");
         let folder = tempfile::tempdir().unwrap();
         let redis = afterword_stack::Redis::start(&program, folder.path(), &[])
             .await
@@ -105,13 +106,13 @@ mod tests {
         let value: Vec<u8> = another.get("/articles/1").await.unwrap();
         assert_eq!(value, b"\0new");
         () = another
-            .zadd("{afterword}:due", "/articles", 1)
+            .zadd("{afterword}:v1:queue", "/articles", 1)
             .await
             .unwrap();
 
         let (mut listed, outcome) = server.keys().await.unwrap().collect().await;
         listed.sort();
-        assert_eq!(listed, ["/articles/1", "{afterword}:due"]);
+        assert_eq!(listed, ["/articles/1", "{afterword}:v1:queue"]);
         outcome.unwrap();
 
         server.delete("/articles/1").await.unwrap();
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_of_another_kind_is_refused_without_showing_it() {
+    fn an_error_about_a_wrong_url_does_not_show_the_url() {
         let error = Server::new("https://:sesame@db").err().unwrap();
         assert!(!format!("{error:#}").contains("sesame"), "{error:#}");
     }

@@ -7,16 +7,19 @@ use anyhow::{Context, Result};
 use rusqlite::{Connection, ffi, params};
 use tokio::task::{block_in_place, spawn_blocking};
 
+use super::error::{Error, other};
 use super::listing::{Listing, Sender};
-use super::{Error, other};
 
-/// A database that all components of a process share through one connection, and with other processes through its
-/// file. As in Spin, it has SQLite's own settings (a rollback journal) and rusqlite's (5 s of waiting for a lock).
+/// A database behind one connection, shared by all components of a process. Other processes share
+/// its file.
+///
+/// As in Spin, SQLite's defaults apply (a rollback journal), and rusqlite's (waiting 5 s for a
+/// lock).
 #[derive(Debug)]
 pub(crate) struct Database(Arc<Mutex<Connection>>);
 
 impl Database {
-    /// Opens the database in `file`, and makes it and its folder if they are missing.
+    /// Opens the database in `file`. Makes the file and its folder if they are missing.
     ///
     /// # Errors
     /// When either cannot be made, or the file is no such database.
@@ -33,10 +36,10 @@ impl Database {
             .with_context(|| format!("cannot open the key-value store {}", file.display()))
     }
 
-    /// A new database that ends with this process.
+    /// A new database that lives as long as this process.
     ///
     /// # Errors
-    /// When SQLite gets no memory.
+    /// When SQLite runs out of memory.
     pub(super) fn in_memory() -> Result<Self> {
         Connection::open_in_memory()
             .and_then(Self::with_table)
@@ -87,8 +90,10 @@ impl Database {
         })
     }
 
-    /// Lists the keys of `store`. As in Spin, the connection is locked until the last key has been taken: a component
-    /// that calls the store before that waits for ever, and blocks a thread doing so.
+    /// Lists the keys of `store`.
+    ///
+    /// As in Spin, the connection stays locked until the component has read the last key. A
+    /// component that calls the store earlier waits forever and blocks a thread.
     pub(super) fn keys(&self, store: &str) -> Listing {
         let (sender, listing) = Listing::new();
         let connection = self.0.clone();
@@ -100,8 +105,8 @@ impl Database {
         listing
     }
 
-    /// Blocks in place, as Spin does, rather than on a thread of its own: it is what makes the head of an HTTP response
-    /// overtake its body there, and the components have to be tested against that.
+    /// Blocks in place, as Spin does. This lets the head of an HTTP response overtake its body, and
+    /// components are tested against that.
     fn with<T>(&self, act: impl FnOnce(&Connection) -> T) -> T {
         block_in_place(|| act(&lock(&self.0)))
     }
@@ -123,7 +128,7 @@ fn send_keys(connection: &Connection, store: &str, sender: &Sender) -> Result<()
     Ok(())
 }
 
-/// What a failing dial gives: a disk that cannot be read or written.
+/// The error of a failing dial: the disk cannot be read or written.
 pub(super) fn failure() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(
         ffi::Error::new(ffi::SQLITE_IOERR),
@@ -136,7 +141,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn entries_are_kept_by_store_and_key_in_spins_table() {
+    async fn entries_are_in_spins_table_by_store_and_key() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("state/sqlite_key_value.db");
         let database = Database::open(&file).unwrap();
@@ -159,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn the_keys_of_one_store_are_listed_and_then_the_database_is_free_again() {
+    async fn a_finished_listing_frees_the_database() {
         let database = Database::in_memory().unwrap();
         let keys: Vec<String> = (10..30).map(|id| format!("/articles/{id}")).collect();
         for key in &keys {
@@ -174,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_listing_that_is_dropped_half_way_frees_the_database() {
+    async fn a_dropped_listing_frees_the_database() {
         let database = Database::in_memory().unwrap();
         for id in 0..100 {
             database.set("default", &format!("/{id}"), b"").unwrap();
@@ -184,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_database_is_an_error_that_names_it() {
+    fn an_error_names_a_file_that_is_no_database() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key_value.db");
         std::fs::write(&file, "x".repeat(4096)).unwrap();

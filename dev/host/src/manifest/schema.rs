@@ -1,4 +1,4 @@
-//! The manifest's tables and keys. A key that is not here is refused.
+//! The manifest's tables and keys. Any other key is refused.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// The manifest's outline. The tables are kept as they are, so that an error in one can name the component or trigger.
+/// The manifest's outline. It keeps each table unparsed, so an error in one can name its component
+/// or trigger.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Outline {
@@ -60,7 +61,7 @@ pub(crate) struct HttpTrigger {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RedisTrigger {
-    /// A template of the server's URL, which may hold a user and a password.
+    /// A template of the server's URL, which may hold credentials.
     pub address: String,
     /// A template of the channel's name.
     pub channel: String,
@@ -73,9 +74,9 @@ pub(crate) struct RedisTrigger {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Component {
-    /// The compiled component's path; absolute, or relative to the current folder, once the manifest is loaded.
+    /// The path of the compiled component. A loaded manifest has resolved it against its folder.
     pub source: PathBuf,
-    /// Templates, by the component's own name for the value.
+    /// Templates by the component's own variable names.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
     #[serde(default)]

@@ -8,23 +8,23 @@ use entry::{Entry, Refusal};
 
 mod entry;
 
-/// A component's allow-list. It is spoilt if a template in it gave an entry that Spin refuses at run time: then no
-/// address is allowed, and the text says why.
+/// A component's allow-list. If a template yields an entry that Spin refuses at run time, the list
+/// allows nothing and holds the reason instead.
 #[derive(Debug)]
 pub(crate) struct AllowList(Result<Vec<Entry>, String>);
 
 impl AllowList {
-    /// Parses a component's list, with the values of `variables` filled in.
+    /// Parses a component's list after filling in `variables`.
     ///
     /// # Errors
-    /// Where Spin fails at the start: an entry without a variable is invalid, or a template is malformed. Also when an
-    /// entry is of a form that this host does not implement.
+    /// Where Spin fails at the start: for an invalid entry without a variable, or a malformed
+    /// template. Also for a form of entry that this host lacks.
     pub(crate) fn parse(items: &[String], variables: &Variables) -> Result<Self> {
         let mut entries = Vec::new();
         for item in items {
             let template = Template::parse(item)?;
             let filled = variables.fill_parsed(&template)?;
-            // Spin skips these, so that an endpoint may be left empty.
+            // Spin skips these, so a variable for an address may be empty.
             if !template.is_literal() && ["", "http://", "https://"].contains(&filled.as_str()) {
                 continue;
             }
@@ -46,15 +46,15 @@ impl AllowList {
         Ok(Self(Ok(entries)))
     }
 
-    /// Why the list allows nothing, if a bad entry spoils it.
-    pub(crate) fn spoilt(&self) -> Option<&str> {
+    /// The reason why the list allows nothing, if one of its entries is invalid.
+    pub(crate) fn fault(&self) -> Option<&str> {
         self.0.as_ref().err().map(String::as_str)
     }
 
     /// Whether a component may connect to `url`.
     ///
     /// # Errors
-    /// When the list is spoilt.
+    /// When one of its entries is invalid.
     pub(crate) fn allows(&self, url: &str) -> Result<bool, &str> {
         let entries = self.0.as_ref().map_err(String::as_str)?;
         Ok(Entry::of_url(url).is_some_and(|address| entries.contains(&address)))
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_scheme_host_and_port_is_allowed() {
+    fn scheme_host_and_port_have_to_match() {
         let list = list(&["http://db.example:8000", "{{ it }}"], "https://a.example").unwrap();
         for (url, allowed) in [
             ("http://db.example:8000/rest/v1/articles?id=eq.1", true),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redis_url_is_compared_without_its_credentials_and_database() {
+    fn credentials_and_database_of_a_redis_url_do_not_matter() {
         let list = list(&["redis://127.0.0.1:6379/"], "").unwrap();
         assert_eq!(list.allows("redis://user:pw@127.0.0.1:6379/0"), Ok(true));
         assert_eq!(list.allows("redis://127.0.0.1"), Ok(true));
@@ -106,16 +106,16 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_is_a_host() {
+    fn a_host_may_be_an_ipv6_address() {
         let list = list(&["redis://[::1]", "http://[::1]:8000"], "").unwrap();
         assert_eq!(list.allows("redis://[::1]:6379"), Ok(true));
         assert_eq!(list.allows("http://[::1]:8000/"), Ok(true));
     }
 
     #[test]
-    fn an_empty_value_is_no_entry() {
+    fn an_empty_value_adds_no_entry() {
         let list = list(&["{{ it }}", "https://{{ it }}"], "").unwrap();
-        assert_eq!(list.spoilt(), None);
+        assert_eq!(list.fault(), None);
         assert_eq!(list.allows("https://a.example"), Ok(false));
     }
 
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_value_refuses_the_whole_list_and_stays_unshown() {
+    fn an_invalid_value_disables_the_list_and_is_not_shown() {
         for value in ["redis://user:sesame@host:6379", "redis://host:6379/0", "x"] {
             let list = list(&["https://a.example", "{{ it }}"], value).unwrap();
             let reason = list.allows("https://a.example").unwrap_err();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_spin_knows_and_this_host_does_not_is_refused_by_name() {
+    fn a_form_that_only_spin_implements_is_named() {
         for (item, form) in [
             ("*://a.example:80", "wildcard"),
             ("https://*.a.example", "wildcard"),

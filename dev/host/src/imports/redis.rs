@@ -1,27 +1,23 @@
-//! `spin:redis`: connections from components to Redis (Spin: `crates/factor-outbound-redis`).
+//! `spin:redis` (Spin: `crates/factor-outbound-redis`).
 
 use std::io;
 
 use anyhow::Result;
-use redis::aio::MultiplexedConnection;
 use redis::{Client, ErrorKind, RedisError, RedisResult, Value};
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use crate::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, RedisParameter, RedisResult as Reply,
 };
-use crate::component::State;
-use crate::dials::Call;
-
-/// A connection of its own, closed when the component drops its handle. As in Spin, nothing on it has a time limit.
-#[derive(Clone)]
-pub struct Connection(MultiplexedConnection);
+use crate::call::Call;
+use crate::instance::State;
+use crate::resources::RedisConnection;
 
 fn other(error: RedisError) -> Error {
     Error::Other(error.to_string())
 }
 
-/// What a failing dial gives.
+/// The error of a failing dial.
 fn failure(kind: io::ErrorKind) -> Error {
     other(RedisError::from(io::Error::from(kind)))
 }
@@ -29,7 +25,7 @@ fn failure(kind: io::ErrorKind) -> Error {
 impl Host for State {}
 
 impl HostConnection for State {
-    fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
+    fn drop(&mut self, connection: Resource<RedisConnection>) -> wasmtime::Result<()> {
         self.table.delete(connection)?;
         Ok(())
     }
@@ -39,21 +35,21 @@ impl<T: Send> HostConnectionWithStore<T> for HasSelf<State> {
     async fn open(
         accessor: &Accessor<T, Self>,
         address: String,
-    ) -> Result<Resource<Connection>, Error> {
+    ) -> Result<Resource<RedisConnection>, Error> {
         let component = accessor.with(|mut access| access.get().component.clone());
         let allowed = component.may_connect(&address);
         if !allowed.map_err(|reason| Error::Other(reason.to_owned()))? {
             return Err(Error::InvalidAddress);
         }
-        let carry_out = async {
+        let make_call = async {
             let client = Client::open(address).map_err(|_| Error::InvalidAddress)?;
             let connection = client.get_multiplexed_async_connection().await;
-            connection.map(Connection).map_err(other)
+            connection.map(RedisConnection).map_err(other)
         };
         let refused = || failure(io::ErrorKind::ConnectionRefused);
         let connection = component
             .dials
-            .around(Call::RedisOpen, refused, carry_out)
+            .around(Call::RedisOpen, refused, make_call)
             .await?;
         accessor.with(|mut access| {
             let pushed = access.get().table.push(connection);
@@ -63,7 +59,7 @@ impl<T: Send> HostConnectionWithStore<T> for HasSelf<State> {
 
     async fn execute(
         accessor: &Accessor<T, Self>,
-        connection: Resource<Connection>,
+        connection: Resource<RedisConnection>,
         command: String,
         arguments: Vec<RedisParameter>,
     ) -> Result<Vec<Reply>, Error> {
@@ -81,19 +77,19 @@ impl<T: Send> HostConnectionWithStore<T> for HasSelf<State> {
                 RedisParameter::Binary(bytes) => command.arg(bytes),
             };
         }
-        let carry_out = async {
+        let make_call = async {
             let reply = command.query_async(&mut connection.0).await;
             reply.and_then(flatten).map_err(other)
         };
         let broken = || failure(io::ErrorKind::BrokenPipe);
         component
             .dials
-            .around(Call::RedisExecute, broken, carry_out)
+            .around(Call::RedisExecute, broken, make_call)
             .await
     }
 }
 
-/// A reply as one flat list, whatever it nests.
+/// A reply as one flat list, whatever its nesting.
 fn flatten(reply: Value) -> RedisResult<Vec<Reply>> {
     let mut flat = Vec::new();
     append(&mut flat, reply)?;
@@ -159,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_is_an_error_in_spins_words() {
+    fn a_map_is_an_error_with_spins_text() {
         let error = flatten(Value::Map(Vec::new())).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -1,19 +1,20 @@
-//! `wasi:http/client`: requests from components (Spin: `crates/factor-outbound-http`).
+//! `wasi:http/client` (Spin: `crates/factor-outbound-http`).
 //!
-//! Unlike Spin's, each request has a connection of its own: wasmtime-wasi-http's sender keeps none.
+//! Unlike Spin's client, it opens a connection per request, because wasmtime-wasi-http's sender
+//! keeps none.
 
 use std::sync::Arc;
 
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
 
+use crate::call::Call;
 use crate::component::Component;
-use crate::dials::Call;
 
-/// Sends what a component sends, if its allow-list lets it.
+/// Sends the requests of a component that its allow-list permits.
 pub(crate) struct HttpClient(pub(crate) Arc<Component>);
 
-/// What becomes of the connection after the head of the response.
+/// Runs the connection after the head of the response.
 type Connection = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl WasiHttpHooks for HttpClient {
@@ -26,11 +27,11 @@ impl WasiHttpHooks for HttpClient {
     {
         let component = self.0.clone();
         Box::new(async move {
-            // Spin gives this error for a spoilt allow-list too.
+            // As in Spin, an invalid allow-list causes the same error.
             if component.may_connect(&request.uri().to_string()) != Ok(true) {
                 return Err(Error::HttpRequestDenied);
             }
-            let carry_out = async {
+            let make_call = async {
                 let (response, connection) = default_send_request(request, options).await?;
                 let connection: Connection = Box::new(connection);
                 Ok((response.map(BodyExt::boxed_unsync), connection))
@@ -38,7 +39,7 @@ impl WasiHttpHooks for HttpClient {
             let refused = || Error::ConnectionRefused;
             component
                 .dials
-                .around(Call::HttpSend, refused, carry_out)
+                .around(Call::HttpSend, refused, make_call)
                 .await
         })
     }

@@ -1,4 +1,5 @@
-//! `spin.toml`: the part of Spin's manifest format (version 2) that Afterword uses. Everything else is refused by name.
+//! `spin.toml`: the part of Spin's manifest format (version 2) that Afterword uses. An error names
+//! anything else.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,19 +12,20 @@ pub(crate) use schema::{Component, HttpTrigger, RedisTrigger, Variable};
 
 mod schema;
 
-/// What the refusals end with: they name a key, and this says why it is refused.
-const WHY: &str = "the embedded host implements only what Afterword's own spin.toml uses; run other manifests with Spin";
+/// The end of each refusal, after the name of the refused key.
+const ONLY_AFTERWORD: &str = "the embedded host implements only what Afterword's spin.toml uses; \
+                              run other manifests with Spin";
 
-/// An application, as its manifest describes it.
+/// A manifest.
 #[derive(Debug)]
 pub(crate) struct Manifest {
-    /// Application variables, by name.
+    /// Application variables by name.
     pub variables: BTreeMap<String, Variable>,
     /// In the manifest's order.
     pub http_triggers: Vec<HttpTrigger>,
     /// In the manifest's order.
     pub redis_triggers: Vec<RedisTrigger>,
-    /// Components, by id; each trigger's component is here.
+    /// Components by id, including each trigger's component.
     pub components: BTreeMap<String, Component>,
 }
 
@@ -31,7 +33,7 @@ impl Manifest {
     /// Reads the manifest at `path`.
     ///
     /// # Errors
-    /// When it cannot be read, is not valid, or asks for what this host does not implement.
+    /// When it cannot be read, is invalid, or needs what this host lacks.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the manifest {}", path.display()))?;
@@ -44,7 +46,7 @@ impl Manifest {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let outline: Outline = toml::from_str(text).context(WHY)?;
+        let outline: Outline = toml::from_str(text).context(ONLY_AFTERWORD)?;
         ensure!(
             outline.spin_manifest_version == 2,
             "spin_manifest_version is {}, but only version 2 is implemented",
@@ -61,7 +63,7 @@ impl Manifest {
             match kind.as_str() {
                 "http" => manifest.http_triggers = list(triggers, "[[trigger.http]]")?,
                 "redis" => manifest.redis_triggers = list(triggers, "[[trigger.redis]]")?,
-                _ => bail!("[[trigger.{kind}]] is not implemented: {WHY}"),
+                _ => bail!("[[trigger.{kind}]] is not implemented: {ONLY_AFTERWORD}"),
             }
         }
         manifest.check()?;
@@ -92,10 +94,11 @@ impl Manifest {
         Ok(())
     }
 
-    /// Drops the triggers of all components but those named, and components that no trigger names.
+    /// Keeps only the triggers of these components, and only components with triggers. Keeps all
+    /// triggers if `ids` is empty.
     ///
     /// # Errors
-    /// When there is no such component.
+    /// When there is no such component, or nothing is left.
     pub(crate) fn select(&mut self, ids: &[String]) -> Result<()> {
         if let Some(unknown) = ids.iter().find(|id| !self.components.contains_key(*id)) {
             let known: Vec<_> = self.components.keys().map(String::as_str).collect();
@@ -124,7 +127,7 @@ impl Manifest {
     }
 }
 
-/// The folder that a manifest's relative paths start from.
+/// The base of a manifest's relative paths.
 pub(crate) fn folder(manifest: &Path) -> &Path {
     manifest.parent().unwrap_or(Path::new(""))
 }
@@ -145,9 +148,9 @@ fn list<T: DeserializeOwned>(tables: Vec<toml::Value>, what: &str) -> Result<Vec
 }
 
 fn one<T: DeserializeOwned>(table: toml::Value, what: &str) -> Result<T> {
-    table
-        .try_into()
-        .map_err(|error: toml::de::Error| anyhow::anyhow!("{what}: {}: {WHY}", error.message()))
+    table.try_into().map_err(|error: toml::de::Error| {
+        anyhow::anyhow!("{what}: {}: {ONLY_AFTERWORD}", error.message())
+    })
 }
 
 #[cfg(test)]
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_of_what_is_implemented_is_read() {
+    fn an_implemented_manifest_is_read() {
         let manifest = Manifest::parse(MANIFEST).unwrap();
         assert_eq!(manifest.http_triggers[0].route, "/articles/...");
         assert_eq!(manifest.redis_triggers[0].channel, "afterword.refresh");
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_implemented_is_refused_with_its_component() {
+    fn an_error_about_an_unknown_key_names_its_component() {
         let text = refusal(&format!("{MANIFEST}\nfiles = [\"a\"]"));
         assert!(
             text.contains("component \"refresh\"") && text.contains("`files`"),
@@ -198,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_would_have_to_be_downloaded_is_refused() {
+    fn a_source_to_download_is_refused() {
         let source = r#"source = { url = "https://example.com/a.wasm", digest = "sha256:0" }"#;
         let text = refusal(&MANIFEST.replace(r#"source = "refresh.wasm""#, source));
         assert!(text.contains("component \"refresh\""), "{text}");
     }
 
     #[test]
-    fn a_trigger_that_is_not_implemented_is_refused_by_name() {
+    fn an_error_names_an_unknown_trigger() {
         let text = refusal(&MANIFEST.replace("trigger.redis", "trigger.cron"));
         assert!(text.contains("[[trigger.cron]]"), "{text}");
     }
@@ -229,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_has_a_default_or_is_required() {
+    fn a_variable_cannot_be_required_and_have_a_default() {
         let text = refusal(&MANIFEST.replace("{ default", "{ required = true, default"));
         assert!(text.contains("redis_url"), "{text}");
     }
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn selecting_components_drops_the_others_and_their_triggers() {
+    fn selecting_components_drops_the_others() {
         let mut manifest = Manifest::parse(MANIFEST).unwrap();
         manifest.select(&["refresh".to_owned()]).unwrap();
         assert!(manifest.http_triggers.is_empty());

@@ -1,6 +1,6 @@
-//! Instances of HTTP components: how many requests each takes, and when it is done with.
+//! Instances of HTTP components: how many requests each takes, and when it ends.
 //!
-//! The numbers are the defaults of `spin up` for WASI 0.3 components (Spin: `crates/trigger-http/src/lib.rs`).
+//! The numbers are `spin up`'s defaults for WASI 0.3 (Spin: `crates/trigger-http/src/lib.rs`).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,45 +16,46 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-use crate::component::{Component, State};
+use crate::component::Component;
+use crate::instance::{State, new_store};
 
 /// Requests that an instance takes in its life.
 const MAX_REQUESTS: usize = 128;
-/// Requests that an instance takes at once.
+/// Requests that an instance takes at the same time.
 const MAX_CONCURRENT_REQUESTS: usize = 16;
-/// How long an instance without work waits for more.
+/// How long an idle instance lives.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Makes the instances of one component.
-pub(crate) struct Workers {
+pub(crate) struct Instances {
     pub engine: Engine,
     pub component: Arc<Component>,
     pub service: ServicePre<State>,
 }
 
-impl HandlerState for Workers {
+impl HandlerState for Instances {
     type StoreData = State;
-    type WorkerExpiration = Idleness;
-    type WorkerState = Worker;
+    type WorkerExpiration = IdleTimeout;
+    type WorkerState = RequestLimits;
 
-    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Idleness, Worker>> {
-        let mut store = self.component.store(&self.engine);
+    async fn instantiate(&self) -> wasmtime::Result<Instance<State, IdleTimeout, RequestLimits>> {
+        let mut store = new_store(&self.component, &self.engine);
         let service = self.service.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,
             proxy: Proxy::P3(service),
             view: State::http,
-            expiration: Idleness(Box::pin(sleep(IDLE_TIMEOUT))),
-            state: Worker(self.component.clone()),
+            expiration: IdleTimeout(Box::pin(sleep(IDLE_TIMEOUT))),
+            state: RequestLimits(self.component.clone()),
         })
     }
 }
 
-/// Ends an instance that has been idle for too long. One that works on a request, or on what it spawned before it
-/// answered, has no time limit.
-pub(crate) struct Idleness(Pin<Box<Sleep>>);
+/// Ends an idle instance. An instance has no time limit while it handles a request, or runs what it
+/// spawned before its response.
+pub(crate) struct IdleTimeout(Pin<Box<Sleep>>);
 
-impl WorkerExpiration for Idleness {
+impl WorkerExpiration for IdleTimeout {
     fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -74,10 +75,10 @@ impl WorkerExpiration for Idleness {
     }
 }
 
-/// One instance.
-pub(crate) struct Worker(Arc<Component>);
+/// Limits the requests of one instance.
+pub(crate) struct RequestLimits(Arc<Component>);
 
-impl WorkerState for Worker {
+impl WorkerState for RequestLimits {
     type StoreData = State;
     type RequestData = ();
 
@@ -102,7 +103,7 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<State>, result: wasmtime::Result<()>) {
-        // First what the instance printed in mid-line, then why it ended.
+        // This prints the unfinished line of the instance. The reason of its end comes after it.
         drop(store);
         if let Err(error) = result {
             self.0.log(format_args!("the instance failed: {error:#}"));
