@@ -7,56 +7,55 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use tokio::process::Command;
 
-use crate::command;
+use crate::command::command;
 
 /// What runs the components.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// The `spin` program at this path, 4.1 or later.
     Spin(PathBuf),
-    /// The `afterword-host` program at this path: the embedded host of `dev/host`.
+    /// The embedded host (`dev/host`) at this path.
     Embedded(PathBuf),
 }
 
-/// One process of the application: which components it runs, and with what.
+/// One process of the application.
 #[derive(Clone, Debug, Default)]
 pub struct App {
     /// The `spin.toml`.
     pub manifest: PathBuf,
-    /// The components to run in this process; all of them if empty.
+    /// The components of this process. All components if empty.
     pub components: Vec<String>,
-    /// Where HTTP is served. `None` for a process without an HTTP component: Spin knows no `--listen` there.
+    /// The HTTP address. `None` without an HTTP component, since Spin then has no `--listen`.
     pub listen: Option<SocketAddr>,
-    /// The folder of the key-value store, shared by the processes of one application.
+    /// The folder of the key-value store. All processes of an application share it.
     pub state_dir: PathBuf,
-    /// Spin's runtime configuration file (`--runtime-config-file`), such as one that puts the key-value store in Redis;
-    /// `None` for an SQLite file in [`state_dir`](Self::state_dir).
+    /// Spin's runtime configuration file, such as one with a key-value store in Redis. `None` is an
+    /// SQLite file in [`state_dir`](Self::state_dir).
     pub runtime_config: Option<PathBuf>,
-    /// Application variables, by their names in the manifest.
+    /// Application variables by their names in the manifest.
     pub variables: BTreeMap<String, String>,
-    /// Where the embedded host serves its fault dials, if at all.
+    /// The address of the embedded host's fault dials. Only a host with the feature `faults` has them.
     pub dials: Option<SocketAddr>,
     /// Whether the embedded host's listener sets `TCP_NODELAY`; its default is Spin's.
     pub tcp_nodelay: Option<bool>,
-    /// Where the embedded host keeps compiled components, if not in its default folder. Spin keeps them in a place of
-    /// its own.
+    /// The embedded host's folder of compiled components, instead of its default. Spin has its own.
     pub cache_dir: Option<PathBuf>,
 }
 
 impl Host {
-    /// The command that runs `app` under this host, to be given to [`crate::Process::spawn`].
+    /// The command that runs `app` under this host, for [`Process::spawn`](crate::Process::spawn).
     ///
-    /// Variables travel in the environment, because arguments can be read by every user of the machine.
+    /// It passes variables in the environment, since every user of a machine can read arguments.
     ///
     /// # Errors
     ///
-    /// When `app` turns a switch of the embedded host that Spin does not have.
+    /// When `app` needs an option of the embedded host that Spin lacks.
     pub fn command(&self, app: &App) -> Result<Command> {
         let mut command = match self {
             Self::Spin(program) => {
                 ensure!(
                     app.dials.is_none() && app.tcp_nodelay.is_none(),
-                    "fault dials and TCP_NODELAY are switches of the embedded host; Spin has none"
+                    "only the embedded host has fault dials and TCP_NODELAY"
                 );
                 command(program)
             }
@@ -124,8 +123,8 @@ mod tests {
             let command = host.command(&app()).unwrap();
             assert!(
                 line(&command).ends_with(
-                    "host up --from spin.toml -c articles -c revalidate --listen 127.0.0.1:3000 --state-dir state \
-                     --runtime-config-file redis.toml"
+                    "host up --from spin.toml -c articles -c revalidate --listen 127.0.0.1:3000 \
+                     --state-dir state --runtime-config-file redis.toml"
                 ),
                 "{}",
                 line(&command)
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_is_in_the_environment_and_not_among_the_arguments() {
+    fn variables_are_in_the_environment_only() {
         let command = Host::Spin("spin".into()).command(&app()).unwrap();
         assert!(!line(&command).contains("hush"));
         let set = (
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn spin_refuses_what_only_the_embedded_host_has() {
+    fn options_of_the_embedded_host_are_an_error_for_spin() {
         let mut app = app();
         app.tcp_nodelay = Some(true);
         assert!(Host::Spin("spin".into()).command(&app).is_err());

@@ -1,4 +1,4 @@
-//! Finding and starting programs.
+//! Finds and starts programs.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -6,8 +6,9 @@ use std::sync::{OnceLock, mpsc};
 
 use tokio::process::{Child, Command};
 
-/// A command for [`Process::spawn`](crate::Process::spawn) that also ends if this program is killed and can no longer end it. That takes
-/// util-linux's `setpriv`; without it (macOS), such a child lives on.
+/// A command for [`Process::spawn`](crate::Process::spawn) that ends even if this program is killed.
+///
+/// That needs util-linux's `setpriv`. Without it (macOS), the child outlives a killed program.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     static SETPRIV: OnceLock<Option<PathBuf>> = OnceLock::new();
     match SETPRIV.get_or_init(|| find_program("setpriv")) {
@@ -20,15 +21,17 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     }
 }
 
-/// The program called `name` on the `PATH`.
+/// The program `name` on the `PATH`.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
         .map(|dir| dir.join(name))
         .find(|path| path.is_file())
 }
 
-/// Starts `command` from a thread that lives as long as this program: the parent whose death `setpriv --pdeathsig`
-/// watches is the thread, and a test's thread ends long before its program (prctl(2), `PR_SET_PDEATHSIG`).
+/// Starts `command` from a thread that lives as long as this program.
+///
+/// `setpriv --pdeathsig` watches the parent thread, not the process (prctl(2), `PR_SET_PDEATHSIG`).
+/// A test's thread ends long before its program.
 pub(crate) fn spawn_from_lasting_thread(mut command: Command) -> std::io::Result<Child> {
     type Job = Box<dyn FnOnce() + Send>;
     static JOBS: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
@@ -44,6 +47,6 @@ pub(crate) fn spawn_from_lasting_thread(mut command: Command) -> std::io::Result
         let _ = done.send(command.spawn());
     };
     jobs.send(Box::new(job))
-        .expect("the thread lives as long as the program");
-    child.recv().expect("the job sends what it started")
+        .expect("the thread outlives its jobs");
+    child.recv().expect("the job sends its result")
 }

@@ -1,15 +1,15 @@
-//! The processes of a running Afterword, as children of this program: what `cargo xtask up` starts for a person, the
-//! scenarios start for a test.
+//! The processes of a running Afterword, as children of this program. `cargo xtask up` and the
+//! scenarios start them.
 //!
-//! - [`process`]: a child with its output and everything it started itself; ends with its [`Process`].
-//! - [`command`](mod@command): finding programs, and starting them so that they do not outlive this one.
-//! - [`redis`]: a Redis or Valkey of our own, which can be killed and started again.
-//! - [`app`]: the application, or some of its components, under Spin or under the embedded host.
-//! - [`wake`](mod@wake): the wake-up that sets the worker going, and whether the worker answers it.
-//! - [`ready`]: trying until something works, and waiting until HTTP is answered.
-//! - [`port`]: TCP ports that other programs of this workspace leave alone.
+//! - [`process`]: a child process with its output and its own children. It ends with its [`Process`].
+//! - [`command`](mod@command): finds programs, and makes commands that end with this program.
+//! - [`redis`]: an own Redis or Valkey, which can be killed and restarted.
+//! - [`app`]: the application or some of its components, under Spin or the embedded host.
+//! - [`wake`](mod@wake): the wake-up of the worker, and whether the worker responds.
+//! - [`ready`]: retries until something works.
+//! - [`port`]: TCP ports that no other program of this workspace takes.
 //!
-//! Everything here needs a running tokio runtime, and Unix: process groups and signals.
+//! Everything here needs a running tokio runtime, and Unix process groups and signals.
 
 pub mod app;
 pub mod command;

@@ -1,25 +1,24 @@
-//! TCP ports that other programs of this workspace leave alone.
+//! TCP ports that no other program of this workspace takes.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::Result;
 
-/// The ports to choose from. They are below the range from which Linux (32768–60999) and macOS
-/// (49152–65535) give an outgoing connection its port, so that no client takes one while its server
-/// is away.
-const FIRST: u16 = 20_000;
-const COUNT: u16 = 12_000;
+/// The ports to choose from. They are below the ports of outgoing connections on Linux
+/// (32768–60999) and macOS (49152–65535), so no client takes one while its server is down.
+const FIRST_PORT: u16 = 20_000;
+const PORT_COUNT: u16 = 12_000;
 
 /// How many ports [`on_free_port`] tries.
-const TRIES: usize = 10;
+const MAX_TRIES: usize = 10;
 
-static NEXT: AtomicU16 = AtomicU16::new(0);
+static NEXT_OFFSET: AtomicU16 = AtomicU16::new(0);
 
-/// A port of 127.0.0.1 for a server that is told its port, and may be away for a while.
+/// A port of 127.0.0.1 for a server that may be down for a while.
 ///
-/// While this lives, no other program of this workspace gets the port: this holds the UDP port of
-/// the same number, which the system gives to one process only, and takes back when that ends.
+/// While this lives, no other program of this workspace gets the port. It reserves the UDP port of
+/// the same number, which only one process can hold and which the system frees at its end.
 #[derive(Debug)]
 pub struct Port {
     number: u16,
@@ -27,17 +26,17 @@ pub struct Port {
 }
 
 impl Port {
-    /// A port on which nothing listened a moment ago.
+    /// A port without a listener.
     ///
     /// # Panics
     ///
-    /// When each of the 12,000 ports is taken.
+    /// When all 12,000 ports are taken.
     pub fn free() -> Self {
-        // Test programs run side by side, so each starts somewhere else.
-        let start = std::process::id().wrapping_mul(61) % u32::from(COUNT);
-        let numbers = (0..COUNT).map(|_| {
-            let turn = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
-            FIRST + ((start + turn) % u32::from(COUNT)) as u16
+        // Concurrent test programs start at different ports.
+        let start = std::process::id().wrapping_mul(61) % u32::from(PORT_COUNT);
+        let numbers = (0..PORT_COUNT).map(|_| {
+            let offset = u32::from(NEXT_OFFSET.fetch_add(1, Ordering::Relaxed));
+            FIRST_PORT + ((start + offset) % u32::from(PORT_COUNT)) as u16
         });
         Self::first(numbers).expect("a port between 20000 and 32000 is free")
     }
@@ -53,23 +52,22 @@ impl Port {
         })
     }
 
-    /// Its number.
+    /// The port number.
     pub fn number(&self) -> u16 {
         self.number
     }
 
-    /// 127.0.0.1 with this port.
+    /// The address: 127.0.0.1 and this port.
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.number).into()
     }
 }
 
-/// Starts a server on a free port, and on another where a program that is none of ours has taken
-/// the port meanwhile.
+/// Starts a server on a free port. If another program takes the port meanwhile, tries another port.
 ///
 /// # Errors
 ///
-/// What `start` says.
+/// The error of `start`.
 pub async fn on_free_port<T>(
     mut start: impl AsyncFnMut(SocketAddr) -> Result<T>,
 ) -> Result<(Port, T)> {
@@ -77,13 +75,13 @@ pub async fn on_free_port<T>(
     loop {
         let port = Port::free();
         match start(port.address()).await {
-            Err(error) if tries < TRIES && is_taken(&error) => tries += 1,
+            Err(error) if tries < MAX_TRIES && is_taken(&error) => tries += 1,
             started => return Ok((port, started?)),
         }
     }
 }
 
-/// Whether a server's own words, or the system's, say that its address is in use (EADDRINUSE).
+/// Whether the server's or the system's error says that the address is in use (EADDRINUSE).
 fn is_taken(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("ddress already in use")
 }
@@ -93,21 +91,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_held_by_one_holder_at_a_time() {
+    fn a_reserved_port_cannot_be_reserved_again() {
         let (first, second) = (Port::free(), Port::free());
         assert_ne!(first.number(), second.number());
         let number = first.number();
         assert!(Port::first([number]).is_none());
     }
 
-    /// A stranger may take one of the ports meanwhile, but not each.
+    /// Another program may take one of the ports meanwhile, but not all.
     #[test]
     fn a_server_can_listen_on_a_free_port() {
         assert!((0..100).any(|_| TcpListener::bind(Port::free().address()).is_ok()));
     }
 
     #[test]
-    fn a_port_that_is_taken_is_passed_over() {
+    fn a_taken_port_is_skipped() {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let taken = [
@@ -118,13 +116,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_whose_port_a_stranger_took_is_started_on_another() {
-        let mut strangers = Vec::new();
+    async fn a_server_whose_port_is_taken_starts_on_another() {
+        let mut others = Vec::new();
         let mut tried = Vec::new();
         let (port, _listener) = on_free_port(async |address| {
             tried.push(address.port());
-            if strangers.len() < 2 {
-                strangers.extend(TcpListener::bind(address));
+            if others.len() < 2 {
+                others.extend(TcpListener::bind(address));
             }
             Ok(TcpListener::bind(address)?)
         })
@@ -135,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_failure_is_told_at_once() {
+    async fn another_error_is_not_retried() {
         let mut starts = 0;
         let error = on_free_port(async |_| -> Result<()> {
             starts += 1;

@@ -1,4 +1,4 @@
-//! A child process, with its output and with everything that it started itself.
+//! A child process with its output and its own children.
 
 use std::collections::VecDeque;
 use std::os::unix::process::ExitStatusExt;
@@ -19,16 +19,16 @@ use crate::command::spawn_from_lasting_thread;
 
 pub use nix::sys::signal::Signal;
 
-/// How many of the last lines are kept: enough to understand a failure, and bounded for a child that runs for days.
-const KEPT_LINES: usize = 2_000;
+/// How many lines of output are kept. A child may run for days.
+const MAX_LINES: usize = 2_000;
 
 /// How long [`Process::terminate`] waits before it kills.
-const GRACE: Duration = Duration::from_secs(5);
+const TERMINATION_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a child that has ended may leave its output open (to a process that it detached) before it counts as ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long to read the output of an ended child, which a detached process may hold open.
+const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
-/// Which of its two streams a child wrote a line to.
+/// One of a child's output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
@@ -37,10 +37,10 @@ pub enum Stream {
     Stderr,
 }
 
-/// A running child process, the leader of a process group of its own.
+/// A running child process in its own process group.
 ///
-/// Signals go to the whole group, so that the children of a child (`spin up` has one for each trigger type) end with it.
-/// When the child ends, and when this is dropped, what is left of the group is killed.
+/// Signals go to the whole group, since a child may have children: `spin up` has one for each trigger
+/// type. When the child ends or this is dropped, the rest of the group is killed.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -50,20 +50,20 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` and keeps what it writes. `name` is for messages.
+    /// Starts `command` and keeps its output. `name` is for messages.
     ///
     /// # Errors
     ///
-    /// When the program cannot be started.
+    /// When the program does not start.
     pub fn spawn(name: &str, command: Command) -> Result<Self> {
         Self::spawn_with(name, command, |_, _| {})
     }
 
-    /// Starts `command`, keeps what it writes, and gives each line to `on_line` as it comes.
+    /// Starts `command`, keeps its output, and passes each line to `on_line`.
     ///
     /// # Errors
     ///
-    /// When the program cannot be started.
+    /// When the program does not start.
     pub fn spawn_with(
         name: &str,
         mut command: Command,
@@ -90,10 +90,10 @@ impl Process {
         let (exited, exit) = watch::channel(None);
         tokio::spawn(async move {
             let status = child.wait().await;
-            // What it leaves behind would hold its ports and files.
+            // Its remaining children would hold its ports and files.
             let _ = killpg(group, Signal::SIGKILL);
-            // Its last words belong to the message about its end.
-            let _ = timeout(LAST_WORDS, async { tokio::join!(stdout, stderr) }).await;
+            // The message about its end shows its last lines.
+            let _ = timeout(LAST_OUTPUT_LIMIT, async { tokio::join!(stdout, stderr) }).await;
             exited.send_replace(Some(status.unwrap_or_else(|_| ExitStatus::from_raw(-1))));
         });
         Ok(Self {
@@ -104,17 +104,17 @@ impl Process {
         })
     }
 
-    /// The name that it was started with.
+    /// The name for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The process id, which is also the process group's.
+    /// The process id, which is also the id of the process group.
     pub fn id(&self) -> u32 {
         self.group.as_raw().unsigned_abs()
     }
 
-    /// The last lines (up to 2,000) of both streams, in the order in which they came.
+    /// The last lines (up to 2,000) of both streams in order.
     pub fn output(&self) -> String {
         self.lines
             .borrow()
@@ -123,27 +123,27 @@ impl Process {
             .collect()
     }
 
-    /// Whether it has not ended yet.
+    /// Whether it is running.
     pub fn is_running(&self) -> bool {
         self.exit.borrow().is_none()
     }
 
-    /// Waits until it ends, and returns how.
+    /// Waits until it ends, and returns its status.
     pub async fn wait(&self) -> ExitStatus {
         let mut exit = self.exit.clone();
         let ended = exit.wait_for(Option::is_some).await;
-        // The sender is gone without a status only when the runtime shuts down.
+        // Only a runtime that shuts down drops the sender without a status.
         ended
             .ok()
             .and_then(|status| *status)
             .unwrap_or_else(|| ExitStatus::from_raw(-1))
     }
 
-    /// Waits until one of the kept lines contains `text`, and returns that line.
+    /// Waits for a line that contains `text`, and returns it.
     ///
     /// # Errors
     ///
-    /// When the output ends or `limit` passes first; the error shows the output.
+    /// When the output ends or `limit` passes first. The error shows the output.
     pub async fn line_with(&self, text: &str, limit: Duration) -> Result<String> {
         let mut lines = self.lines.clone();
         let says =
@@ -160,11 +160,11 @@ impl Process {
         )
     }
 
-    /// The result of `future`, unless this process ends first.
+    /// Waits for `future`, unless this process ends first.
     ///
     /// # Errors
     ///
-    /// The future's own, or how the process ended. Either shows the output.
+    /// The future's error, or that the process ended. Both show the output.
     pub async fn alive_until<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             result = future => result.map_err(|error| anyhow!("{error:#}{}", self.quoted_output())),
@@ -172,7 +172,7 @@ impl Process {
         }
     }
 
-    /// Sends `signal` to the process group; one that has ended is left alone.
+    /// Sends `signal` to the process group, unless it has ended.
     ///
     /// # Errors
     ///
@@ -187,19 +187,19 @@ impl Process {
         }
     }
 
-    /// Asks it to end (SIGTERM), kills it if it has not after 5 s, and returns how it ended.
+    /// Sends SIGTERM, kills it after 5 s, and returns its status.
     pub async fn terminate(&self) -> ExitStatus {
-        // A stopped process takes SIGTERM only when it goes on.
+        // A stopped process receives SIGTERM only when it continues.
         let _ = self
             .signal(Signal::SIGTERM)
             .and_then(|()| self.signal(Signal::SIGCONT));
-        match timeout(GRACE, self.wait()).await {
+        match timeout(TERMINATION_LIMIT, self.wait()).await {
             Ok(status) => status,
             Err(_) => self.kill().await,
         }
     }
 
-    /// Ends it at once (SIGKILL), and returns how it ended.
+    /// Sends SIGKILL, and returns its status.
     pub async fn kill(&self) -> ExitStatus {
         let _ = self.signal(Signal::SIGKILL);
         self.wait().await
@@ -229,13 +229,13 @@ async fn read(
 ) {
     let mut reader = BufReader::new(stream);
     let mut bytes = Vec::new();
-    // Not `lines()`, which ends at the first byte that is not UTF-8.
+    // `lines()` would end at the first byte that is not UTF-8.
     while let Ok(1..) = reader.read_until(b'\n', &mut bytes).await {
         let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
         bytes.clear();
         on_line(which, &line);
         lines.send_modify(|lines| {
-            if lines.len() == KEPT_LINES {
+            if lines.len() == MAX_LINES {
                 lines.pop_front();
             }
             lines.push_back(line);
@@ -255,8 +255,8 @@ mod tests {
         Process::spawn("shell", command).unwrap()
     }
 
-    /// A process with a grandchild, which holds its output open. That tells whether the grandchild
-    /// lives; its process id would not, since another process of the machine may get it.
+    /// A process with a grandchild, which holds the output open. The open output shows that the
+    /// grandchild lives. Its process id would not, since another process may get it.
     async fn with_a_grandchild(script: &str) -> (Process, watch::Receiver<VecDeque<String>>) {
         let process = shell(script);
         process.line_with("grandchild", LIMIT).await.unwrap();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_streams_are_kept_and_the_status_is_told() {
+    async fn both_streams_and_the_status_are_kept() {
         let process = shell("echo out; echo err >&2; exit 3");
         assert_eq!(process.wait().await.code(), Some(3));
         process.line_with("out", LIMIT).await.unwrap();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_never_comes_is_an_error_with_the_output() {
+    async fn an_error_about_a_missing_line_shows_the_output() {
         let error = shell("echo something else")
             .line_with("ready", LIMIT)
             .await
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_that_ends_too_early_is_an_error_with_the_output() {
+    async fn an_error_about_an_early_end_shows_the_output() {
         let process = shell("echo no room; exit 7");
         let error = process
             .alive_until::<()>(std::future::pending())
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_grandchild_ends_when_the_child_ends_by_itself() {
+    async fn a_grandchild_ends_when_the_child_ends() {
         let (process, output) = with_a_grandchild("sleep 600 & echo grandchild").await;
         process.wait().await;
         is_closed(output).await;
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_child_outlives_the_thread_that_asked_for_it() {
+    async fn a_child_outlives_the_thread_that_started_it() {
         let runtime = tokio::runtime::Handle::current();
         let process = std::thread::spawn(move || {
             let _entered = runtime.enter();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_program_is_an_error_that_names_it() {
+    async fn an_error_names_a_missing_program() {
         let error = Process::spawn("nothing", Command::new("/no/such/program")).unwrap_err();
         assert!(error.to_string().contains("/no/such/program"), "{error}");
     }

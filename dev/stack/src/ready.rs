@@ -1,18 +1,19 @@
-//! Waiting until something works.
+//! Retries until something works.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::time::sleep;
 
-/// The pause between two attempts: short enough that nobody notices it, long enough to leave the processor alone.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Repeats `attempt` until it succeeds.
 ///
 /// # Errors
 ///
-/// When `limit` has passed: the last attempt's error, in the context `what` ("waiting for Redis to answer").
+/// When `limit` passes: the error of the last attempt, with the context `what`, such as "starting
+/// Redis".
 pub async fn eventually<T>(
     limit: Duration,
     what: &str,
@@ -35,13 +36,13 @@ pub async fn eventually<T>(
     Err(last).with_context(|| format!("{what} took more than {limit:?}"))
 }
 
-/// Waits until a GET of `url` is answered, whatever the status, and returns that status.
+/// Sends GET requests to `url` until a response comes, and returns its status.
 ///
 /// # Errors
 ///
-/// When `limit` has passed: why the last request was not answered.
+/// When `limit` passes: the error of the last request.
 pub async fn http_answers(url: &str, limit: Duration) -> Result<u16> {
-    // Straight to the address: a proxy of the environment is for the world outside, and it would answer for us.
+    // Ignore the environment's proxy, which is for other machines.
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .proxy(None)
         .http_status_as_error(false)
@@ -50,11 +51,11 @@ pub async fn http_answers(url: &str, limit: Duration) -> Result<u16> {
         .into();
     eventually(
         limit,
-        &format!("waiting for an answer from {url}"),
+        &format!("waiting for a response from {url}"),
         async || {
             let (agent, url) = (agent.clone(), url.to_owned());
-            let answer = tokio::task::spawn_blocking(move || agent.get(url).call()).await?;
-            Ok(answer?.status().as_u16())
+            let response = tokio::task::spawn_blocking(move || agent.get(url).call()).await?;
+            Ok(response?.status().as_u16())
         },
     )
     .await
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_last_error_is_told_when_the_time_is_up() {
+    async fn the_limit_returns_the_last_error() {
         let mut attempts = 0;
         let error = eventually(PAUSE * 3, "counting", async || -> Result<()> {
             attempts += 1;
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_success_ends_the_waiting() {
+    async fn the_first_success_is_returned() {
         let mut attempts = 0;
         let value = eventually(Duration::from_secs(60), "counting", async || {
             attempts += 1;
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attempt_that_hangs_does_not_outlast_the_limit() {
+    async fn a_hanging_attempt_ends_at_the_limit() {
         eventually(PAUSE, "hanging", async || -> Result<()> {
             std::future::pending().await
         })

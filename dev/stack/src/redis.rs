@@ -1,4 +1,4 @@
-//! A Redis (or Valkey) of our own.
+//! Starts a Redis or Valkey server.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{Port, Process, command, eventually, find_program, on_free_port};
+use crate::command::{command, find_program};
+use crate::port::{Port, on_free_port};
+use crate::process::Process;
+use crate::ready::eventually;
 
-/// Loading a large append-only file takes a while; a server that does nothing for this long is broken.
+/// How long a start may take. Loading a large append-only file takes a while.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// A Redis server on a port of 127.0.0.1 that writes every change to an append-only file, so that what it has
-/// acknowledged outlives it. It ends when this is dropped.
+/// A Redis server on a port of 127.0.0.1. An append-only file keeps every acknowledged change. The
+/// server ends when this is dropped.
 #[derive(Debug)]
 pub struct Redis {
     program: PathBuf,
@@ -23,17 +26,17 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// The server's program on the `PATH`: `redis-server`, else `valkey-server`.
+    /// The program on the `PATH`: `redis-server`, or else `valkey-server`.
     pub fn find() -> Option<PathBuf> {
         find_program("redis-server").or_else(|| find_program("valkey-server"))
     }
 
-    /// Starts `program` on a free port, with its files in `dir` (made if missing) and further `args` of the server's,
-    /// such as `["--maxmemory", "1mb"]`. Returns when it answers.
+    /// Starts `program` on a free port, with its files in `dir` and with further arguments, such as
+    /// `["--maxmemory", "1mb"]`. Makes a missing `dir`. Returns when the server responds.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be made, the program cannot be started, or it ends or is silent instead of answering.
+    /// When the folder cannot be made, or the program does not start, ends, or does not respond.
     pub async fn start(program: &Path, dir: &Path, args: &[&str]) -> Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
@@ -48,32 +51,32 @@ impl Redis {
         })
     }
 
-    /// `redis://127.0.0.1:<port>`, the same after a [`restart`](Self::restart).
+    /// `redis://127.0.0.1:<port>`. It stays the same after a [`restart`](Self::restart).
     pub fn url(&self) -> String {
         url(self.port.number())
     }
 
-    /// The server's process, to wait for it, to stop and continue it ([`Process::signal`]), or to read what it said.
+    /// The server's process.
     pub fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Ends the server at once, as a crash would (SIGKILL).
+    /// Ends the server like a crash (SIGKILL).
     pub async fn kill(&self) -> ExitStatus {
         self.process.kill().await
     }
 
-    /// Starts the server again, on the same port and with the same files; one that still runs is asked to end first.
-    /// Returns when it answers.
+    /// Restarts the server on the same port and with the same files. Terminates a running server
+    /// first. Returns when the server responds.
     ///
     /// # Errors
     ///
-    /// As of [`start`](Self::start).
+    /// As [`start`](Self::start).
     pub async fn restart(&mut self) -> Result<()> {
         self.process.terminate().await;
         let port = self.port.number();
-        // A stranger's connection may hold the port for a moment.
-        self.process = eventually(START_LIMIT, "starting Redis again", async || {
+        // Another program's connection may hold the port for a moment.
+        self.process = eventually(START_LIMIT, "restarting Redis", async || {
             serve(&self.program, &self.dir, &self.args, port).await
         })
         .await?;
@@ -103,19 +106,19 @@ async fn serve(program: &Path, dir: &Path, args: &[String], port: u16) -> Result
     let process = Process::spawn("redis", command)?;
     let client = redis::Client::open(url(port))?;
     let id = format!("process_id:{}", process.id());
-    let answers = eventually(START_LIMIT, "starting Redis", async || {
+    let responds = eventually(START_LIMIT, "starting Redis", async || {
         let mut connection = client.get_multiplexed_async_connection().await?;
-        // `LOADING` is an error here, so this waits for the append-only file too.
+        // Redis answers LOADING, an error, until it has read the append-only file.
         redis::cmd("PING").exec_async(&mut connection).await?;
         let mut info = redis::cmd("INFO");
         let info: String = info.arg("server").query_async(&mut connection).await?;
         ensure!(
             info.lines().any(|line| line == id),
-            "another Redis answers on port {port}: address already in use"
+            "another Redis responds on port {port}: address already in use"
         );
         Ok(())
     });
-    process.alive_until(answers).await?;
+    process.alive_until(responds).await?;
     Ok(process)
 }
 
@@ -131,9 +134,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_redis_acknowledged_outlives_a_kill_and_a_restart() {
-        let program =
-            Redis::find().expect("redis-server is on the PATH; `cargo xtask test` sees to it");
+    async fn an_acknowledged_change_outlives_a_kill_and_a_restart() {
+        let program = Redis::find().expect("`cargo xtask test` puts redis-server on the PATH");
         let dir = tempfile::tempdir().unwrap();
         let mut redis = Redis::start(&program, dir.path(), &["--appendfsync", "always"])
             .await
@@ -149,9 +151,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_refuses_its_arguments_is_an_error_with_its_words() {
-        let program =
-            Redis::find().expect("redis-server is on the PATH; `cargo xtask test` sees to it");
+    async fn an_error_about_wrong_arguments_shows_the_servers_message() {
+        let program = Redis::find().expect("`cargo xtask test` puts redis-server on the PATH");
         let dir = tempfile::tempdir().unwrap();
         let error = Redis::start(&program, dir.path(), &["--maxmemory", "plenty"])
             .await

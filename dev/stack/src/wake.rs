@@ -1,4 +1,4 @@
-//! The wake-up that sets the worker going, and whether a worker answers it.
+//! Wakes the worker, and checks that it responds.
 
 use std::time::Duration;
 
@@ -7,47 +7,45 @@ use redis::AsyncTypedCommands;
 use redis::aio::MultiplexedConnection;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::eventually;
+use crate::ready::eventually;
 
-/// The payload that makes the refresh component look for due keys.
-const WORD: &str = "wake";
+/// The message that makes the refresh component check the work queue.
+const MESSAGE: &str = "wake";
 
-/// How long Redis may take for all that one look costs it. It does not answer a paused or half-dead
-/// connection ever.
+/// How long Redis may take for one check. A paused Redis or a half-dead connection never responds.
 const REDIS_LIMIT: Duration = Duration::from_secs(5);
 
-/// The pause between two looks at the worker's sign of life.
+/// The pause between two reads of the worker's key.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How long the supervisor's own key stays, in seconds.
+/// How long the supervisor's own key lives, in seconds.
 const SUPERVISOR_EXPIRY: u64 = 120;
 
-/// The wake-up of the workers of one application.
+/// The wake-up of one application's workers.
 ///
-/// A worker changes the value of the key `<prefix>:alive` at every sign of life: when it is woken,
-/// and every 5 s while it is at work.
+/// A worker changes the value of [`alive_key`](Self::alive_key) at each wake-up, and every 5 s while
+/// it works.
 #[derive(Clone, Debug)]
 pub struct WakeUp {
     redis_url: String,
     prefix: String,
 }
 
-/// What a worker made of a wake-up.
+/// The response to a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// A worker gave a sign of life.
+pub enum Response {
+    /// A worker has changed its key.
     Alive,
-    /// None did, although Redis works: no worker listens, or none does anything.
+    /// No worker has changed its key, although Redis works.
     Silent,
 }
 
 impl WakeUp {
-    /// The prefix of the application's Redis keys and channel, if `redis_prefix` does not say
-    /// otherwise.
+    /// The default of the variable `redis_prefix`.
     pub const DEFAULT_PREFIX: &str = "{afterword}";
 
-    /// The wake-up by way of the Redis at `redis_url`, for the workers whose variable
-    /// `redis_prefix` is `prefix`.
+    /// The wake-up through the Redis at `redis_url`, of workers whose variable `redis_prefix` is
+    /// `prefix`.
     pub fn new(redis_url: &str, prefix: &str) -> Self {
         Self {
             redis_url: redis_url.to_owned(),
@@ -60,13 +58,18 @@ impl WakeUp {
         format!("{}:refresh", self.prefix)
     }
 
-    /// Publishes the wake-up until a subscriber has heard it, as after each start of a worker: a
-    /// timer that ran out while nobody was subscribed has woken nobody.
+    /// The key whose value a living worker changes.
+    pub fn alive_key(&self) -> String {
+        format!("{}:alive", self.prefix)
+    }
+
+    /// Publishes the wake-up until a subscriber receives it.
+    ///
+    /// Each started worker needs this: an alarm that expired before its subscription woke nobody.
     ///
     /// # Errors
     ///
-    /// When nobody has heard it within `limit`: why (Redis does not answer, or nobody is
-    /// subscribed).
+    /// When `limit` passes: Redis does not respond, or there is no subscriber.
     pub async fn until_heard(&self, limit: Duration) -> Result<()> {
         eventually(limit, "waking the worker", async || {
             let heard = self.publish(&mut self.connect().await?).await?;
@@ -76,75 +79,73 @@ impl WakeUp {
         .await
     }
 
-    /// Publishes the wake-up once, and waits up to `limit` for a worker's sign of life.
+    /// Publishes the wake-up once, and waits up to `limit` for a worker's response.
     ///
-    /// PUBLISH alone tells little: Redis counts a subscriber whose connection is dead without a
-    /// word.
+    /// The result of PUBLISH is not enough: Redis also counts subscribers on dead connections.
     ///
     /// # Errors
     ///
-    /// When nothing can be said of the worker, because Redis does not answer or takes no writes.
-    pub async fn answer(&self, limit: Duration) -> Result<Answer> {
-        let look = async {
+    /// When Redis does not respond or refuses writes, so that a worker cannot respond either.
+    pub async fn send(&self, limit: Duration) -> Result<Response> {
+        let publish = async {
             let mut redis = self.connect().await?;
             let writable = self.check_writes(&mut redis).await;
-            let before = self.sign(&mut redis).await?;
-            // A full Redis is emptied by a worker that wakes.
+            let before = self.alive(&mut redis).await?;
+            // Wake the worker even if Redis is full: its work frees memory.
             self.publish(&mut redis).await?;
             writable?;
             anyhow::Ok((redis, before))
         };
-        let (mut redis, before) = in_time(look).await?;
-        let until = Instant::now() + limit;
+        let (mut redis, before) = in_time(publish).await?;
+        let deadline = Instant::now() + limit;
         loop {
-            let late = Instant::now() >= until;
-            let now = in_time(self.sign(&mut redis)).await?;
-            if is_new(before.as_deref(), now.as_deref()) {
-                return Ok(Answer::Alive);
+            let is_late = Instant::now() >= deadline;
+            let now = in_time(self.alive(&mut redis)).await?;
+            if is_change(before.as_deref(), now.as_deref()) {
+                return Ok(Response::Alive);
             }
-            if late {
+            if is_late {
                 in_time(self.check_writes(&mut redis)).await?;
-                return Ok(Answer::Silent);
+                return Ok(Response::Silent);
             }
             sleep(PAUSE).await;
         }
     }
 
-    /// Always a new connection: a kept one may be dead without a word, as the worker's may.
+    /// A new connection, since a kept one may be dead without an error.
     async fn connect(&self) -> Result<MultiplexedConnection> {
         let client = redis::Client::open(self.redis_url.as_str())?;
         Ok(client.get_multiplexed_async_connection().await?)
     }
 
     async fn publish(&self, redis: &mut MultiplexedConnection) -> Result<usize> {
-        Ok(redis.publish(self.channel(), WORD).await?)
+        Ok(redis.publish(self.channel(), MESSAGE).await?)
     }
 
-    /// The worker's last sign of life.
-    async fn sign(&self, redis: &mut MultiplexedConnection) -> Result<Option<String>> {
-        Ok(redis.get(format!("{}:alive", self.prefix)).await?)
+    /// The value of the worker's key.
+    async fn alive(&self, redis: &mut MultiplexedConnection) -> Result<Option<String>> {
+        Ok(redis.get(self.alive_key()).await?)
     }
 
-    /// A worker cannot answer by a write that Redis refuses.
+    /// Checks that Redis accepts writes, which a worker's response needs.
     async fn check_writes(&self, redis: &mut MultiplexedConnection) -> Result<()> {
         let key = format!("{}:supervisor", self.prefix);
         redis
             .set_ex(key, 1, SUPERVISOR_EXPIRY)
             .await
-            .context("Redis takes no writes")
+            .context("Redis refuses writes")
     }
 }
 
-/// Whether the worker has given a sign of life between two looks. The key may have expired, which
-/// is none.
-fn is_new(before: Option<&str>, now: Option<&str>) -> bool {
+/// Whether a worker has changed its key between two reads. An expired key is no change.
+fn is_change(before: Option<&str>, now: Option<&str>) -> bool {
     now.is_some() && now != before
 }
 
-async fn in_time<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(REDIS_LIMIT, asked)
+async fn in_time<T>(operation: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(REDIS_LIMIT, operation)
         .await
-        .context("Redis does not answer")?
+        .context("Redis does not respond")?
 }
 
 #[cfg(test)]
@@ -156,29 +157,28 @@ mod tests {
     use crate::Redis;
 
     const PATIENCE: Duration = Duration::from_secs(60);
-    const SHORT: Duration = Duration::from_millis(500);
+    const SHORT_LIMIT: Duration = Duration::from_millis(500);
 
-    struct Stand {
+    struct Setup {
         redis: Redis,
         wake_up: WakeUp,
         _dir: TempDir,
     }
 
-    async fn stand() -> Stand {
-        let program =
-            Redis::find().expect("redis-server is on the PATH; `cargo xtask test` sees to it");
+    async fn setup() -> Setup {
+        let program = Redis::find().expect("`cargo xtask test` puts redis-server on the PATH");
         let dir = tempfile::tempdir().unwrap();
         let redis = Redis::start(&program, dir.path(), &[]).await.unwrap();
-        Stand {
+        Setup {
             wake_up: WakeUp::new(&redis.url(), "{shop}"),
             redis,
             _dir: dir,
         }
     }
 
-    impl Stand {
-        /// Subscribes, and does this at each wake-up.
-        async fn subscribe(&self, at_wake_up: &'static str) {
+    impl Setup {
+        /// Subscribes, and runs this command at each wake-up.
+        async fn subscribe(&self, at_wake_up: String) {
             let client = redis::Client::open(self.redis.url()).unwrap();
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
             let mut subscription = client.get_async_pubsub().await.unwrap();
@@ -189,7 +189,7 @@ mod tests {
             tokio::spawn(async move {
                 let mut messages = subscription.into_on_message();
                 while messages.next().await.is_some() {
-                    run(&mut connection, at_wake_up).await;
+                    run(&mut connection, &at_wake_up).await;
                 }
             });
         }
@@ -211,49 +211,53 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_that_changes_its_sign_of_life_has_answered() {
-        let stand = stand().await;
-        stand.subscribe("INCR {shop}:alive").await;
+    async fn a_worker_that_changes_its_key_is_alive() {
+        let setup = setup().await;
+        setup
+            .subscribe(format!("INCR {}", setup.wake_up.alive_key()))
+            .await;
         // The key appears, and then changes.
         for _ in 0..2 {
-            let answer = stand.wake_up.answer(PATIENCE).await.unwrap();
-            assert_eq!(answer, Answer::Alive);
+            let response = setup.wake_up.send(PATIENCE).await.unwrap();
+            assert_eq!(response, Response::Alive);
         }
     }
 
-    /// Redis counts its subscription all the same.
+    /// Redis counts its subscription, too.
     #[tokio::test]
-    async fn a_worker_that_does_nothing_is_silent() {
-        let stand = stand().await;
-        stand.run("SET {shop}:alive 17").await;
-        stand.subscribe("PING").await;
-        stand.wake_up.until_heard(PATIENCE).await.unwrap();
-        let answer = stand.wake_up.answer(SHORT).await.unwrap();
-        assert_eq!(answer, Answer::Silent);
+    async fn a_worker_without_a_reaction_is_silent() {
+        let setup = setup().await;
+        setup
+            .run(&format!("SET {} 17", setup.wake_up.alive_key()))
+            .await;
+        setup.subscribe("PING".to_owned()).await;
+        setup.wake_up.until_heard(PATIENCE).await.unwrap();
+        let response = setup.wake_up.send(SHORT_LIMIT).await.unwrap();
+        assert_eq!(response, Response::Silent);
     }
 
     #[tokio::test]
-    async fn a_worker_that_is_not_there_is_silent() {
-        let stand = stand().await;
-        assert!(stand.wake_up.until_heard(SHORT).await.is_err());
-        let answer = stand.wake_up.answer(SHORT).await.unwrap();
-        assert_eq!(answer, Answer::Silent);
+    async fn a_missing_worker_is_silent() {
+        let setup = setup().await;
+        assert!(setup.wake_up.until_heard(SHORT_LIMIT).await.is_err());
+        let response = setup.wake_up.send(SHORT_LIMIT).await.unwrap();
+        assert_eq!(response, Response::Silent);
     }
 
     #[tokio::test]
-    async fn of_a_redis_that_takes_no_writes_nothing_follows_for_the_worker() {
-        let mut stand = stand().await;
-        stand.run("CONFIG SET min-replicas-to-write 1").await;
-        let error = stand.wake_up.answer(PATIENCE).await.unwrap_err();
-        assert!(error.to_string().contains("takes no writes"), "{error:#}");
-        stand.redis.kill().await;
-        assert!(stand.wake_up.answer(PATIENCE).await.is_err());
-        stand.redis.restart().await.unwrap();
-        stand.wake_up.answer(SHORT).await.unwrap();
+    async fn a_redis_that_refuses_writes_is_an_error() {
+        let mut setup = setup().await;
+        setup.run("CONFIG SET min-replicas-to-write 1").await;
+        let error = setup.wake_up.send(PATIENCE).await.unwrap_err();
+        assert!(error.to_string().contains("refuses writes"), "{error:#}");
+        setup.redis.kill().await;
+        assert!(setup.wake_up.send(PATIENCE).await.is_err());
+        setup.redis.restart().await.unwrap();
+        setup.wake_up.send(SHORT_LIMIT).await.unwrap();
     }
 
     #[test]
-    fn a_key_that_stays_or_expires_is_no_sign_of_life() {
+    fn an_unchanged_or_expired_key_is_no_change() {
         for (before, now, new) in [
             (None, Some("1"), true),
             (Some("1"), Some("2"), true),
@@ -261,7 +265,7 @@ mod tests {
             (Some("1"), None, false),
             (None, None, false),
         ] {
-            assert_eq!(is_new(before, now), new, "{before:?} {now:?}");
+            assert_eq!(is_change(before, now), new, "{before:?} {now:?}");
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Where this machine gets its Debian packages from.
+//! The machine's Debian mirror, as apt's source of another suite.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-/// The machine's own Debian source, turned to `suite`: the name of a file for it, and its text.
+/// The machine's Debian source, changed to `suite`: a file name and the file's text.
 ///
 /// # Errors
 ///
-/// When this is no Debian machine, or none of its sources is for its own release.
+/// When the machine does not run Debian, or has no source of its own release.
 pub fn for_suite(suite: &str) -> Result<(&'static str, String)> {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let value = |name: &str| {
@@ -26,7 +26,7 @@ pub fn for_suite(suite: &str) -> Result<(&'static str, String)> {
         .map(|files| files.filter_map(|file| Some(file.ok()?.path())).collect())
         .unwrap_or_default();
     files.push("/etc/apt/sources.list".into());
-    // Debian's own entries are in one of two files; other vendors, whose suites may have the same name, add theirs.
+    // Debian's entries are in one of two files. Other vendors' suites may have the same names.
     files.sort_by_key(|file| !file.ends_with("debian.sources") && !file.ends_with("sources.list"));
     files
         .iter()
@@ -39,17 +39,17 @@ pub fn for_suite(suite: &str) -> Result<(&'static str, String)> {
         .with_context(|| format!("/etc/apt names no Debian mirror for {codename}"))
 }
 
-/// Whether a list of suites names the release itself, not its updates (`bookworm-security` is another archive).
+/// Whether a list of suites has the release itself. `bookworm-security` is another archive.
 fn names_release<'a>(mut suites: impl Iterator<Item = &'a str>, codename: &str) -> bool {
     suites
         .any(|suite| suite == codename || ["stable", "testing", "unstable", "sid"].contains(&suite))
 }
 
-/// The first stanza for the release in a deb822 file (sources.list(5)), turned to `suite`; whatever else it says, such
-/// as whose signature counts, stays.
+/// The first stanza for the release in a deb822 file (sources.list(5)), changed to `suite`. Keeps its
+/// other fields, such as the signing key.
 fn stanza(text: &str, codename: &str, suite: &str) -> Option<String> {
     let stanzas = text.split("\n\n").map(|stanza| {
-        // A field's value goes on in lines that start with a space.
+        // A field's value continues in lines that start with a space.
         stanza.lines().filter(|line| !line.starts_with('#')).fold(
             Vec::<String>::new(),
             |mut fields, line| {
@@ -94,7 +94,7 @@ fn stanza(text: &str, codename: &str, suite: &str) -> Option<String> {
     None
 }
 
-/// The first entry for the release in a one-line-style file (sources.list(5)), turned to `suite`.
+/// The first entry for the release in a one-line-style file (sources.list(5)), changed to `suite`.
 fn one_line(text: &str, codename: &str, suite: &str) -> Option<String> {
     text.lines().find_map(|line| {
         let entry = line.trim().strip_prefix("deb ")?.trim();
@@ -116,46 +116,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deb822_stanza_keeps_its_mirror_and_its_key() {
-        let text = "Types: deb\nURIs: http://one/debian-security\nSuites: bookworm-security\nComponents: main\n\n\
-                    Types: deb deb-src\n# a comment\nURIs: http://two/debian\nSuites: bookworm bookworm-updates\n\
+    fn a_deb822_stanza_keeps_its_mirror_and_key() {
+        let text = "Types: deb\nURIs: http://one/debian-security\nSuites: bookworm-security\n\
+                    Components: main\n\n\
+                    Types: deb deb-src\n# a comment\nURIs: http://two/debian\n\
+                    Suites: bookworm bookworm-updates\n\
                     Components: main contrib\nSigned-By:\n -----BEGIN\n .\n xyz\n";
         assert_eq!(
             stanza(text, "bookworm", "forky").unwrap(),
-            "Types: deb\nSuites: forky\nComponents: main\nURIs: http://two/debian\nSigned-By:\n -----BEGIN\n .\n xyz\n"
+            "Types: deb\nSuites: forky\nComponents: main\nURIs: http://two/debian\n\
+             Signed-By:\n -----BEGIN\n .\n xyz\n"
         );
     }
 
     #[test]
-    fn a_stanza_that_is_off_or_for_sources_does_not_count() {
-        assert_eq!(
-            stanza(
-                "Enabled: no\nTypes: deb\nURIs: http://one\nSuites: bookworm\n",
-                "bookworm",
-                "forky"
-            ),
-            None
-        );
-        assert_eq!(
-            stanza(
-                "Types: deb-src\nURIs: http://one\nSuites: bookworm\n",
-                "bookworm",
-                "forky"
-            ),
-            None
-        );
-        assert_eq!(
-            stanza(
-                "Types: deb\nURIs: http://one\nSuites: nodistro\n",
-                "bookworm",
-                "forky"
-            ),
-            None
-        );
+    fn disabled_and_source_stanzas_are_skipped() {
+        for text in [
+            "Enabled: no\nTypes: deb\nURIs: http://one\nSuites: bookworm\n",
+            "Types: deb-src\nURIs: http://one\nSuites: bookworm\n",
+            "Types: deb\nURIs: http://one\nSuites: nodistro\n",
+        ] {
+            assert_eq!(stanza(text, "bookworm", "forky"), None, "{text}");
+        }
     }
 
     #[test]
-    fn a_one_line_entry_keeps_its_mirror_and_its_options() {
+    fn a_one_line_entry_keeps_its_mirror_and_options() {
         let text = "# deb http://zero/debian bookworm main\ndeb-src http://zero/debian bookworm main\n\
                     deb http://one/debian-security bookworm-security main\n\
                     deb [signed-by=/k.gpg arch=amd64] http://two/debian bookworm main contrib\n";

@@ -1,4 +1,4 @@
-//! Debian packages unpacked below `target`, and a script that runs one program of theirs from there.
+//! Debian packages unpacked below `target`, with a script that runs one of their programs.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -6,35 +6,37 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use tokio::process::Command;
 
-use crate::apt::Apt;
+use super::apt::Apt;
 use crate::workspace;
 
-/// A folder below `target` and the script in it.
+/// A folder below `target` and its script.
 #[derive(Clone, Copy, Debug)]
 pub struct Unpacked {
     /// The folder's name.
     pub folder: &'static str,
-    /// The script's name, the program's own.
+    /// The program's name, also the script's.
     pub program: &'static str,
 }
 
 impl Unpacked {
-    /// The script, if an earlier [`set_up`](Self::set_up) got to its end.
+    /// The script, if an earlier [`set_up`](Self::set_up) has finished.
     pub fn existing(self) -> Option<PathBuf> {
         Some(self.path()).filter(|script| script.is_file())
     }
 
-    /// Fetches and unpacks `packages`, writes `script` and tries it with `--version`. `apt` chooses what the packages are
-    /// taken from; `label` is for the progress on standard error. What an interrupted attempt has left is removed first.
+    /// Fetches and unpacks `packages`, writes `script` and runs it with `--version`.
+    ///
+    /// `configure` chooses apt's sources. `label` marks the progress on standard error. First removes
+    /// the remains of an interrupted attempt.
     ///
     /// # Errors
     ///
-    /// apt's and dpkg's, or the program's when it does not run on this machine.
+    /// When apt or dpkg fails, or the program does not run on this machine.
     pub async fn set_up(
         self,
         label: &str,
         packages: &[&str],
-        apt: impl FnOnce(Apt) -> Result<Apt>,
+        configure: impl FnOnce(Apt) -> Result<Apt>,
         script: &str,
     ) -> Result<PathBuf> {
         let folder = workspace::target().join(self.folder);
@@ -42,11 +44,11 @@ impl Unpacked {
             std::fs::remove_dir_all(&folder)
                 .with_context(|| format!("removing {}", folder.display()))?;
         }
-        let own = folder.join("apt");
-        apt(Apt::new(&own)?)?
+        let apt_folder = folder.join("apt");
+        configure(Apt::new(&apt_folder)?)?
             .unpack(label, packages, &folder)
             .await?;
-        std::fs::remove_dir_all(own)?;
+        std::fs::remove_dir_all(apt_folder)?;
 
         let new = folder.join(format!("{}.new", self.program));
         std::fs::write(&new, script)?;
@@ -56,7 +58,7 @@ impl Unpacked {
         workspace::output(version)
             .await
             .with_context(|| format!("Debian's {} does not run here", self.program))?;
-        // The script is there only when everything else is.
+        // Last, since the script marks a finished set-up.
         std::fs::rename(new, self.path())?;
         eprintln!("{label}: unpacked into {}", folder.display());
         Ok(self.path())

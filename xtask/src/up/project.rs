@@ -1,41 +1,41 @@
-//! A real Supabase project, as the origin.
+//! Checks a real Supabase project before the application uses it as its origin.
 
 use std::time::Duration;
 
 use afterword::postgrest::is_query;
+use afterword::postgrest::key::ApiKey;
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
 use super::variables::Variables;
 
-const LIMIT: Duration = Duration::from_secs(15);
+const REQUEST_LIMIT: Duration = Duration::from_secs(15);
 
-/// A project, the key that readers use, and what the application asks it.
+/// A project with its key, table and queries.
 pub struct Project {
     url: String,
     key: String,
-    asked: Asked,
+    api_key: ApiKey,
+    table: Table,
 }
 
-/// What the application asks for: the variables of these names.
-struct Asked {
+/// The table and its queries: the variables of these names.
+struct Table {
     schema: String,
-    table: String,
+    name: String,
     id_column: String,
     item_query: String,
     list_query: String,
 }
 
 impl Project {
-    /// The project with this URL and key; `None` if both are missing.
+    /// The project with this URL and key. `None` without both.
     ///
     /// # Errors
     ///
-    /// When half of it is missing, the URL is not a project's, or the key is not for readers.
+    /// When only one is given, the URL is invalid, or the key is not for readers.
     pub fn parse(
         url: Option<String>,
         key: Option<String>,
@@ -44,21 +44,26 @@ impl Project {
         let (url, key) = match (url, key) {
             (Some(url), Some(key)) => (url, key),
             (Some(_), None) => bail!(
-                "the project's URL is given, but not its key: add --supabase-key or SUPABASE_ANON_KEY (Supabase's dashboard shows it under Project Settings, API Keys)"
+                "the project's URL is given, but not its key: add --supabase-key or \
+                 SUPABASE_ANON_KEY (Supabase's dashboard shows it under Project Settings, API Keys)"
             ),
             (None, Some(_)) => bail!(
-                "the project's key is given, but not its URL: add --supabase-url or SUPABASE_URL, such as https://abc.supabase.co"
+                "the project's key is given, but not its URL: add --supabase-url or SUPABASE_URL, \
+                 such as https://abc.supabase.co"
             ),
             (None, None) => return Ok(None),
         };
-        check_key(&key)?;
+        let api_key = ApiKey::parse(key.clone()).map_err(|reason| {
+            anyhow!("cannot use the project's key (--supabase-key or SUPABASE_ANON_KEY): {reason}")
+        })?;
         let variable = |name| variables.get(name).to_owned();
         Ok(Some(Self {
             url: base_url(&url)?,
             key,
-            asked: Asked {
+            api_key,
+            table: Table {
                 schema: variable("schema"),
-                table: variable("table"),
+                name: variable("table"),
                 id_column: variable("id_column"),
                 item_query: variable("item_query"),
                 list_query: variable("list_query"),
@@ -66,14 +71,14 @@ impl Project {
         }))
     }
 
-    /// The project's base URL, without a `/` at its end.
+    /// The project's base URL, without a trailing `/`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// What tells its rows from those of other projects and tables.
+    /// A name that no other project or table has.
     pub fn name(&self) -> String {
-        format!("{} {}.{}", self.url, self.asked.schema, self.asked.table)
+        format!("{} {}.{}", self.url, self.table.schema, self.table.name)
     }
 
     /// The key for readers.
@@ -81,94 +86,95 @@ impl Project {
         &self.key
     }
 
-    /// Asks the project what the application will ask, for one row each. A project that fails for
-    /// now gets a warning instead of an error: the cache has to start during an outage, too.
+    /// Sends the application's requests, each for one row. A temporary failure is only a warning,
+    /// since the cache has to start during an outage, too.
     ///
     /// # Errors
     ///
-    /// When the set-up is wrong: what to do about it.
+    /// When the configuration is wrong. The error gives advice.
     pub async fn check(&self) -> Result<()> {
-        for what in [What::Item, What::List] {
-            match self.ask(what).await? {
+        for probe in [Probe::Item, Probe::List] {
+            match self.send(probe).await? {
                 Finding::Works => {}
-                Finding::FailsForNow(why) => {
+                Finding::FailsTemporarily(reason) => {
                     eprintln!(
-                        "warning: {} {why}. Starting all the same: until it works again, articles that are not stored are answered with an error",
+                        "warning: {} {reason}. Starting nevertheless: until it works again, \
+                         requests for articles that are not cached fail",
                         self.url
                     );
                     break;
                 }
-                Finding::Wrong(why) => bail!("{}: {why}", self.url),
+                Finding::Wrong(reason) => bail!("{}: {reason}", self.url),
             }
         }
         Ok(())
     }
 
-    async fn ask(&self, what: What) -> Result<Finding> {
+    async fn send(&self, probe: Probe) -> Result<Finding> {
         let mut url = Url::parse(&self.url)?;
         url.path_segments_mut()
             .map_err(|()| anyhow!("{} has no path", self.url))?
-            .extend(["rest", "v1", &self.asked.table]);
-        url.set_query(Some(&self.asked.query(what)?));
+            .extend(["rest", "v1", &self.table.name]);
+        url.set_query(Some(&self.table.query(probe)?));
         let mut request = ureq::get(url.as_str())
-            .header("apikey", &self.key)
             .header("accept", "application/json")
-            .header("accept-profile", &self.asked.schema);
-        if claims(&self.key).is_some() {
-            request = request.header("authorization", format!("Bearer {}", self.key));
+            .header("accept-profile", &self.table.schema);
+        for (name, value) in self.api_key.fields() {
+            request = request.header(name, value);
         }
         let request = request
             .config()
-            .timeout_global(Some(LIMIT))
+            .timeout_global(Some(REQUEST_LIMIT))
             .http_status_as_error(false)
             .build();
-        let answer = tokio::task::spawn_blocking(move || {
-            let mut answer = request.call()?;
-            let body = answer.body_mut().read_to_string()?;
-            Ok::<_, ureq::Error>((answer.status().as_u16(), body))
+        let response = tokio::task::spawn_blocking(move || {
+            let mut response = request.call()?;
+            let body = response.body_mut().read_to_string()?;
+            Ok::<_, ureq::Error>((response.status().as_u16(), body))
         });
-        Ok(match answer.await? {
-            Ok((status, body)) => self.asked.explain(what, status, &body),
+        Ok(match response.await? {
+            Ok((status, body)) => self.table.explain(probe, status, &body),
             Err(ureq::Error::Http(error)) => Finding::Wrong(format!(
                 "the request cannot be sent ({error}); check --schema"
             )),
-            Err(error) => Finding::FailsForNow(format!(
-                "cannot be reached ({error}); check --supabase-url (or SUPABASE_URL) and the network"
+            Err(error) => Finding::FailsTemporarily(format!(
+                "cannot be reached ({error}); check --supabase-url (or SUPABASE_URL) and the \
+                 network"
             )),
         })
     }
 }
 
-/// Which of the application's requests.
+/// One of the application's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum Probe {
     /// Rows by their ids.
     Item,
     /// The list.
     List,
 }
 
-/// What an answer shows.
+/// What a response shows.
 #[derive(Debug, PartialEq)]
 enum Finding {
-    /// The application will get its rows.
+    /// The application gets its rows.
     Works,
-    /// The project fails in a way that passes.
-    FailsForNow(String),
-    /// It will fail until somebody changes something.
+    /// The project fails temporarily.
+    FailsTemporarily(String),
+    /// It fails until the user changes something.
     Wrong(String),
 }
 
-impl Asked {
-    /// The application's parameters, for any one row.
+impl Table {
+    /// The application's query parameters, limited to one row.
     ///
     /// # Errors
     ///
-    /// When the components will not send them.
-    fn query(&self, what: What) -> Result<String> {
-        let (name, query) = match what {
-            What::Item => ("ITEM", &self.item_query),
-            What::List => ("LIST", &self.list_query),
+    /// When the components would refuse them.
+    fn query(&self, probe: Probe) -> Result<String> {
+        let (name, query) = match probe {
+            Probe::Item => ("ITEM", &self.item_query),
+            Probe::List => ("LIST", &self.list_query),
         };
         ensure!(
             is_query(query),
@@ -178,8 +184,8 @@ impl Asked {
         let (orders, mut pairs): (Vec<&str>, Vec<&str>) = pairs
             .filter(|pair| !pair.starts_with("limit=") && !pair.starts_with("offset="))
             .partition(|pair| pair.starts_with("order="));
-        // The application names the id column, too: it filters items by it, and makes the list's
-        // order total.
+        // The application adds the id column: it filters items by it, and makes the list's order
+        // total.
         let id_column: String = byte_serialize(self.id_column.as_bytes()).collect();
         let order = match orders[..] {
             [] => format!("order={id_column}"),
@@ -189,59 +195,69 @@ impl Asked {
         Ok(pairs.join("&"))
     }
 
-    /// What is wrong, if the project answers this; the codes are PostgREST's and Postgres's.
-    fn explain(&self, what: What, status: u16, body: &str) -> Finding {
+    /// Explains a response. The codes are PostgREST's and PostgreSQL's.
+    fn explain(&self, probe: Probe, status: u16, body: &str) -> Finding {
         let Self {
             schema,
-            table,
+            name: table,
             id_column,
             ..
         } = self;
-        let answer = serde_json::from_str::<Value>(body).unwrap_or_default();
-        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        let json = serde_json::from_str::<Value>(body).unwrap_or_default();
+        let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
         let (code, message) = (text("code"), text("message"));
-        let answered = if message.is_empty() {
+        let summary = if message.is_empty() {
             format!("status {status}")
         } else {
             format!("status {status}, {message}")
         };
         Finding::Wrong(match (status, code.as_str()) {
-            (200..=299, _) if answer.is_array() => match &answer[0] {
-                Value::Object(row) if what == What::Item && !row.contains_key(id_column) => {
+            (200..=299, _) if json.is_array() => match &json[0] {
+                Value::Object(row) if probe == Probe::Item && !row.contains_key(id_column) => {
                     format!(
-                        "rows come without the id column `{id_column}`: select it in SPIN_VARIABLE_ITEM_QUERY, or name another with SPIN_VARIABLE_ID_COLUMN"
+                        "rows come without the id column `{id_column}`: select it in \
+                         SPIN_VARIABLE_ITEM_QUERY, or name another with SPIN_VARIABLE_ID_COLUMN"
                     )
                 }
                 _ => return Finding::Works,
             },
             (429 | 500.., _) => {
-                return Finding::FailsForNow(format!("does not work at the moment ({answered})"));
+                return Finding::FailsTemporarily(format!("fails at the moment ({summary})"));
             }
             (_, "42501") => format!(
-                "readers may not read all that is asked of {schema}.{table} ({message}): name the columns that they may read in SPIN_VARIABLE_ITEM_QUERY and SPIN_VARIABLE_LIST_QUERY, such as `select=id,title`, or check the table's grants and row-level security policies"
+                "readers may not read everything requested from {schema}.{table} ({message}): name \
+                 the columns that they may read in SPIN_VARIABLE_ITEM_QUERY and \
+                 SPIN_VARIABLE_LIST_QUERY, such as `select=id,title`, or check the table's grants \
+                 and row-level security policies"
             ),
             (_, "42P01" | "PGRST205") => format!(
-                "there is no table {schema}.{table}: create it, or name yours with --table (and --schema)"
+                "there is no table {schema}.{table}: create it, or name yours with --table (and \
+                 --schema)"
             ),
             (_, "42703") => format!(
-                "a column is not there ({message}): correct SPIN_VARIABLE_ITEM_QUERY, SPIN_VARIABLE_LIST_QUERY or SPIN_VARIABLE_ID_COLUMN"
+                "a column does not exist ({message}): correct SPIN_VARIABLE_ITEM_QUERY, \
+                 SPIN_VARIABLE_LIST_QUERY or SPIN_VARIABLE_ID_COLUMN"
             ),
             (_, "PGRST106") => format!(
-                "the schema {schema} is not exposed: add it under Project Settings, Data API, or name another with --schema"
+                "the schema {schema} is not exposed: add it under Project Settings, Data API, or \
+                 name another with --schema"
             ),
             (401 | 403, _) => format!(
-                "the key is refused ({answered}); check --supabase-key (or SUPABASE_ANON_KEY)"
+                "the key is refused ({summary}); check --supabase-key (or SUPABASE_ANON_KEY)"
             ),
             (400, _) if !code.is_empty() => format!(
-                "a query is refused ({answered}): correct SPIN_VARIABLE_ITEM_QUERY or SPIN_VARIABLE_LIST_QUERY"
+                "a query is refused ({summary}): correct SPIN_VARIABLE_ITEM_QUERY or \
+                 SPIN_VARIABLE_LIST_QUERY"
             ),
             _ => format!(
-                "this does not answer as a Supabase project does ({answered}); check --supabase-url (or SUPABASE_URL)"
+                "this does not respond like a Supabase project ({summary}); check --supabase-url \
+                 (or SUPABASE_URL)"
             ),
         })
     }
 }
 
+/// The base URL without a trailing `/`.
 fn base_url(url: &str) -> Result<String> {
     let parsed = Url::parse(url)
         .ok()
@@ -258,36 +274,13 @@ fn base_url(url: &str) -> Result<String> {
     Ok(parsed.origin().ascii_serialization())
 }
 
-/// Refuses a key with which readers would see what row-level security hides from them.
-fn check_key(key: &str) -> Result<()> {
-    ensure!(
-        !key.starts_with("sb_secret_"),
-        "the key given is a secret key (sb_secret_…), with which every reader would see every row; give the publishable key (sb_publishable_…)"
-    );
-    ensure!(
-        claims(key).is_none_or(|claims| claims["role"] != "service_role"),
-        "the key given is the service_role key, with which every reader would see every row; give the anon key"
-    );
-    ensure!(
-        key.bytes().all(|byte| byte.is_ascii_graphic()),
-        "the key given holds a space or another character that no key has; copy it again"
-    );
-    Ok(())
-}
-
-/// What a JWT claims; `None` if the key is not one.
-fn claims(key: &str) -> Option<Value> {
-    let [_, payload, _] = key.split('.').collect::<Vec<_>>()[..] else {
-        return None;
-    };
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
 
     use afterword_supabase::{Dials, Fault, Options, RestDial, Supabase};
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use tokio::net::TcpSocket;
 
     use super::*;
@@ -319,14 +312,14 @@ mod tests {
     const URL: &str = "https://abc.supabase.co";
 
     #[test]
-    fn half_a_project_says_which_half_is_missing() {
+    fn an_error_names_the_missing_half_of_a_project() {
         assert!(parse("", "").unwrap().is_none());
         assert!(error(URL, "").contains("SUPABASE_ANON_KEY"));
         assert!(error("", "sb_publishable_x").contains("SUPABASE_URL"));
     }
 
     #[test]
-    fn a_key_past_row_level_security_is_refused_by_name_and_not_shown() {
+    fn an_error_names_the_kind_of_a_key_without_showing_it() {
         let jwt = format!(
             "e30.{}.c2ln",
             URL_SAFE_NO_PAD.encode(r#"{"role":"service_role"}"#)
@@ -374,7 +367,7 @@ mod tests {
         supabase
     }
 
-    /// What the check says of a stand-in whose readers may not read every column.
+    /// The check's error for a stand-in whose readers may not read every column.
     async fn refusal(set: &[(&str, &str)]) -> Option<String> {
         let supabase = stand_in(None).await;
         let project = project(&supabase.url(), supabase.publishable_key(), set);
@@ -389,7 +382,7 @@ mod tests {
     );
 
     #[tokio::test]
-    async fn the_applications_own_queries_are_checked() {
+    async fn the_applications_queries_are_checked() {
         assert_eq!(refusal(&[ITEM, LIST]).await, None);
         for queries in [&[ITEM][..], &[LIST], &[]] {
             let refused = refusal(queries).await.expect("one selects all columns");
@@ -399,7 +392,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_set_up_is_refused_with_what_to_change() {
+    async fn an_error_about_the_configuration_gives_advice() {
         for (set, advice) in [
             (("table", "posts"), "--table"),
             (("schema", "shop"), "--schema"),
@@ -429,7 +422,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_project_that_fails_for_now_is_no_reason_not_to_start() {
+    async fn a_temporary_failure_is_no_error() {
         for fault in [500, 503, 429]
             .map(Fault::Status)
             .into_iter()
@@ -437,9 +430,9 @@ mod tests {
         {
             let supabase = stand_in(Some(fault.clone())).await;
             let project = project(&supabase.url(), supabase.publishable_key(), &[]);
-            let finding = project.ask(What::Item).await.unwrap();
+            let finding = project.send(Probe::Item).await.unwrap();
             assert!(
-                matches!(finding, Finding::FailsForNow(_)),
+                matches!(finding, Finding::FailsTemporarily(_)),
                 "{fault:?}: {finding:?}"
             );
             project.check().await.unwrap();
@@ -447,25 +440,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_project_that_is_not_there_is_no_reason_not_to_start() {
-        // Bound without listening: nobody else can take the port, and a connection is refused.
+    async fn an_unreachable_project_is_no_error() {
+        // Bound without listening: the port is taken, and connections to it are refused.
         let nobody = TcpSocket::new_v4().unwrap();
         nobody.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let url = format!("http://{}", nobody.local_addr().unwrap());
-        let finding = project(&url, "k", &[]).ask(What::List).await.unwrap();
+        let finding = project(&url, "k", &[]).send(Probe::List).await.unwrap();
         assert!(
-            matches!(&finding, Finding::FailsForNow(why) if why.contains("cannot be reached")),
+            matches!(&finding, Finding::FailsTemporarily(reason) if reason.contains("cannot be reached")),
             "{finding:?}"
         );
     }
 
     #[tokio::test]
-    async fn something_other_than_a_supabase_project_is_refused() {
+    async fn another_service_than_supabase_is_refused() {
         let supabase = stand_in(Some(Fault::Html)).await;
         let project = project(&supabase.url(), "k", &[]);
         let refused = project.check().await.unwrap_err().to_string();
         assert!(refused.contains("--supabase-url"), "{refused}");
-        let finding = project.asked.explain(What::List, 404, "not found");
+        let finding = project.table.explain(Probe::List, 404, "not found");
         assert!(matches!(finding, Finding::Wrong(_)), "{finding:?}");
     }
 }

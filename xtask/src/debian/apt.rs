@@ -1,5 +1,7 @@
-//! Debian packages, fetched and unpacked into a folder without touching the machine: apt with lists, cache and
-//! (if wanted) sources and dpkg status of its own. It needs no privileges, and installs and starts nothing.
+//! Fetches Debian packages and unpacks them into a folder, without touching the machine.
+//!
+//! It runs apt with its own lists and cache, and optionally its own sources and dpkg status. That
+//! needs no privileges, and installs and starts nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,8 +12,8 @@ use tokio::process::Command;
 
 use crate::workspace::output;
 
-/// The machine's hooks (caches to refresh, services to tell) are about installing. Options cannot clear a list, a
-/// configuration file can.
+/// Clears the machine's hooks, which are for installations. Only a configuration file can clear a
+/// list.
 const HOOKS: &str = "#clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
@@ -20,10 +22,10 @@ const HOOKS: &str = "#clear APT::Update::Pre-Invoke;
 ";
 
 const OPTIONS: [&str; 9] = [
-    // The folder is the user's, where apt's own user may not write.
+    // apt's own user may not write to the user's folder.
     "APT::Sandbox::User=root",
     "Debug::NoLocking=true",
-    // Without it, `update` succeeds although a source was unreachable.
+    // By default, `update` succeeds although a source was unreachable.
     "APT::Update::Error-Mode=any",
     "APT::Install-Recommends=false",
     "Acquire::Languages=none",
@@ -33,7 +35,7 @@ const OPTIONS: [&str; 9] = [
     "Acquire::http::Timeout=30",
 ];
 
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 const MB: u64 = 1_000_000;
 
 /// A private apt.
@@ -43,7 +45,7 @@ pub struct Apt {
     options: Vec<String>,
 }
 
-/// Why there is no apt to use here, as a sentence; `None` if there is.
+/// Why this machine has no usable apt, if so.
 pub fn obstacle() -> Option<String> {
     ["apt-get", "dpkg"]
         .into_iter()
@@ -52,11 +54,11 @@ pub fn obstacle() -> Option<String> {
 }
 
 impl Apt {
-    /// An apt that keeps its files in `dir`, with the machine's sources and with what is installed on the machine.
+    /// An apt with its files in `dir`, and with the machine's sources and installed packages.
     ///
     /// # Errors
     ///
-    /// When there is no apt here, or `dir` cannot be written.
+    /// When there is no apt, or `dir` is not writable.
     pub fn new(dir: &Path) -> Result<Self> {
         if let Some(obstacle) = obstacle() {
             anyhow::bail!(obstacle);
@@ -78,12 +80,12 @@ impl Apt {
         Ok(apt)
     }
 
-    /// The same with `sources` alone, the text of a file called `name`: its ending tells apt the format, `.sources` or
-    /// `.list`.
+    /// Replaces the sources by a file with this name and text. The name's ending, `.sources` or
+    /// `.list`, tells apt the format.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written.
+    /// When the file is not writable.
     pub fn with_sources(mut self, name: &str, sources: &str) -> Result<Self> {
         let file = self.write(name, sources)?;
         self.option("Dir::Etc::sourcelist", &file);
@@ -91,23 +93,24 @@ impl Apt {
         Ok(self)
     }
 
-    /// The same with just the packages of `status` installed (dpkg's format).
+    /// Replaces the installed packages by those in `status` (dpkg's format).
     ///
     /// # Errors
     ///
-    /// When the file cannot be written.
+    /// When the file is not writable.
     pub fn with_status(mut self, status: &str) -> Result<Self> {
         let file = self.write("status", status)?;
         self.option("Dir::State::status", &file);
         Ok(self)
     }
 
-    /// Fetches the newest version of `packages`, with all that they depend on and that is not installed, and unpacks
-    /// it into `root`. apt checks signatures and hashes, as always. Progress goes to standard error, after `label`.
+    /// Fetches the newest version of `packages` and of their dependencies that are not installed, and
+    /// unpacks them into `root`. apt checks signatures and hashes as usual. Progress goes to standard
+    /// error, after `label`.
     ///
     /// # Errors
     ///
-    /// apt's or dpkg's own, with their words.
+    /// When apt or dpkg fails. The error shows their messages.
     pub async fn unpack(&self, label: &str, packages: &[&str], root: &Path) -> Result<()> {
         eprintln!("{label}: reading the package lists");
         output(self.get("update")).await.context("apt-get update")?;
@@ -161,18 +164,18 @@ impl Apt {
         command
     }
 
-    /// Tells every now and then how much is there. Never returns.
+    /// Reports the progress of the download. Never returns.
     async fn progress(&self, label: &str, bytes: u64) {
         loop {
-            tokio::time::sleep(PROGRESS_EVERY).await;
+            tokio::time::sleep(PROGRESS_INTERVAL).await;
             let folder = self.dir.join("cache/archives");
-            let here = size(&folder) + size(&folder.join("partial"));
-            eprintln!("{label}: {} of {} MB", here / MB, bytes.div_ceil(MB));
+            let fetched = size(&folder) + size(&folder.join("partial"));
+            eprintln!("{label}: {} of {} MB", fetched / MB, bytes.div_ceil(MB));
         }
     }
 }
 
-/// How many packages apt names, and their bytes: it prints `'<uri>' <file> <bytes> <hash>`.
+/// The number and total bytes of packages. apt prints `'<uri>' <file> <bytes> <hash>`.
 fn total(uris: &str) -> (usize, u64) {
     let sizes = uris
         .lines()
@@ -206,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_to_fetch_are_summed_up() {
+    fn the_packages_sizes_are_added_up() {
         let uris = "'http://mirror/pool/a_1%3a2_amd64.deb' a_1%3a2_amd64.deb 1500000 SHA256:0a\n\
                     'http://mirror/pool/b_3_all.deb' b_3_all.deb 500 SHA256:0b\n";
         assert_eq!(total(uris), (2, 1_500_500));
