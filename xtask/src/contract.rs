@@ -1,5 +1,5 @@
-//! `cargo xtask contract`: runs Supabase's own JavaScript clients against the stand-in, to check that
-//! it behaves like Supabase.
+//! `cargo xtask contract`: runs Supabase's own JavaScript clients against the stand-in, to check
+//! that it behaves like Supabase.
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;

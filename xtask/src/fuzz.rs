@@ -15,8 +15,8 @@ use crate::workspace;
 
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
 
-const ADVICE: &str = "install one (`apt-get install g++`, `xcode-select --install`), since libFuzzer \
-                      is written in C++";
+const ADVICE: &str = "install one (`apt-get install g++`, `xcode-select --install`), since \
+                      libFuzzer is written in C++";
 
 /// A fuzz target: a function of `tests/fuzz/src/lib.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -43,8 +43,8 @@ struct KeyValueStores {
 /// path in the file starts at the file's folder.
 ///
 /// # Errors
-/// When the file cannot be read, is no TOML, or configures what this host lacks. The error quotes no
-/// line of it, since lines may hold passwords.
+/// When the file cannot be read, is no TOML, or configures what this host lacks. The error quotes
+/// no line of it, since lines may hold passwords.
 pub(crate) fn load(path: &Path) -> Result<Option<KeyValueStore>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the runtime configuration {}", path.display()))?;

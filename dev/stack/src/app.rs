@@ -34,7 +34,8 @@ pub struct App {
     pub runtime_config: Option<PathBuf>,
     /// Application variables by their names in the manifest.
     pub variables: BTreeMap<String, String>,
-    /// The address of the embedded host's fault dials. Only a host with the feature `faults` has them.
+    /// The address of the embedded host's fault dials. Only a host with the feature `faults` has
+    /// them.
     pub dials: Option<SocketAddr>,
     /// Whether the embedded host's listener sets `TCP_NODELAY`; its default is Spin's.
     pub tcp_nodelay: Option<bool>,

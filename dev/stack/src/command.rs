@@ -6,7 +6,8 @@ use std::sync::{OnceLock, mpsc};
 
 use tokio::process::{Child, Command};
 
-/// A command for [`Process::spawn`](crate::Process::spawn) that ends even if this program is killed.
+/// A command for [`Process::spawn`](crate::Process::spawn) that ends even if this program is
+/// killed.
 ///
 /// That needs util-linux's `setpriv`. Without it (macOS), the child outlives a killed program.
 pub fn command(program: impl AsRef<OsStr>) -> Command {

@@ -1,7 +1,8 @@
 //! The processes of a running Afterword, as children of this program. `cargo xtask up` and the
 //! scenarios start them.
 //!
-//! - [`process`]: a child process with its output and its own children. It ends with its [`Process`].
+//! - [`process`]: a child process with its output and its own children. It ends with its
+//!   [`Process`].
 //! - [`command`](mod@command): finds programs, and makes commands that end with this program.
 //! - [`redis`]: an own Redis or Valkey, which can be killed and restarted.
 //! - [`app`]: the application or some of its components, under Spin or the embedded host.

@@ -39,8 +39,8 @@ pub enum Stream {
 
 /// A running child process in its own process group.
 ///
-/// Signals go to the whole group, since a child may have children: `spin up` has one for each trigger
-/// type. When the child ends or this is dropped, the rest of the group is killed.
+/// Signals go to the whole group, since a child may have children: `spin up` has one for each
+/// trigger type. When the child ends or this is dropped, the rest of the group is killed.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -168,7 +168,9 @@ impl Process {
     pub async fn alive_until<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             result = future => result.map_err(|error| anyhow!("{error:#}{}", self.quoted_output())),
-            status = self.wait() => bail!("{} ended with {status}{}", self.name, self.quoted_output()),
+            status = self.wait() => {
+                bail!("{} ended with {status}{}", self.name, self.quoted_output())
+            }
         }
     }
 

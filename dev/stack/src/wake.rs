@@ -23,8 +23,8 @@ const SUPERVISOR_EXPIRY: u64 = 120;
 
 /// The wake-up of one application's workers.
 ///
-/// A worker changes the value of [`alive_key`](Self::alive_key) at each wake-up, and every 5 s while
-/// it works.
+/// A worker changes the value of [`alive_key`](Self::alive_key) at each wake-up, and every 5 s
+/// while it works.
 #[derive(Clone, Debug)]
 pub struct WakeUp {
     redis_url: String,

@@ -1,10 +1,10 @@
-//! PostgreSQL's words for the constraints that SQLite finds broken.
+//! PostgreSQL's errors for constraints that SQLite reports as violated.
 
 use rusqlite::{ErrorCode, ffi, types::Value as Sql};
 
 use crate::{error::RestError, schema::Table};
 
-/// The refusal of a statement on `table` that was to set these columns.
+/// The error of a statement on `table` that sets these columns.
 pub(crate) fn refusal(error: rusqlite::Error, table: &Table, set: &[(&str, Sql)]) -> RestError {
     let (code, extended, message) = match &error {
         rusqlite::Error::SqliteFailure(failure, message) => {

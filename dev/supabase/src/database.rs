@@ -1,4 +1,4 @@
-//! The rows: one SQLite connection behind a lock, and triggers that note each change of a row.
+//! The rows: one SQLite connection behind a lock, and triggers that record each change of a row.
 
 use std::{
     path::Path,
@@ -18,7 +18,8 @@ use crate::{
     types::timestamptz,
 };
 
-/// A changed row, as Supabase's trigger sees it. `old_record` is `None` for an INSERT, `record` for a DELETE.
+/// A changed row as Supabase's trigger sees it. An INSERT has no `old_record`, a DELETE no
+/// `record`.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Change {
     pub operation: String,
@@ -30,7 +31,8 @@ pub(crate) struct Change {
 /// All tables of schema `public`.
 pub(crate) struct Database {
     connection: Mutex<Connection>,
-    /// What SQL's `now()` says, in microseconds since 1970: the start of the transaction, as in PostgreSQL.
+    /// The value of SQL's `now()` in microseconds since 1970: as in PostgreSQL, the start of the
+    /// transaction.
     now: Arc<AtomicI64>,
 }
 
@@ -49,17 +51,18 @@ impl Database {
             ))
         })?;
         connection.execute_batch(
-            "CREATE TEMP TABLE row_change (operation text, table_name text, record text, old_record text)",
+            "CREATE TEMP TABLE row_change \
+             (operation text, table_name text, record text, old_record text)",
         )?;
         connection.execute_batch(include_str!("schema.sql"))?;
-        watch(&connection)?;
+        create_triggers(&connection)?;
         Ok(Self {
             connection: Mutex::new(connection),
             now,
         })
     }
 
-    /// Runs `work` on the rows as they are.
+    /// Runs `work` without a transaction.
     pub fn read<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, RestError>,
@@ -67,7 +70,7 @@ impl Database {
         work(&self.lock())
     }
 
-    /// Runs `work` in a transaction, and gives its result and the rows that it changed. An error rolls it back.
+    /// Runs `work` in a transaction. Returns its result and the changed rows. An error rolls back.
     pub fn write<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, RestError>,
@@ -81,15 +84,15 @@ impl Database {
         Ok((result, changes))
     }
 
-    /// Runs SQL statements in one transaction. The changes are noted nowhere.
+    /// Runs SQL statements in one transaction, without recording changes.
     pub fn execute(&self, sql: &str) -> rusqlite::Result<()> {
         let mut connection = self.lock();
         self.set_clock();
         let transaction = connection.transaction()?;
-        unwatch(&transaction)?;
+        drop_triggers(&transaction)?;
         transaction.execute_batch(sql)?;
-        // The statements may have made or altered tables.
-        watch(&transaction)?;
+        // The statements may have created or altered tables.
+        create_triggers(&transaction)?;
         transaction.commit()
     }
 
@@ -105,8 +108,9 @@ impl Database {
     }
 }
 
-/// Makes the triggers that note changes. They are temporary, so that a database file holds the user's own tables only.
-fn watch(connection: &Connection) -> rusqlite::Result<()> {
+/// Creates the triggers that record changes. They are temporary, so a database file has only the
+/// user's tables.
+fn create_triggers(connection: &Connection) -> rusqlite::Result<()> {
     for name in Table::names(connection)? {
         let Some(table) = Table::load(connection, &name)? else {
             continue;
@@ -125,19 +129,20 @@ fn watch(connection: &Connection) -> rusqlite::Result<()> {
             ("UPDATE", new.as_str(), old.as_str()),
             ("DELETE", "NULL", old.as_str()),
         ] {
-            let trigger = quote(&format!("note_{operation}_{name}"));
+            let trigger = quote(&format!("record_{operation}_{name}"));
             let literal = name.replace('\'', "''");
             let on = quote(&name);
             connection.execute_batch(&format!(
                 "CREATE TEMP TRIGGER {trigger} AFTER {operation} ON main.{on} BEGIN \
-                 INSERT INTO row_change VALUES ('{operation}', '{literal}', {record}, {old_record}); END"
+                 INSERT INTO row_change \
+                 VALUES ('{operation}', '{literal}', {record}, {old_record}); END"
             ))?;
         }
     }
     Ok(())
 }
 
-fn unwatch(connection: &Connection) -> rusqlite::Result<()> {
+fn drop_triggers(connection: &Connection) -> rusqlite::Result<()> {
     let triggers: Vec<String> = connection
         .prepare("SELECT name FROM temp.sqlite_schema WHERE type = 'trigger'")?
         .query_map([], |row| row.get(0))?
@@ -169,9 +174,9 @@ fn take_changes(transaction: &Transaction<'_>) -> Result<Vec<Change>, RestError>
     Ok(changes)
 }
 
-/// The JSON object of a noted row, of which the note holds SQLite's bare values.
-fn record(table: &Table, noted: Option<String>) -> Option<Json> {
-    let values: Vec<Json> = serde_json::from_str(&noted?).ok()?;
+/// The JSON object of a recorded row, from SQLite's values.
+fn record(table: &Table, values: Option<String>) -> Option<Json> {
+    let values: Vec<Json> = serde_json::from_str(&values?).ok()?;
     let members = table.columns.iter().zip(values).map(|(column, value)| {
         let value = match value.as_i64() {
             Some(n) => column.kind.write_json(ValueRef::Integer(n)),

@@ -1,80 +1,83 @@
-//! Faults that can be dialled in while the stand-in runs: by `Supabase::set_dials`, or `PUT /dials` with the same as JSON.
+//! Faults to switch on at run time, by `Supabase::set_dials` or by JSON with `PUT /dials`.
 
 use serde::{Deserialize, Serialize};
 
-/// All dials. The default is no fault at all, and so is `{}` in JSON.
+/// All dials. The default, `{}` in JSON, is no fault.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dials {
-    /// Faults of REST answers. For each request the first entry that matches it counts.
+    /// Faults of REST responses. The first entry that matches a request applies.
     pub rest: Vec<RestDial>,
     /// Faults of webhooks.
     pub webhooks: WebhookDials,
 }
 
-/// What happens to the REST requests that it matches.
+/// The fault of matching REST requests.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RestDial {
-    /// A part of the request's path and query, as sent, such as `/articles?id=in.`; the empty text matches every request.
+    /// A part of the request's path and query as sent, such as `/articles?id=in.`. The empty text
+    /// matches every request.
     pub matching: String,
-    /// A part of the request's `Prefer` header, such as `count=exact`; the empty text matches every
+    /// A part of the request's `Prefer` header, such as `count=exact`. The empty text matches every
     /// request.
     pub prefer: String,
-    /// How many requests the dial applies to before it turns itself off; `None` means all.
+    /// The number of requests before the dial turns itself off. `None` is unlimited.
     pub times: Option<u64>,
-    /// Milliseconds for which the answer is held back. The rows have been read or written, and the request is in the
-    /// log, when the wait begins: a slow answer shows what was there before it.
+    /// The delay of the response in milliseconds. The delay begins after the request has read or
+    /// written its rows and is in the log, so a slow response has the rows from before the delay.
     pub delay_ms: u64,
-    /// What is wrong with the answer, if anything.
+    /// The fault of the response, if any.
     pub fault: Option<Fault>,
-    /// Seconds in a `Retry-After` header of an answer with `status` or `refusal`.
+    /// Seconds of a `Retry-After` header, with the faults `status` and `refusal`.
     pub retry_after: Option<u64>,
 }
 
-/// What is wrong with a REST answer.
+/// A fault of a REST response.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// `{"status": 503}`: this status with a gateway's JSON; the database is not asked. 400 to 599.
+    /// `{"status": 503}`: this status, 400 to 599, with a gateway's JSON. No query runs.
     Status(u16),
-    /// `{"refusal": {"status": 500, "code": "57014"}}`: an error with a code of PostgREST's or
-    /// PostgreSQL's; the database is not asked.
+    /// `{"refusal": {"status": 500, "code": "57014"}}`: an error with a code of PostgREST or
+    /// PostgreSQL. No query runs.
     Refusal {
         /// 400 to 599.
         status: u16,
         /// Such as `57014` (statement timeout) or `PGRST205` (table not in the schema cache).
         code: String,
     },
-    /// `"html"`: status 200 and a page of HTML, as from a captive portal; the database is not asked.
+    /// `"html"`: status 200 and an HTML page, as from a captive portal. No query runs.
     Html,
-    /// `"drop"`: the connection is closed before a byte of the answer; the database is not asked.
+    /// `"drop"`: closes the connection without a response. No query runs.
     Drop,
-    /// `"cut"`: the connection is closed after half of the body.
+    /// `"cut"`: closes the connection after half of the body.
     Cut,
 }
 
-/// What happens to webhooks.
+/// Faults of webhooks.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebhookDials {
-    /// Milliseconds to wait before sending.
+    /// The delay before sending in milliseconds.
     pub delay_ms: u64,
-    /// The part of webhooks that is never sent, 0 to 1.
+    /// The fraction of webhooks that are not sent, 0 to 1.
     pub drop: f64,
-    /// The part of webhooks that is sent twice, 0 to 1.
+    /// The fraction of webhooks that are sent twice, 0 to 1.
     pub duplicate: f64,
-    /// Milliseconds for which webhooks are gathered, to be sent in a shuffled order; 0 sends each at once.
+    /// Holds webhooks back for this many milliseconds and sends them shuffled. 0 sends each
+    /// immediately.
     pub reorder_ms: u64,
-    /// Where the random numbers of `drop`, `duplicate` and the shuffling start; setting the dials starts them anew.
+    /// The seed of the random numbers. Setting the dials restarts them.
     pub seed: u64,
 }
 
 impl Dials {
-    /// Reads dials from JSON; the error says what is wrong and where.
+    /// Parses dials from JSON.
     ///
     /// # Errors
-    /// Unknown names, wrong types, a fraction outside of 0 to 1, a status that is no error.
+    /// When a name is unknown, a type is wrong, a fraction is not from 0 to 1, or a status is no
+    /// error.
     pub fn parse(json: &[u8]) -> anyhow::Result<Self> {
         let dials: Self = serde_json::from_slice(json)?;
         dials.check()?;
@@ -102,7 +105,7 @@ impl Dials {
         Ok(())
     }
 
-    /// The dial for a request, which counts against the dial's `times`.
+    /// The dial of a request. The request counts against the dial's `times`.
     pub(crate) fn for_request(&mut self, path_and_query: &str, prefer: &str) -> RestDial {
         let found = self.rest.iter_mut().find(|dial| {
             path_and_query.contains(&dial.matching)
@@ -122,8 +125,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dials_are_read_from_json_and_missing_ones_are_off() {
-        let json = br#"{"rest": [{"matching": "id=in.", "fault": {"status": 503}}, {"fault": "cut", "delay_ms": 5}],
+    fn missing_dials_in_json_are_off() {
+        let json = br#"{"rest": [{"matching": "id=in.", "fault": {"status": 503}},
+                                 {"fault": "cut", "delay_ms": 5}],
                         "webhooks": {"drop": 0.5, "seed": 7}}"#;
         let mut dials = Dials::parse(json).unwrap();
         assert_eq!(
@@ -139,8 +143,9 @@ mod tests {
     }
 
     #[test]
-    fn a_dial_can_wait_for_a_preference_and_turn_itself_off() {
-        let json = br#"{"rest": [{"prefer": "count=exact", "times": 1, "fault": {"refusal": {"status": 500, "code": "57014"}}}]}"#;
+    fn a_dial_can_match_a_preference_and_turn_itself_off() {
+        let json = br#"{"rest": [{"prefer": "count=exact", "times": 1,
+                                  "fault": {"refusal": {"status": 500, "code": "57014"}}}]}"#;
         let mut dials = Dials::parse(json).unwrap();
         assert_eq!(dials.for_request("/", "").fault, None);
         let code = "57014".to_owned();
@@ -150,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_dials_are_told_by_name() {
+    fn an_error_names_a_wrong_dial() {
         let error = |json: &str| Dials::parse(json.as_bytes()).unwrap_err().to_string();
         assert!(error(r#"{"rests": []}"#).contains("unknown field `rests`"));
         assert!(error(r#"{"webhooks": {"drop": 1.5}}"#).contains("webhooks.drop is 1.5"));

@@ -1,14 +1,16 @@
-//! What the REST side refuses with: PostgREST's error object, its codes and its statuses.
+//! PostgREST's errors: object, codes and statuses.
 //!
-//! Source: PostgREST's `Error.hs` and <https://docs.postgrest.org/en/stable/references/errors.html>.
+//! Source: PostgREST's `Error.hs` and
+//! <https://docs.postgrest.org/en/stable/references/errors.html>.
 
 use std::fmt;
 
 use serde_json::json;
 
-use crate::answer::Answer;
+use crate::response::Response;
 
-/// One refusal. Codes that start with `PGRST` are PostgREST's own, the others PostgreSQL's `SQLSTATE`.
+/// An error. Codes that start with `PGRST` are PostgREST's, other codes are PostgreSQL's
+/// `SQLSTATE`.
 #[derive(Debug, PartialEq)]
 pub(crate) struct RestError {
     pub status: u16,
@@ -39,7 +41,7 @@ impl RestError {
         self
     }
 
-    /// A query parameter that PostgREST's grammar does not accept. `column` counts from 1.
+    /// An invalid query parameter. `column` counts from 1.
     pub fn parse(what: &str, value: &str, column: usize, expecting: &str) -> Self {
         let unexpected = match value.chars().nth(column - 1) {
             Some(found) => format!("{:?}", found.to_string()),
@@ -53,18 +55,18 @@ impl RestError {
         .details(format!("unexpected {unexpected} expecting {expecting}"))
     }
 
-    /// Something that PostgREST does and this stand-in does not.
+    /// A feature of PostgREST that this stand-in lacks.
     pub fn not_implemented(details: impl Into<String>) -> Self {
         Self::new(400, "PGRST127", "Feature not implemented").details(details)
     }
 
-    /// A right that the role lacks. PostgREST answers 401 to the anonymous role and 403 to any other; every
-    /// restricted role here is the anonymous one.
+    /// A missing permission. PostgREST's status is 401 for the anonymous role and 403 for others.
+    /// Here, only the anonymous role is restricted.
     pub fn insufficient_privilege(message: impl Into<String>) -> Self {
         Self::new(401, "42501", message)
     }
 
-    /// `Accept: application/vnd.pgrst.object+json` and another number of rows than one.
+    /// `Accept: application/vnd.pgrst.object+json` with another number of rows than one.
     pub fn not_singular(rows: usize) -> Self {
         Self::new(
             406,
@@ -74,18 +76,18 @@ impl RestError {
         .details(format!("The result contains {rows} rows"))
     }
 
-    pub fn answer(&self) -> Answer {
-        // aeson, PostgREST's JSON library, writes the keys of an object in alphabetical order.
+    pub fn response(&self) -> Response {
+        // PostgREST's JSON library, aeson, sorts the keys of an object.
         let body = json!({
             "code": self.code,
             "details": self.details,
             "hint": self.hint,
             "message": self.message,
         });
-        let mut answer = Answer::json(self.status, body.to_string())
+        let mut response = Response::json(self.status, body.to_string())
             .header("proxy-status", format!("PostgREST; error={}", self.code));
         if self.code == "PGRST301" {
-            answer = answer.header(
+            response = response.header(
                 "www-authenticate",
                 format!(
                     "Bearer error=\"invalid_token\", error_description={:?}",
@@ -93,9 +95,9 @@ impl RestError {
                 ),
             );
         } else if self.status == 401 {
-            answer = answer.header("www-authenticate", "Bearer");
+            response = response.header("www-authenticate", "Bearer");
         }
-        answer
+        response
     }
 }
 
@@ -111,7 +113,7 @@ impl fmt::Display for RestError {
 
 impl std::error::Error for RestError {}
 
-/// For SQL of this crate's own making: whatever SQLite says against it, other than a constraint, is a fault here.
+/// For SQL of this crate: any SQLite error but a violated constraint is a bug here.
 impl From<rusqlite::Error> for RestError {
     fn from(error: rusqlite::Error) -> Self {
         Self::new(500, "XX000", error.to_string())

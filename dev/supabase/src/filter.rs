@@ -4,7 +4,7 @@ use rusqlite::types::Value as Sql;
 
 use crate::{error::RestError, policy::Access, schema::quote};
 
-/// A filter on one column. All filters of a request have to hold.
+/// A filter on one column. All filters of a request have to match.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Filter {
     column: String,
@@ -14,15 +14,15 @@ pub(crate) struct Filter {
 
 #[derive(Debug, PartialEq)]
 enum Test {
-    /// An SQL comparison operator and the text of the other side.
+    /// An SQL comparison operator and the text of its operand.
     Compare(&'static str, String),
     In(Vec<String>),
     /// An SQL predicate such as `IS NULL`.
     Is(&'static str),
 }
 
-/// The operators that PostgREST has and this stand-in does not, by the names in its `QueryParams.hs`.
-const OTHERS: [&str; 17] = [
+/// The operators that this stand-in lacks, by their names in PostgREST's `QueryParams.hs`.
+const MISSING_OPERATORS: [&str; 17] = [
     "like",
     "ilike",
     "match",
@@ -42,16 +42,16 @@ const OTHERS: [&str; 17] = [
     "adj",
 ];
 
-/// The operators that PostgREST also has with a list of values: `like(any)`, `eq(all)`.
+/// The operators that PostgREST also accepts with a list of values: `like(any)`, `eq(all)`.
 const QUANTIFIED: [&str; 9] = [
     "eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch",
 ];
 
-/// The operators that PostgREST also has with the name of a language: `fts(english)`.
-const SEARCHES: [&str; 4] = ["fts", "plfts", "phfts", "wfts"];
+/// The operators that PostgREST also accepts with a language: `fts(english)`.
+const TEXT_SEARCHES: [&str; 4] = ["fts", "plfts", "phfts", "wfts"];
 
 impl Filter {
-    /// Parses a query parameter: the column's name, and `[not.]operator.value`.
+    /// Parses a query parameter with the name `column` and the value `[not.]operator.value`.
     pub fn parse(column: &str, value: &str) -> Result<Self, RestError> {
         let (negated, rest) = match value.strip_prefix("not.") {
             Some(rest) => (true, rest),
@@ -79,9 +79,10 @@ impl Filter {
                     RestError::parse("filter", value, start + 4, "\"(\"")
                 }
             })?),
-            other if known && lacks(other) => {
+            other if known && is_missing(other) => {
                 return Err(RestError::not_implemented(format!(
-                    "The stand-in has no operator '{other}'; it has eq, neq, gt, gte, lt, lte, in and is, each with not."
+                    "The stand-in has no operator '{other}'; it has eq, neq, gt, gte, lt, lte, in \
+                     and is, each with not."
                 )));
             }
             _ => {
@@ -100,7 +101,7 @@ impl Filter {
         })
     }
 
-    /// The filter as an SQL condition; its values are appended to `values`, in the order of the `?`s.
+    /// The filter as an SQL condition. Appends its values to `values` in the order of the `?`s.
     fn condition(&self, access: &Access, values: &mut Vec<Sql>) -> Result<String, RestError> {
         let column = access.readable(&self.column)?;
         let name = quote(&column.name);
@@ -109,7 +110,7 @@ impl Filter {
                 values.push(column.kind.parse(operand)?);
                 format!("{name} {operator} ?")
             }
-            // `in.()` is a list of one empty item to the grammar, and no item at all to PostgREST.
+            // The grammar parses `in.()` as one empty item, but PostgREST takes it as no item.
             Test::In(items) if *items == [""] => "false".to_owned(),
             Test::In(items) => {
                 for item in items {
@@ -127,7 +128,7 @@ impl Filter {
     }
 }
 
-/// A `WHERE` clause of the rows that the rule `rule` and all `filters` let through, and its values.
+/// A `WHERE` clause of `rule` and all `filters`, and its values.
 pub(crate) fn conditions(
     access: &Access,
     rule: &str,
@@ -142,13 +143,13 @@ pub(crate) fn conditions(
     Ok((clause, values))
 }
 
-/// Whether PostgREST has an operator that the stand-in lacks.
-fn lacks(operator: &str) -> bool {
+/// Whether only PostgREST has this operator.
+fn is_missing(operator: &str) -> bool {
     match operator.split_once('(') {
-        None => OTHERS.contains(&operator),
+        None => MISSING_OPERATORS.contains(&operator),
         Some((name, "any)" | "all)")) if QUANTIFIED.contains(&name) => true,
         Some((name, language)) => {
-            SEARCHES.contains(&name) && language.ends_with(')') && language != ")"
+            TEXT_SEARCHES.contains(&name) && language.ends_with(')') && language != ")"
         }
     }
 }
@@ -163,12 +164,12 @@ fn is(word: &str) -> Option<&'static str> {
     })
 }
 
-/// The items of `(a,"b,c",d)`. Like PostgREST, it does not look at what comes after the parenthesis.
+/// The items of `(a,"b,c",d)`. Like PostgREST, it ignores any text after the parenthesis.
 fn list(operand: &str) -> Option<Vec<String>> {
     let mut rest = operand.trim_start().strip_prefix('(')?.trim_start();
     let mut items = Vec::new();
     loop {
-        let (item, after) = quoted(rest).unwrap_or_else(|| bare(rest));
+        let (item, after) = quoted(rest).unwrap_or_else(|| unquoted(rest));
         items.push(item);
         match after.strip_prefix(',') {
             Some(next) => rest = next,
@@ -177,9 +178,10 @@ fn list(operand: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A quoted item, and what comes after it. A backslash takes the next character as it is. An item that goes on after its
-/// closing quote, or has none, is not quoted but has a quote in it: clients quote what has a comma or a parenthesis, and
-/// send `"hi" said` as it is.
+/// A quoted item and the rest. A backslash escapes the next character.
+///
+/// An item that continues after its closing quote, or has none, is unquoted: clients quote items
+/// with a comma or a parenthesis, but send `"hi" said` as it is.
 fn quoted(list: &str) -> Option<(String, &str)> {
     let mut characters = list.strip_prefix('"')?.chars();
     let mut item = String::new();
@@ -194,8 +196,8 @@ fn quoted(list: &str) -> Option<(String, &str)> {
     (after.is_empty() || after.starts_with([',', ')'])).then_some((item, after))
 }
 
-/// An item as it stands, and what comes after it.
-fn bare(list: &str) -> (String, &str) {
+/// An unquoted item and the rest.
+fn unquoted(list: &str) -> (String, &str) {
     let (item, after) = list.split_at(list.find([',', ')']).unwrap_or(list.len()));
     (item.to_owned(), after)
 }
@@ -205,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn items_of_a_list_may_be_quoted() {
+    fn list_items_may_be_quoted() {
         assert_eq!(
             list(r#"(1,"a,b","say \"hi\"",x y)"#).unwrap(),
             ["1", "a,b", "say \"hi\"", "x y"]
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_does_not_end_with_its_quote_is_taken_as_it_stands() {
+    fn an_item_that_continues_after_its_quote_is_unquoted() {
         assert_eq!(list(r#"("a"b)"#).unwrap(), [r#""a"b"#]);
         assert_eq!(
             list(r#"(nowhere,"hi" said)"#).unwrap(),
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_with_a_quantifier_or_a_language_is_known_but_lacking() {
+    fn quantified_and_language_operators_are_not_implemented() {
         for value in [
             "like(any).{a,b}",
             "like(all).{a,b}",
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_without_an_operator_is_refused_as_postgrest_refuses_it() {
+    fn a_value_without_an_operator_has_postgrests_error() {
         let error = Filter::parse("id", "noop.0").unwrap_err();
         assert_eq!(
             error.message,
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_its_parenthesis_is_refused_where_it_is_missing() {
+    fn an_error_names_the_place_of_a_missing_parenthesis() {
         let error = Filter::parse("id", "in.1,2").unwrap_err();
         assert_eq!(
             error.message,
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_of_a_comparison_may_hold_dots() {
+    fn a_compared_value_may_have_dots() {
         let filter = Filter::parse("title", "not.eq.a.b").unwrap();
         assert_eq!(filter.test, Test::Compare("=", "a.b".to_owned()));
         assert!(filter.negated);

@@ -1,19 +1,23 @@
-//! Supabase's API gateway in front of PostgREST: the `apikey` check, and which role a request gets.
+//! Supabase's API gateway in front of PostgREST: checks the `apikey` and finds the role.
 
 use http::{HeaderMap, header::AUTHORIZATION};
 use serde_json::json;
 use url::form_urlencoded;
 
-use crate::{answer::Answer, error::RestError, options::Keys, policy::Role};
+use crate::{error::RestError, options::Keys, policy::Role, response::Response};
 
-/// The role of a request. The gateway wants a known key in `apikey` (header or query parameter); PostgREST then wants the
-/// bearer token, if there is one, to be a JWT that it can verify. The stand-in has issued two JWTs and knows no other.
+/// The role of a request.
 ///
-/// Without a bearer token the key itself sets the role, as the gateway of the Supabase CLI has it. (Hosted projects do so
-/// for `sb_…` keys alone, and take a request with just a service-role JWT in `apikey` for an anonymous one.) A bearer
-/// token that starts with `sb_` never gets as far as PostgREST: supabase-js sends such a key in both places, and the
-/// gateway goes by the one in `apikey`.
-pub(crate) fn role(headers: &HeaderMap, query: &str, keys: &Keys) -> Result<Role, Answer> {
+/// The gateway requires a known key in `apikey` (header or query parameter). PostgREST requires a
+/// bearer token, if present, to be a valid JWT. The stand-in has issued two JWTs and knows no
+/// other.
+///
+/// - Without a bearer token, the key sets the role, as in the Supabase CLI's gateway. Hosted
+///   projects do so for `sb_…` keys only: with a service-role JWT in `apikey` alone, a request is
+///   anonymous.
+/// - The gateway ignores a bearer token that starts with `sb_`, since supabase-js sends such a key
+///   in both places.
+pub(crate) fn role(headers: &HeaderMap, query: &str, keys: &Keys) -> Result<Role, Response> {
     let header = |name| Some(headers.get(name)?.to_str().unwrap_or_default());
     let apikey = header("apikey").map(str::to_owned).or_else(|| {
         form_urlencoded::parse(query.as_bytes())
@@ -41,7 +45,7 @@ pub(crate) fn role(headers: &HeaderMap, query: &str, keys: &Keys) -> Result<Role
         Some(token) if token.starts_with("sb_") => Ok(by_key),
         Some(token) if token == keys.anon => Ok(Role::Anon),
         Some(token) if token == keys.service => Ok(Role::Service),
-        Some(token) => Err(invalid_token(token).answer()),
+        Some(token) => Err(invalid_token(token).response()),
     }
 }
 
@@ -52,14 +56,14 @@ fn bearer(authorization: &str) -> Option<&str> {
         .then_some(token.trim())
 }
 
-fn unauthorized(message: &str, hint: &str) -> Answer {
-    // The gateway's own order of the keys, which `json!` sorts otherwise.
+fn unauthorized(message: &str, hint: &str) -> Response {
+    // `json!` would sort the gateway's keys.
     let body = format!(
         "{{\"message\":{},\"hint\":{}}}",
         json!(message),
         json!(hint)
     );
-    Answer::json(401, body)
+    Response::json(401, body)
 }
 
 fn invalid_token(token: &str) -> RestError {
@@ -81,7 +85,7 @@ fn invalid_token(token: &str) -> RestError {
 mod tests {
     use super::*;
 
-    fn ask(apikey: &str, authorization: Option<&str>) -> Result<Role, Answer> {
+    fn role_of(apikey: &str, authorization: Option<&str>) -> Result<Role, Response> {
         let mut headers = HeaderMap::new();
         headers.insert("apikey", apikey.parse().unwrap());
         if let Some(value) = authorization {
@@ -91,51 +95,54 @@ mod tests {
     }
 
     #[test]
-    fn each_of_the_four_keys_has_its_role() {
+    fn each_key_has_its_role() {
         let keys = Keys::default();
-        assert_eq!(ask(&keys.anon, None), Ok(Role::Anon));
-        assert_eq!(ask(&keys.publishable, None), Ok(Role::Anon));
-        assert_eq!(ask(&keys.service, None), Ok(Role::Service));
-        assert_eq!(ask(&keys.secret, None), Ok(Role::Service));
+        assert_eq!(role_of(&keys.anon, None), Ok(Role::Anon));
+        assert_eq!(role_of(&keys.publishable, None), Ok(Role::Anon));
+        assert_eq!(role_of(&keys.service, None), Ok(Role::Service));
+        assert_eq!(role_of(&keys.secret, None), Ok(Role::Service));
     }
 
     #[test]
-    fn a_bearer_jwt_decides_over_the_key() {
+    fn a_bearer_jwt_overrides_the_key() {
         let keys = Keys::default();
         let service = format!("Bearer {}", keys.service);
-        assert_eq!(ask(&keys.publishable, Some(&service)), Ok(Role::Service));
+        assert_eq!(
+            role_of(&keys.publishable, Some(&service)),
+            Ok(Role::Service)
+        );
         let anon = format!("bearer {}", keys.anon);
-        assert_eq!(ask(&keys.secret, Some(&anon)), Ok(Role::Anon));
+        assert_eq!(role_of(&keys.secret, Some(&anon)), Ok(Role::Anon));
     }
 
     #[test]
-    fn a_key_of_the_newer_form_as_bearer_leaves_the_role_to_the_apikey() {
+    fn an_sb_key_as_the_bearer_token_is_ignored() {
         let keys = Keys::default();
         for bearer in [&keys.publishable, &keys.secret, "sb_secret_of_another"] {
             let bearer = format!("Bearer {bearer}");
-            let ask = |apikey| ask(apikey, Some(&bearer));
-            assert_eq!(ask(&keys.publishable), Ok(Role::Anon), "{bearer}");
-            assert_eq!(ask(&keys.anon), Ok(Role::Anon), "{bearer}");
-            assert_eq!(ask(&keys.secret), Ok(Role::Service), "{bearer}");
+            let role = |apikey| role_of(apikey, Some(&bearer));
+            assert_eq!(role(&keys.publishable), Ok(Role::Anon), "{bearer}");
+            assert_eq!(role(&keys.anon), Ok(Role::Anon), "{bearer}");
+            assert_eq!(role(&keys.secret), Ok(Role::Service), "{bearer}");
         }
     }
 
     #[test]
-    fn a_bearer_token_that_is_no_jwt_is_refused_by_postgrest() {
-        let answer = ask(&Keys::default().publishable, Some("Bearer nonsense")).unwrap_err();
-        assert_eq!(answer.status, 401);
+    fn an_invalid_bearer_token_has_postgrests_error() {
+        let response = role_of(&Keys::default().publishable, Some("Bearer nonsense")).unwrap_err();
+        assert_eq!(response.status, 401);
         assert_eq!(
-            answer.body,
+            response.body,
             r#"{"code":"PGRST301","details":null,"hint":null,"message":"Expected 3 parts in JWT; got 1"}"#
         );
-        assert!(answer.headers.contains(&(
+        assert!(response.headers.contains(&(
             "www-authenticate",
             r#"Bearer error="invalid_token", error_description="Expected 3 parts in JWT; got 1""#.to_owned()
         )));
     }
 
     #[test]
-    fn the_key_may_come_as_a_query_parameter() {
+    fn the_key_may_be_a_query_parameter() {
         let query = format!("select=*&apikey={}", Keys::default().publishable);
         assert_eq!(
             role(&HeaderMap::new(), &query, &Keys::default()),
@@ -144,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_and_a_wrong_key_get_the_gateways_own_words() {
+    fn a_missing_or_wrong_key_has_the_gateways_error() {
         let missing = role(&HeaderMap::new(), "", &Keys::default()).unwrap_err();
         assert_eq!(
             missing.body,
             r#"{"message":"No API key found in request","hint":"No `apikey` request header or url param was found."}"#
         );
-        let wrong = ask("nonsense", None).unwrap_err();
+        let wrong = role_of("nonsense", None).unwrap_err();
         assert_eq!(wrong.status, 401);
         assert_eq!(
             wrong.body,

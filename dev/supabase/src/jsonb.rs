@@ -1,11 +1,11 @@
-//! The text of PostgreSQL's `jsonb`: the form in which Supabase's webhook trigger hands its payload to pg_net.
+//! The text of PostgreSQL's `jsonb`, which Supabase's webhook trigger passes to pg_net.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// Writes a value as `jsonb::text` does: a space after each `:` and `,`, and an object's keys by length, then bytewise
-/// (PostgreSQL's `lengthCompareJsonbStringValue`).
+/// Writes a value like `jsonb::text`: a space after each `:` and `,`, and an object's keys by
+/// length, then bytewise (PostgreSQL's `lengthCompareJsonbStringValue`).
 pub(crate) struct Jsonb<'a>(pub &'a Value);
 
 impl fmt::Display for Jsonb<'_> {
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_ordered_by_length_and_then_bytewise() {
+    fn keys_are_sorted_by_length_then_bytewise() {
         let value = json!({"title": "T", "id": 1, "slug": null, "body": true});
         assert_eq!(
             Jsonb(&value).to_string(),
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_values_and_escapes_are_written_as_postgres_writes_them() {
+    fn nested_values_and_escapes_are_written_like_postgres() {
         let value = json!({"a": [1, {"c": "x\n\"\u{1}é"}], "b": []});
         assert_eq!(
             Jsonb(&value).to_string(),
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn every_recorded_webhook_body_comes_out_byte_for_byte() {
+    fn every_recorded_webhook_body_is_reproduced() {
         let recording = include_str!("../../../tests/data/pg_net-webhooks.jsonl");
         let mut bodies = 0;
         for line in recording.lines() {

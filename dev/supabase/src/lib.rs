@@ -1,28 +1,30 @@
-//! A stand-in for Supabase: the subset of PostgREST that Afterword and a person's `curl` need, over real rows in SQLite,
-//! and database webhooks sent the way pg_net sends them.
+//! A stand-in for Supabase: the part of PostgREST that Afterword and a person's `curl` need, over
+//! rows in SQLite, and database webhooks as pg_net sends them.
 //!
-//! # What it is like
-//! - `/rest/v1/<table>` for any table: `select`, `order`, `limit`, `offset`, filters, `Range`, `Prefer`, POST (with
-//!   upsert), PATCH, DELETE; statuses, headers and error bodies are PostgREST's. What it lacks is refused by name (PGRST127).
-//! - The anonymous role sees the rows of `articles` that are published and not the column `editor_notes`; the service
-//!   role sees and writes everything. An anonymous INSERT is refused (42501), an anonymous UPDATE or DELETE finds no row,
-//!   as row-level security has it.
-//! - Unlike real PostgREST, where `select=*` asks for the right to every column and fails with 42501, `*` leaves out
-//!   what the role may not read; [`Options::strict_columns`] makes it fail.
-//! - There is one schema, `public`: a request that names another one is refused (PGRST106).
-//! - Text is compared bytewise. Without `order` rows are read by their key, and the rows of a change come in the order in
-//!   which they were changed.
+//! # Behaviour
+//! - It serves `/rest/v1/<table>` for any table: `select`, `order`, `limit`, `offset`, filters,
+//!   `Range`, `Prefer`, POST (with upsert), PATCH and DELETE. Statuses, headers and error bodies
+//!   are PostgREST's. A missing feature is refused with its name (PGRST127).
+//! - The anonymous role reads only published rows of `articles`, without the column `editor_notes`.
+//!   The service role reads and writes everything. As with row-level security, an anonymous INSERT
+//!   is refused (42501), and an anonymous UPDATE or DELETE finds no row.
+//! - `select=*` leaves out the columns that the role may not read. Real PostgREST refuses it
+//!   (42501), and so does [`Options::strict_columns`].
+//! - The only schema is `public`. A request for another schema is refused (PGRST106).
+//! - Text is compared bytewise. Without `order`, a read is sorted by the primary key, and a change
+//!   returns its rows in the order of the changes.
 //!
 //! # Map
-//! A request: `server` (connections, dials, log) → `rest` → `gateway` (keys to roles) → `profile`, `query`, `filter`,
-//! `prefer`, `range`, `media`, `payload` (what is asked) → `policy` (what is allowed) → `read`, or `write` and `returning`
-//! → `database`.
-//! Values: `schema` (tables), `types`, `jsonb` (the webhooks' text), `constraint` and `error` (refusals), `answer`, `cut`.
-//! A change: `database` (triggers note it) → `webhook`. Setting up: `options`, `sample`, `dials`, `supabase`.
+//! - A request: `server` (connections, dials, log) → `rest` → `gateway` (the role of a key) →
+//!   `profile`, `query`, `filter`, `prefer`, `range`, `media`, `payload` (parsing) → `policy`
+//!   (permissions) → `read`, or `write` and `returning` → `database`.
+//! - Values: `schema` (tables), `types`, `jsonb` (the webhooks' text), `constraint` and `error`
+//!   (refusals), `response`, `cut_body`.
+//! - A change: `database` (triggers record it) → `webhook`.
+//! - Setup: `options`, `sample`, `dials`, `supabase`.
 
-mod answer;
 mod constraint;
-mod cut;
+mod cut_body;
 mod database;
 mod dials;
 mod error;
@@ -38,6 +40,7 @@ mod profile;
 mod query;
 mod range;
 mod read;
+mod response;
 mod rest;
 mod returning;
 mod sample;

@@ -1,4 +1,4 @@
-//! `afterword-supabase`: the stand-in for Supabase as a program. See `--help`.
+//! `afterword-supabase`: the stand-in for Supabase as a program.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -10,23 +10,23 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Parser)]
 #[command(after_long_help = DIALS)]
 struct Arguments {
-    /// The address to serve on; port 0 takes a free one.
+    /// The address to serve on; port 0 is any free port.
     #[arg(long, default_value = "127.0.0.1:54321", value_name = "ADDRESS")]
     listen: SocketAddr,
 
-    /// The SQLite file that holds the rows, made if it is not there [default: in memory].
+    /// The SQLite file of the rows, created if missing [default: in memory].
     #[arg(long, value_name = "FILE")]
     database: Option<PathBuf>,
 
-    /// The most rows that one answer holds, Supabase's "Max rows".
+    /// The maximum number of rows in a response, Supabase's "Max rows".
     #[arg(long, default_value_t = 1_000, value_name = "ROWS")]
     row_cap: u64,
 
-    /// Where each change of a row of `articles` is posted to.
+    /// The URL to post each change of a row of `articles` to.
     #[arg(long, value_name = "URL")]
     webhook_url: Option<String>,
 
-    /// Sent with webhooks as `Authorization: Bearer <SECRET>`.
+    /// The secret of webhooks, sent as `Authorization: Bearer <SECRET>`.
     #[arg(
         long,
         env = "WEBHOOK_SECRET",
@@ -35,32 +35,33 @@ struct Arguments {
     )]
     webhook_secret: Option<String>,
 
-    /// Start with an empty table instead of twenty-five sample articles.
+    /// Start with an empty table instead of 25 sample articles.
     #[arg(long)]
     no_sample: bool,
 
-    /// Refuse `select=*` by the anonymous role (42501) over the column that it may not read, as real PostgREST does.
+    /// Refuse the anonymous role's `select=*` (42501) because of an unreadable column, like
+    /// PostgREST.
     #[arg(long)]
     strict_columns: bool,
 
-    /// Tell each request and each webhook in one line on standard error.
+    /// Log each request and webhook to standard error.
     #[arg(long)]
     verbose: bool,
 }
 
-const DIALS: &str = r#"Faults can be dialled in while it runs:
-  GET /dials   the dials as they are
-  PUT /dials   sets them; what is left out is off, {} puts all off
+const DIALS: &str = r#"Dials switch on faults at run time:
+  GET /dials   shows the dials
+  PUT /dials   sets them; missing ones are off, {} switches all off
 
   {"rest": [{"matching": "id=in.", "delay_ms": 2000, "fault": {"status": 503}}],
    "webhooks": {"delay_ms": 0, "drop": 0.1, "duplicate": 0.1, "reorder_ms": 200, "seed": 7}}
 
-  rest       for each request the first entry counts whose "matching" is a part of its path and
-             query; without "matching" it is for all. "fault" is {"status": 400 to 599}, "drop"
-             (close the connection without an answer), "cut" (close it after half of the body)
-             or "html" (a page instead of JSON).
-  webhooks   "drop" and "duplicate" are fractions from 0 to 1; "reorder_ms" gathers webhooks for
-             that long and sends them shuffled; "seed" starts the random numbers."#;
+  rest       The first entry applies whose "matching" is a part of the request's path and query.
+             An entry without "matching" applies to all requests. "fault" is one of
+             {"status": 400 to 599}, "drop" (close the connection without a response), "cut"
+             (close it after half of the body) and "html" (a page instead of JSON).
+  webhooks   "drop" and "duplicate" are fractions from 0 to 1. "reorder_ms" holds webhooks back
+             for that long and sends them shuffled. "seed" is that of the random numbers."#;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -72,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
         url,
         headers: headers.into_iter().collect(),
     });
-    // Before the line that says it serves: whoever waits for that line may end it at once.
+    // Listen before printing the URL: the reader of that line may end this program immediately.
     let mut terminate = signal(SignalKind::terminate())?;
     let supabase = Supabase::start(Options {
         listen: arguments.listen,

@@ -1,10 +1,10 @@
-//! The form of an answer's body, by the `Accept` header.
+//! The media type of a response, from the `Accept` header.
 
 use http::{HeaderMap, header::ACCEPT};
 
 use crate::error::RestError;
 
-/// An array of rows, or just one row.
+/// An array of rows, or one row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Media {
     Array,
@@ -14,7 +14,7 @@ pub(crate) enum Media {
 const OBJECT: &str = "application/vnd.pgrst.object+json";
 
 impl Media {
-    /// The first form in `Accept` that the stand-in has; 406 (PGRST107) if it has none of them.
+    /// The first supported media type of `Accept`, or else 406 (PGRST107).
     pub fn accepted(headers: &HeaderMap) -> Result<Self, RestError> {
         let Some(accept) = headers.get(ACCEPT) else {
             return Ok(Self::Array);
@@ -26,8 +26,8 @@ impl Media {
         })
     }
 
-    /// The form that an item of `Accept` names. `nulls=stripped` makes it one that the stand-in lacks: with the nulls it
-    /// would be another answer than the one asked for.
+    /// The supported media type of an `Accept` item. The stand-in does not support
+    /// `nulls=stripped`, and a response with nulls would be a wrong one.
     fn named(item: &str) -> Option<Self> {
         let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
         let strips_nulls = parameters
@@ -47,7 +47,8 @@ impl Media {
         }
     }
 
-    /// The body of these rows: as PostgreSQL's `json_agg` writes an array, or the one row (PGRST116 if it is not one).
+    /// The body of these rows: an array like PostgreSQL's `json_agg`, or the only row, or else
+    /// PGRST116.
     pub fn body(self, rows: &[String]) -> Result<String, RestError> {
         match (self, rows) {
             (Self::Object, [row]) => Ok(row.clone()),

@@ -1,14 +1,14 @@
-//! The rows that a POST or PATCH sends.
+//! The rows in the body of a POST or PATCH.
 
 use rusqlite::types::Value as Sql;
 use serde_json::{Map, Value as Json};
 
 use crate::{error::RestError, policy::Access, prefer::Prefer, query::Query};
 
-/// A row to be written: values by column name.
+/// A row to write: values by column name.
 pub(crate) type Record = Map<String, Json>;
 
-/// The rows of a payload. Without `columns`, all of them must have the same keys.
+/// The rows of a body. Without `columns`, all must have the same keys.
 pub(crate) fn parse(body: &[u8], query: &Query) -> Result<Vec<Record>, RestError> {
     let json = serde_json::from_slice(body)
         .map_err(|_| RestError::new(400, "PGRST102", "Empty or invalid json"))?;
@@ -20,7 +20,7 @@ pub(crate) fn parse(body: &[u8], query: &Query) -> Result<Vec<Record>, RestError
     records(items, query.columns.is_none())
 }
 
-/// The objects of an array, which all have the same keys if they are to be `uniform`.
+/// The objects of an array. If `uniform`, all must have the same keys.
 pub(crate) fn records(items: Vec<Json>, uniform: bool) -> Result<Vec<Record>, RestError> {
     let mut records: Vec<Record> = Vec::new();
     for item in items {
@@ -45,7 +45,7 @@ pub(crate) fn records(items: Vec<Json>, uniform: bool) -> Result<Vec<Record>, Re
     Ok(records)
 }
 
-/// The columns that a record sets, and their values.
+/// The columns and values that a record sets.
 pub(crate) fn assignments<'a>(
     access: &'a Access,
     query: &'a Query,

@@ -1,19 +1,19 @@
-//! Who sees what: the roles, the row-level rule and the column rights of the sample table.
+//! Permissions: the roles, and the row-level and column permissions of the sample table.
 
 use crate::{
     error::RestError,
     schema::{Column, Table, quote},
 };
 
-/// The database role that a request runs as.
+/// The database role of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Role {
     Anon,
     Service,
 }
 
-/// Row-level security for the anonymous role: `CREATE POLICY … FOR SELECT USING (published)`, no policy for writing,
-/// and no right to read the hidden columns.
+/// Row-level security of the anonymous role: `CREATE POLICY … FOR SELECT USING (published)`, no
+/// policy for writes, and no permission to read the hidden columns.
 #[derive(Debug)]
 struct Policy {
     table: &'static str,
@@ -27,8 +27,8 @@ const POLICIES: [Policy; 1] = [Policy {
     hidden: &["editor_notes"],
 }];
 
-/// A table as one role may use it. Tables without a policy are open to every role, as on a Supabase project that has not
-/// switched row-level security on for them.
+/// The access of one role to a table. Tables without a policy are open to every role, as in
+/// Supabase without row-level security.
 pub(crate) struct Access {
     pub table: Table,
     policy: Option<&'static Policy>,
@@ -48,18 +48,18 @@ impl Access {
         }
     }
 
-    /// The condition on rows that the role sees.
+    /// The condition on rows that the role may read.
     pub fn visible(&self) -> &'static str {
         self.policy.map_or("true", |policy| policy.using)
     }
 
-    /// The condition on rows that the role may change or delete. A role without a policy for it finds no rows: row-level
-    /// security hides them from `UPDATE` and `DELETE` without an error.
+    /// The condition on rows that the role may change or delete. Without a policy for writes,
+    /// row-level security hides all rows from `UPDATE` and `DELETE` instead of causing an error.
     pub fn changeable(&self) -> &'static str {
         self.policy.map_or("true", |_| "false")
     }
 
-    /// Whether the role may insert at all.
+    /// Checks that the role may insert.
     pub fn check_insert(&self) -> Result<(), RestError> {
         match self.policy {
             None => Ok(()),
@@ -70,7 +70,7 @@ impl Access {
         }
     }
 
-    /// A column by name, for reading: 42703 if there is none, 42501 if the role may not read it.
+    /// A column to read: 42703 if there is none, 42501 if the role may not read it.
     pub fn readable(&self, name: &str) -> Result<&Column, RestError> {
         let column = self.table.column(name).ok_or_else(|| {
             RestError::new(
@@ -85,7 +85,7 @@ impl Access {
         Ok(column)
     }
 
-    /// What `*` stands for.
+    /// The columns of `*`.
     pub fn star(&self) -> Result<Vec<&Column>, RestError> {
         let columns: Vec<_> = self
             .table

@@ -1,4 +1,4 @@
-//! The `Prefer` request header and the `Preference-Applied` of the answer.
+//! The `Prefer` request header and the `Preference-Applied` response header.
 //!
 //! Source: PostgREST's `ApiRequest/Preferences.hs`.
 
@@ -20,8 +20,10 @@ const COUNT: [&str; 3] = ["count=exact", "count=planned", "count=estimated"];
 const HANDLING: [&str; 2] = ["handling=strict", "handling=lenient"];
 const MAX_AFFECTED: &str = "max-affected=";
 
-/// The preferences of a request. `count=planned` and `count=estimated` are counted exactly here, `return=headers-only`
-/// gives no `Location`, and `timezone=…` is not followed. `tx=…` is not followed on Supabase either.
+/// The preferences of a request.
+///
+/// Here, `count=planned` and `count=estimated` count exactly, `return=headers-only` has no
+/// `Location`, and `timezone=…` has no effect. `tx=…` has no effect on Supabase either.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Prefer {
     resolution: Option<&'static str>,
@@ -33,7 +35,7 @@ pub(crate) struct Prefer {
 }
 
 impl Prefer {
-    /// The preferences of these headers. One that PostgREST does not know is refused if they are to be handled strictly.
+    /// Parses the headers. With `handling=strict`, refuses unknown preferences.
     pub fn new(headers: &HeaderMap) -> Result<Self, RestError> {
         let all: Vec<&str> = headers
             .get_all("prefer")
@@ -43,7 +45,7 @@ impl Prefer {
             .flat_map(|value| value.split(','))
             .map(str::trim)
             .collect();
-        // Of several preferences of a kind, the first one counts.
+        // The first preference of a kind counts.
         let first = |kind: &[&'static str]| {
             all.iter()
                 .find_map(|sent| kind.iter().find(|known| *known == sent).copied())
@@ -95,10 +97,10 @@ impl Prefer {
         self.handling == Some("handling=strict")
     }
 
-    /// Refuses a change of more rows than `max-affected` allows, which counts with `handling=strict` only.
+    /// Refuses a change of more rows than `max-affected`, which needs `handling=strict`.
     pub fn check_affected(&self, rows: usize) -> Result<(), RestError> {
         match self.max_affected {
-            Some(most) if self.strict() && i64::try_from(rows).is_ok_and(|rows| rows > most) => {
+            Some(max) if self.strict() && i64::try_from(rows).is_ok_and(|rows| rows > max) => {
                 Err(RestError::new(
                     400,
                     "PGRST124",
@@ -110,23 +112,26 @@ impl Prefer {
         }
     }
 
-    /// What `Preference-Applied` says to a request of this method, if anything.
+    /// The `Preference-Applied` of a request with this method, if any.
     pub fn applied(&self, method: &str) -> Option<String> {
-        let of = |preference, methods: &[&str]| match methods.contains(&method) {
-            true => preference,
-            false => None,
+        let only_for = |methods: &[&str], preference| {
+            if methods.contains(&method) {
+                preference
+            } else {
+                None
+            }
         };
         let max_affected = self
             .max_affected
             .filter(|_| self.strict())
-            .map(|most| format!("{MAX_AFFECTED}{most}"));
+            .map(|max| format!("{MAX_AFFECTED}{max}"));
         let applied: Vec<&str> = [
-            of(self.resolution, &["POST"]),
-            of(self.missing, &["POST", "PATCH"]),
-            of(self.representation, &["POST", "PATCH", "DELETE"]),
+            only_for(&["POST"], self.resolution),
+            only_for(&["POST", "PATCH"], self.missing),
+            only_for(&["POST", "PATCH", "DELETE"], self.representation),
             self.count,
             self.handling,
-            of(max_affected.as_deref(), &["PATCH", "DELETE"]),
+            only_for(&["PATCH", "DELETE"], max_affected.as_deref()),
         ]
         .into_iter()
         .flatten()
@@ -135,7 +140,7 @@ impl Prefer {
     }
 }
 
-/// Whether PostgREST knows a preference.
+/// Whether PostgREST knows this preference.
 fn known(preference: &str) -> bool {
     [
         &RESOLUTION[..],
@@ -162,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_preference_of_a_kind_counts_over_several_headers() {
+    fn the_first_preference_of_a_kind_counts() {
         let mut headers = HeaderMap::new();
         headers.append(
             "prefer",
@@ -180,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_preference_is_refused_if_handling_is_strict() {
+    fn strict_handling_refuses_unknown_preferences() {
         let error = prefer("handling=strict, nonsense, count=some, tx=commit").unwrap_err();
         assert_eq!((error.status, error.code), (400, "PGRST122"));
         assert_eq!(
@@ -198,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_rows_that_may_be_affected_count_if_handling_is_strict() {
+    fn max_affected_needs_strict_handling() {
         let strict = prefer("handling=strict, max-affected=2").unwrap();
         assert_eq!(strict.check_affected(2), Ok(()));
         let error = strict.check_affected(3).unwrap_err();

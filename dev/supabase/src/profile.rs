@@ -1,4 +1,4 @@
-//! The schema that a request names: `Accept-Profile` for reading, `Content-Profile` for writing.
+//! The schema of a request: `Accept-Profile` of a read, `Content-Profile` of a write.
 //!
 //! Source: `getSchema` in PostgREST's `ApiRequest.hs`.
 
@@ -6,10 +6,10 @@ use http::{HeaderMap, Method};
 
 use crate::error::RestError;
 
-/// The schema of every table of the stand-in.
+/// The schema of every table.
 const EXPOSED: &str = "public";
 
-/// Refuses (PGRST106) a request that names a schema other than the one that is exposed.
+/// Refuses a request for another schema (PGRST106).
 pub(crate) fn check(method: &Method, headers: &HeaderMap) -> Result<(), RestError> {
     let name = match *method {
         Method::POST | Method::PUT | Method::PATCH | Method::DELETE => "content-profile",
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_exposed_schema_may_be_named() {
+    fn only_the_exposed_schema_is_accepted() {
         for (method, header, other) in [
             (Method::GET, "accept-profile", "content-profile"),
             (Method::HEAD, "accept-profile", "content-profile"),
@@ -48,7 +48,7 @@ mod tests {
         ] {
             assert_eq!(check(&method, &HeaderMap::new()), Ok(()), "{method}");
             assert_eq!(named(&method, header, "public"), Ok(()), "{method}");
-            // The header of the other direction says nothing.
+            // The header of the other direction is ignored.
             assert_eq!(named(&method, other, "private"), Ok(()), "{method}");
             let error = named(&method, header, "private").unwrap_err();
             assert_eq!((error.status, error.code), (406, "PGRST106"), "{method}");

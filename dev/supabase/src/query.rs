@@ -1,13 +1,14 @@
-//! PostgREST's query string: `select`, `order`, `limit`, `offset`, `columns`, `on_conflict`; the rest are filters.
+//! PostgREST's query string: `select`, `order`, `limit`, `offset`, `columns` and `on_conflict`. Any
+//! other parameter is a filter.
 //!
-//! Source: PostgREST's `ApiRequest/QueryParams.hs`. Where its parser would name the place of an error to the character,
-//! the place given here is the start of the word.
+//! Source: PostgREST's `ApiRequest/QueryParams.hs`. Its parser names the character of an error.
+//! Here, the error names the start of the word.
 
 use url::form_urlencoded;
 
 use crate::{error::RestError, filter::Filter};
 
-/// A parsed query string. Column names are not checked yet.
+/// A parsed query string with unchecked column names.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Query {
     pub select: Vec<Select>,
@@ -42,7 +43,7 @@ impl Query {
                 "apikey" => {}
                 "select" => parsed.select = select(&value)?,
                 "order" => parsed.order = order(&value)?,
-                // PostgREST ignores a number that it cannot read.
+                // PostgREST ignores an invalid number.
                 "limit" => parsed.limit = value.parse().ok(),
                 "offset" => parsed.offset = value.parse().unwrap_or(0),
                 "columns" => parsed.columns = Some(names(&value)),
@@ -71,7 +72,8 @@ fn select(value: &str) -> Result<Vec<Select>, RestError> {
             }
             if item.contains("::") || item.contains("->") || item.contains(['(', '.']) {
                 return Err(RestError::not_implemented(format!(
-                    "The stand-in has no casts, JSON paths, aggregates or embedded resources in 'select': {item}"
+                    "The stand-in has no casts, JSON paths, aggregates or embedded resources in \
+                     'select': {item}"
                 )));
             }
             let (alias, name) = match item.split_once(':') {
@@ -81,9 +83,17 @@ fn select(value: &str) -> Result<Vec<Select>, RestError> {
             if name.is_empty() {
                 let column = value.find(item).unwrap_or(0) + item.len() + 1;
                 let expecting = "field name (* or [a..z0..9_$])";
-                return Err(RestError::parse("select parameter", value, column, expecting));
+                return Err(RestError::parse(
+                    "select parameter",
+                    value,
+                    column,
+                    expecting,
+                ));
             }
-            Ok(Select::Column { name: unquote(name), alias })
+            Ok(Select::Column {
+                name: unquote(name),
+                alias,
+            })
         })
         .collect()
 }
@@ -116,7 +126,7 @@ fn order(value: &str) -> Result<Vec<Order>, RestError> {
         terms.push(Order {
             column,
             descending,
-            // PostgreSQL takes nulls for larger than any value.
+            // In PostgreSQL, null is larger than any value.
             nulls_first: nulls_first.unwrap_or(descending),
         });
     }
@@ -127,7 +137,7 @@ fn names(value: &str) -> Vec<String> {
     split(value).into_iter().map(unquote).collect()
 }
 
-/// The items of a comma-separated list; commas in double quotes do not separate.
+/// The items of a comma-separated list. Commas in double quotes do not separate.
 fn split(value: &str) -> Vec<&str> {
     let mut quoted = false;
     value
@@ -159,13 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_selected_is_everything_selected() {
+    fn the_default_selection_is_everything() {
         assert_eq!(Query::parse("").unwrap().select, [Select::Star]);
         assert_eq!(Query::parse("select=*").unwrap().select, [Select::Star]);
     }
 
     #[test]
-    fn select_takes_columns_and_aliases() {
+    fn select_accepts_columns_and_aliases() {
         let query = Query::parse("select=id,%20heading:title,%22editor_notes%22").unwrap();
         assert_eq!(
             query.select,
@@ -178,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn order_puts_nulls_where_postgres_puts_them() {
+    fn order_places_nulls_like_postgres() {
         let query = Query::parse("order=created_at.desc,id,body.nullsfirst").unwrap();
         let seen: Vec<_> = query
             .order
@@ -196,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_direction_is_refused_with_its_place() {
+    fn an_error_names_the_place_of_a_wrong_direction() {
         let error = Query::parse("order=id.ac").unwrap_err();
         assert_eq!((error.status, error.code), (400, "PGRST100"));
         assert_eq!(
@@ -210,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_stand_in_lacks_is_refused_by_name() {
+    fn missing_features_are_not_implemented() {
         for query in [
             "select=id::text",
             "select=author(name)",

@@ -1,4 +1,4 @@
-//! Which rows of a result are asked for, and what `Content-Range` and the status say of it.
+//! The requested range of rows, and its status and `Content-Range`.
 //!
 //! Source: PostgREST's `RangeQuery.hs` and `getRanges` in its `ApiRequest.hs`.
 
@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, header::RANGE};
 
 use crate::{error::RestError, query::Query};
 
-/// The rows asked for, counted from 0.
+/// The requested rows, counted from 0.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Window {
     pub offset: u64,
@@ -14,7 +14,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The intersection of the `Range` header, which counts for GET only, with `limit` and `offset`.
+    /// The intersection of `limit` and `offset` with the `Range` header of a GET.
     pub fn new(method: &Method, headers: &HeaderMap, query: &Query) -> Result<Self, RestError> {
         if query.limit == Some(0) {
             return Ok(Self {
@@ -28,7 +28,8 @@ impl Window {
             .unwrap_or((0, None));
         if last.is_some_and(|last| last < first) {
             return Err(not_satisfiable(
-                "The lower boundary must be lower than or equal to the upper boundary in the Range header.",
+                "The lower boundary must be lower than or equal to the upper boundary in the \
+                 Range header.",
             ));
         }
         let offset = first.max(query.offset);
@@ -50,7 +51,7 @@ impl Window {
         }
     }
 
-    /// Status and `Content-Range` of a page of `rows` rows; `total` is there if it was asked for.
+    /// The status and `Content-Range` of `rows` rows. `total` is the requested count.
     pub fn describe(&self, rows: u64, total: Option<u64>) -> (u16, String) {
         let status = match total {
             Some(total) if self.offset > total => 416,
@@ -60,7 +61,7 @@ impl Window {
         (status, content_range(self.offset, rows, total))
     }
 
-    /// The refusal of an offset beyond the end (416).
+    /// The error of an offset beyond the end (416).
     pub fn out_of_bounds(&self, total: u64) -> RestError {
         not_satisfiable(&format!(
             "An offset of {} was requested, but there are only {total} rows.",
@@ -69,7 +70,7 @@ impl Window {
     }
 }
 
-/// `0-24/25`, or `*` for what is unknown or empty.
+/// `0-24/25`, with `*` for an unknown or empty part.
 pub(crate) fn content_range(offset: u64, rows: u64, total: Option<u64>) -> String {
     let range = if rows == 0 || total == Some(0) {
         "*".to_owned()
@@ -82,7 +83,7 @@ pub(crate) fn content_range(offset: u64, rows: u64, total: Option<u64>) -> Strin
     }
 }
 
-/// `0-24` or `25-`; anything else, such as `bytes=0-`, is ignored.
+/// Parses `0-24` or `25-`. Anything else, such as `bytes=0-`, is ignored.
 fn parse(range: &str) -> Option<(i64, Option<i64>)> {
     let (first, last) = range.split_once('-')?;
     let number = |text: &str| {
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn header_and_query_are_intersected() {
+    fn header_and_query_intersect() {
         assert_eq!(window(None, ""), rows(0, None));
         assert_eq!(window(None, "limit=10&offset=5"), rows(5, Some(10)));
         assert_eq!(window(Some("0-24"), ""), rows(0, Some(25)));
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_follows_the_total() {
+    fn the_status_depends_on_the_total() {
         let at = |offset| Window {
             offset,
             limit: None,

@@ -1,11 +1,10 @@
-//! `GET` and `HEAD` of a table, and how rows become text.
+//! `GET` and `HEAD` of a table, and the text of rows.
 
 use http::{HeaderMap, Method};
 use rusqlite::{Connection, Row, params_from_iter, types::Value as Sql};
 use serde_json::Value as Json;
 
 use crate::{
-    answer::Answer,
     error::RestError,
     filter::conditions,
     media::Media,
@@ -13,10 +12,11 @@ use crate::{
     prefer::Prefer,
     query::{Query, Select},
     range::Window,
+    response::Response,
     schema::{Column, quote},
 };
 
-/// Answers a reading request. `row_cap` is the most rows that an answer holds.
+/// Responds to a read with at most `row_cap` rows.
 pub(crate) fn read(
     connection: &Connection,
     access: &Access,
@@ -24,7 +24,7 @@ pub(crate) fn read(
     headers: &HeaderMap,
     query: &Query,
     row_cap: u64,
-) -> Result<Answer, RestError> {
+) -> Result<Response, RestError> {
     let media = Media::accepted(headers)?;
     let prefer = Prefer::new(headers)?;
     let window = Window::new(method, headers, query)?;
@@ -32,17 +32,13 @@ pub(crate) fn read(
     let (clause, mut values) = conditions(access, access.visible(), &query.filters)?;
     let table = quote(&access.table.name);
 
-    let total = match prefer.count() {
-        true => Some(
-            connection
-                .query_row(
-                    &format!("SELECT count(*) FROM {table}{clause}"),
-                    params_from_iter(&values),
-                    |row| row.get::<_, i64>(0),
-                )?
-                .cast_unsigned(),
-        ),
-        false => None,
+    let total = if prefer.count() {
+        let sql = format!("SELECT count(*) FROM {table}{clause}");
+        let count = |row: &Row<'_>| row.get::<_, i64>(0);
+        let total = connection.query_row(&sql, params_from_iter(&values), count)?;
+        Some(total.cast_unsigned())
+    } else {
+        None
     };
     let limit = window.limit.map_or(row_cap, |limit| limit.min(row_cap));
     values.extend([limit, window.offset].map(|n| Sql::Integer(n.cast_signed())));
@@ -55,21 +51,21 @@ pub(crate) fn read(
 
     let (status, content_range) = window.describe(rows.len() as u64, total);
     let body = media.body(&rows)?;
-    let mut answer = match total {
-        Some(total) if status == 416 => window.out_of_bounds(total).answer(),
-        _ => Answer::new(status, media.content_type(), body),
+    let mut response = match total {
+        Some(total) if status == 416 => window.out_of_bounds(total).response(),
+        _ => Response::new(status, media.content_type(), body),
     };
-    answer = answer.header("content-range", content_range);
+    response = response.header("content-range", content_range);
     if let Some(applied) = prefer.applied(method.as_str()) {
-        answer = answer.header("preference-applied", applied);
+        response = response.header("preference-applied", applied);
     }
     if method == Method::HEAD {
-        answer.body.clear();
+        response.body.clear();
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// The order that is asked for, or else that of the key: SQLite's own would depend on the index that it reads.
+/// The requested order, or else the primary key's. SQLite's default order depends on the index.
 fn order_by(access: &Access, query: &Query) -> Result<String, RestError> {
     let mut terms = Vec::new();
     for order in &query.order {
@@ -81,13 +77,14 @@ fn order_by(access: &Access, query: &Query) -> Result<String, RestError> {
     if query.order.is_empty() {
         terms.extend(access.table.primary_key.iter().map(|key| quote(key)));
     }
-    Ok(match terms.is_empty() {
-        true => String::new(),
-        false => format!(" ORDER BY {}", terms.join(", ")),
+    Ok(if terms.is_empty() {
+        String::new()
+    } else {
+        format!(" ORDER BY {}", terms.join(", "))
     })
 }
 
-/// What a request selects: columns, each with the key that it has in the answer.
+/// The selected columns, each with its key in the response.
 #[derive(Default)]
 pub(crate) struct Selection<'a>(Vec<(&'a Column, &'a str)>);
 
@@ -108,7 +105,7 @@ impl<'a> Selection<'a> {
         Ok(Self(columns))
     }
 
-    /// The list for `SELECT` or `RETURNING`; a constant for the default selection, which has no columns.
+    /// The list for `SELECT` or `RETURNING`. An empty selection is a constant.
     pub fn sql(&self) -> String {
         if self.0.is_empty() {
             return "1".to_owned();
@@ -121,7 +118,7 @@ impl<'a> Selection<'a> {
         columns.join(", ")
     }
 
-    /// Runs a statement that gives this selection, and writes each row as a JSON object.
+    /// Runs a statement that returns this selection. Each row becomes a JSON object.
     pub fn rows(
         &self,
         connection: &Connection,
@@ -134,7 +131,7 @@ impl<'a> Selection<'a> {
             .collect()
     }
 
-    /// The text that PostgreSQL's `row_to_json` gives: no spaces, keys in the order of the selection.
+    /// The text of PostgreSQL's `row_to_json`: no spaces, keys in the order of the selection.
     pub fn row(&self, row: &Row<'_>) -> rusqlite::Result<String> {
         let mut text = String::from("{");
         for (i, (column, key)) in self.0.iter().enumerate() {

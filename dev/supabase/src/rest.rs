@@ -1,11 +1,10 @@
-//! `/rest/v1`: from a request to the rows and back.
+//! `/rest/v1`: responds to requests.
 
 use http::{Method, request::Parts};
 use rusqlite::Connection;
 use serde_json::Value as Json;
 
 use crate::{
-    answer::Answer,
     database::{Change, Database},
     error::RestError,
     gateway,
@@ -16,14 +15,15 @@ use crate::{
     profile,
     query::Query,
     read::read,
+    response::Response,
     schema::{Table, quote},
     write,
 };
 
-/// What the paths of the REST side start with.
+/// The start of the paths.
 pub(crate) const PREFIX: &str = "/rest/v1/";
 
-/// What the REST side needs beside the request.
+/// The state behind `/rest/v1`.
 pub(crate) struct Rest {
     pub database: Database,
     pub keys: Keys,
@@ -32,14 +32,14 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    /// Answers a request, and gives the rows that it changed.
-    pub fn answer(&self, request: &Parts, body: &[u8]) -> (Answer, Vec<Change>) {
+    /// Responds to a request. Also returns the changed rows.
+    pub fn respond(&self, request: &Parts, body: &[u8]) -> (Response, Vec<Change>) {
         let query = request.uri.query().unwrap_or_default();
         let result = match gateway::role(&request.headers, query, &self.keys) {
             Err(refused) => return (refused, Vec::new()),
             Ok(role) => self.table(request, body, role),
         };
-        result.unwrap_or_else(|error| (error.answer(), Vec::new()))
+        result.unwrap_or_else(|error| (error.response(), Vec::new()))
     }
 
     fn table(
@@ -47,18 +47,18 @@ impl Rest {
         request: &Parts,
         body: &[u8],
         role: Role,
-    ) -> Result<(Answer, Vec<Change>), RestError> {
+    ) -> Result<(Response, Vec<Change>), RestError> {
         let (method, headers) = (&request.method, &request.headers);
         profile::check(method, headers)?;
         let name = table_name(request.uri.path())?;
         let query = Query::parse(request.uri.query().unwrap_or_default())?;
         match *method {
             Method::GET | Method::HEAD => {
-                let answer = self.database.read(|connection| {
+                let response = self.database.read(|connection| {
                     let access = self.access(connection, name, role)?;
                     read(connection, &access, method, headers, &query, self.row_cap)
                 })?;
-                Ok((answer, Vec::new()))
+                Ok((response, Vec::new()))
             }
             Method::POST | Method::PATCH | Method::DELETE => self.database.write(|transaction| {
                 let access = self.access(transaction, name, role)?;
@@ -71,10 +71,8 @@ impl Rest {
             )),
         }
     }
-}
 
-impl Rest {
-    /// Makes these JSON objects the only rows of a table. The changes go nowhere.
+    /// Replaces all rows of a table by these JSON objects. Sends no webhooks.
     pub fn replace(&self, name: &str, rows: &[Json]) -> Result<(), RestError> {
         self.database.write(|transaction| {
             let access = self.access(transaction, name, Role::Service)?;

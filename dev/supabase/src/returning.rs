@@ -1,4 +1,4 @@
-//! The rows that a change gives back.
+//! The rows that a change returns.
 
 use std::cmp::Ordering;
 
@@ -13,17 +13,17 @@ use crate::{
     schema::{Column, quote},
 };
 
-/// What a statement has to give back: for a representation the selection and what its rows are ordered by, else just a
-/// row for each row.
+/// The `RETURNING` of a statement: for a representation the selection and the columns of `order`,
+/// or else an empty row for each changed row.
 ///
-/// PostgREST orders by what the statement gives back, which is the selection and the primary key. Here `order` may name
-/// any column of the table.
+/// PostgREST can only order by returned columns: the selection and the primary key. Here, `order`
+/// may name any column of the table.
 pub(crate) struct Returning<'a> {
     selection: Selection<'a>,
     order: Vec<(&'a Column, &'a Order)>,
 }
 
-/// A row that was changed: its text, and its values in the columns that it is ordered by.
+/// A changed row: its text, and its values in the columns of `order`.
 pub(crate) struct Changed {
     text: String,
     keys: Vec<Sql>,
@@ -45,7 +45,7 @@ impl<'a> Returning<'a> {
         Ok(returning)
     }
 
-    /// The list for `RETURNING`: the selection, then the columns that the rows are ordered by.
+    /// The list for `RETURNING`: the selection, then the columns of `order`.
     pub fn sql(&self) -> String {
         let mut sql = self.selection.sql();
         for (column, _) in &self.order {
@@ -55,7 +55,7 @@ impl<'a> Returning<'a> {
         sql
     }
 
-    /// Runs a statement that gives this back.
+    /// Runs a statement with this `RETURNING`.
     pub fn rows(
         &self,
         connection: &Connection,
@@ -76,7 +76,7 @@ impl<'a> Returning<'a> {
             .collect()
     }
 
-    /// The texts of the rows in the order that is asked for, or else in which they were changed.
+    /// The texts of the rows in the requested order, or else in the order of the changes.
     pub fn sorted(&self, mut rows: Vec<Changed>) -> Vec<String> {
         rows.sort_by(|a, b| {
             let terms = self.order.iter().zip(a.keys.iter().zip(&b.keys));
@@ -89,7 +89,7 @@ impl<'a> Returning<'a> {
     }
 }
 
-/// Compares two values of a column as SQLite's `ORDER BY` does.
+/// Compares two values of a column like SQLite's `ORDER BY`.
 fn compare(a: &Sql, b: &Sql, order: &Order) -> Ordering {
     match (a == &Sql::Null, b == &Sql::Null) {
         (false, false) if order.descending => values(b, a),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_sorted_as_a_read_sorts_them() {
+    fn values_are_sorted_like_in_a_read() {
         let (one, two, three) = (Sql::Integer(1), Sql::Real(2.5), Sql::Integer(3));
         let numbers = [two.clone(), Sql::Null, three.clone(), one.clone()];
         assert_eq!(

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use crate::rest::Rest;
 
-/// Loads the sample if the table is empty.
+/// Loads the sample into an empty table.
 pub(crate) fn load(rest: &Rest) -> anyhow::Result<()> {
     let empty = rest.database.read(|connection| {
         Ok(

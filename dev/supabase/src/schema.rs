@@ -1,10 +1,10 @@
-//! Tables and columns as PostgREST's schema cache knows them, read from SQLite.
+//! Tables and columns, read from SQLite. They correspond to PostgREST's schema cache.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::{error::RestError, types::Type};
 
-/// A column, with its type.
+/// A column and its type.
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
     pub name: String,
@@ -19,17 +19,18 @@ pub(crate) struct Table {
     pub primary_key: Vec<String>,
 }
 
-/// An SQL identifier in quotes.
+/// A quoted SQL identifier.
 pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 impl Table {
-    /// Reads a table's definition; `None` if there is no such table.
+    /// Reads a table's definition. `None` if there is no such table.
     pub fn load(connection: &Connection, name: &str) -> rusqlite::Result<Option<Self>> {
         let found = connection
             .prepare_cached(
-                "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name = ?1 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+                "SELECT name FROM main.sqlite_schema \
+                 WHERE type = 'table' AND name = ?1 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
             )?
             .query_row([name], |row| row.get::<_, String>(0))
             .optional()?;
@@ -61,7 +62,8 @@ impl Table {
     pub fn names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         connection
             .prepare(
-                "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+                "SELECT name FROM main.sqlite_schema \
+                 WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
             )?
             .query_map([], |row| row.get(0))?
             .collect()
@@ -71,7 +73,7 @@ impl Table {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The column that a payload's key names, else PostgREST's PGRST204.
+    /// The column of a body's key, or else PostgREST's PGRST204.
     pub fn writable(&self, key: &str) -> Result<&Column, RestError> {
         self.column(key).ok_or_else(|| {
             RestError::new(

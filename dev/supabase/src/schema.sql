@@ -1,5 +1,5 @@
--- The sample table. The columns' types are PostgreSQL's names, which `schema.rs` reads; SQLite itself wants `integer` for
--- a key that counts by itself.
+-- The sample table. The types are PostgreSQL's names, which `schema.rs` parses. SQLite requires
+-- `integer` for an automatic key.
 CREATE TABLE IF NOT EXISTS articles (
     id integer PRIMARY KEY AUTOINCREMENT,
     slug text NOT NULL UNIQUE,

@@ -1,4 +1,4 @@
-//! The HTTP side: accepts connections, routes requests, and applies the dials to REST answers.
+//! The HTTP server: accepts connections, routes requests, and applies the dials.
 
 use std::{
     io,
@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, header::CONTENT_LENGTH, request::Parts};
+use http::{Method, Request, header::CONTENT_LENGTH, request::Parts};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -15,27 +15,27 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
 use crate::{
-    answer::Answer,
-    cut::Cut,
+    cut_body::CutBody,
     dials::{Dials, Fault},
+    response::Response,
     rest::{self, Rest},
     webhook::Sender,
 };
 
-/// A REST request that has been answered, or dropped.
+/// A REST request with its outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestLog {
     /// The method, in capitals.
     pub method: String,
     /// The path, with `/rest/v1`.
     pub path: String,
-    /// The query as sent, without `?` and without an `apikey`.
+    /// The query as sent, without `?` and `apikey`.
     pub query: String,
-    /// The status of the answer, `None` for a dropped connection.
+    /// The status of the response. `None` for a dropped connection.
     pub status: Option<u16>,
 }
 
-/// What the server's tasks and the handle share.
+/// The state that the server and the handle share.
 pub(crate) struct Shared {
     pub rest: Rest,
     pub webhooks: Arc<Sender>,
@@ -44,27 +44,27 @@ pub(crate) struct Shared {
     pub verbose: bool,
 }
 
-/// Takes a lock that is only ever held for a moment.
+/// Locks a mutex.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no thread panics while it holds this")
 }
 
-/// Serves until the task is aborted; its connections end with it.
+/// Serves until the task is aborted, which also ends its connections.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, most likely: others have to close first.
+            // Most likely, no file descriptor is free until another connection closes.
             sleep(Duration::from_millis(50)).await;
             continue;
         };
-        // Small answers must not wait for the client's delayed acknowledgement.
+        // Small responses must not wait for the client's delayed acknowledgement.
         stream.set_nodelay(true).ok();
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
             let service = service_fn(|request| handle(&shared, request));
-            // An error here is a client that hung up, or the `drop` and `cut` dials at work.
+            // It fails when the client hangs up, or by the dials `drop` and `cut`.
             http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await
@@ -73,31 +73,31 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-type Outgoing = Either<Full<Bytes>, Cut>;
+type Outgoing = Either<Full<Bytes>, CutBody>;
 
-/// Answers one request. An error closes the connection without an answer.
+/// Responds to one request. An error closes the connection without a response.
 async fn handle(
     shared: &Arc<Shared>,
     request: Request<Incoming>,
-) -> io::Result<Response<Outgoing>> {
+) -> io::Result<http::Response<Outgoing>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let path = parts.uri.path();
     if path == "/dials" {
-        return respond(dials(shared, &parts.method, &body), false);
+        return send(dials(shared, &parts.method, &body), false);
     }
     if path.starts_with(rest::PREFIX) {
-        return answer_rest(shared, parts, body).await;
+        return respond_to_rest(shared, parts, body).await;
     }
     let message = json!({"message": "no Route matched with those values"});
-    respond(Answer::json(404, message.to_string()), false)
+    send(Response::json(404, message.to_string()), false)
 }
 
-async fn answer_rest(
+async fn respond_to_rest(
     shared: &Arc<Shared>,
     parts: Parts,
     body: Bytes,
-) -> io::Result<Response<Outgoing>> {
+) -> io::Result<http::Response<Outgoing>> {
     let target = parts
         .uri
         .path_and_query()
@@ -117,7 +117,7 @@ async fn answer_rest(
         status: None,
     };
 
-    let answer = match &dial.fault {
+    let response = match &dial.fault {
         Some(Fault::Drop) => None,
         Some(Fault::Status(status)) => {
             let message = json!({"message": "The stand-in was told to fail"});
@@ -128,15 +128,15 @@ async fn answer_rest(
             let error = json!({"code": code, "details": null, "hint": null, "message": message});
             Some(refuse(*status, error, dial.retry_after))
         }
-        Some(Fault::Html) => Some(Answer::new(
+        Some(Fault::Html) => Some(Response::new(
             200,
             "text/html; charset=utf-8",
             "<!doctype html><title>Welcome</title><p>Please sign in to use this network.</p>\n",
         )),
-        Some(Fault::Cut) | None => Some(run(shared, parts, body).await?),
+        Some(Fault::Cut) | None => Some(process(shared, parts, body).await?),
     };
 
-    log.status = answer.as_ref().map(|answer| answer.status);
+    log.status = response.as_ref().map(|response| response.status);
     if shared.verbose {
         let separator = if log.query.is_empty() { "" } else { "?" };
         let status = log
@@ -149,44 +149,45 @@ async fn answer_rest(
     }
     lock(&shared.requests).push(log);
     sleep(Duration::from_millis(dial.delay_ms)).await;
-    match answer {
-        Some(answer) => respond(answer, dial.fault == Some(Fault::Cut)),
+    match response {
+        Some(response) => send(response, dial.fault == Some(Fault::Cut)),
         None => Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
     }
 }
 
-/// An error, which may ask for patience.
-fn refuse(status: u16, body: Value, retry_after: Option<u64>) -> Answer {
-    let answer = Answer::json(status, body.to_string());
+/// An error response, with `Retry-After` if given.
+fn refuse(status: u16, body: Value, retry_after: Option<u64>) -> Response {
+    let response = Response::json(status, body.to_string());
     match retry_after {
-        Some(seconds) => answer.header("retry-after", seconds.to_string()),
-        None => answer,
+        Some(seconds) => response.header("retry-after", seconds.to_string()),
+        None => response,
     }
 }
 
-/// Asks the database, off the threads that serve connections, and queues the webhooks before the answer leaves.
-async fn run(shared: &Arc<Shared>, parts: Parts, body: Bytes) -> io::Result<Answer> {
+/// Runs the request on a thread for blocking work, and queues its webhooks before the response
+/// leaves.
+async fn process(shared: &Arc<Shared>, parts: Parts, body: Bytes) -> io::Result<Response> {
     let for_database = Arc::clone(shared);
-    let (answer, changes) =
-        tokio::task::spawn_blocking(move || for_database.rest.answer(&parts, &body)).await?;
+    let (response, changes) =
+        tokio::task::spawn_blocking(move || for_database.rest.respond(&parts, &body)).await?;
     shared.webhooks.send(&changes);
-    Ok(answer)
+    Ok(response)
 }
 
-fn dials(shared: &Shared, method: &Method, body: &[u8]) -> Answer {
+fn dials(shared: &Shared, method: &Method, body: &[u8]) -> Response {
     match *method {
         Method::GET => {
             let dials = lock(&shared.dials).clone();
-            Answer::json(200, json!(dials).to_string())
+            Response::json(200, json!(dials).to_string())
         }
         Method::PUT => match Dials::parse(body) {
             Ok(dials) => {
                 shared.set_dials(dials);
-                Answer::empty(204)
+                Response::empty(204)
             }
-            Err(error) => Answer::json(400, json!({"message": format!("{error:#}")}).to_string()),
+            Err(error) => Response::json(400, json!({"message": format!("{error:#}")}).to_string()),
         },
-        _ => Answer::json(
+        _ => Response::json(
             405,
             json!({"message": "/dials takes GET and PUT"}).to_string(),
         )
@@ -209,16 +210,18 @@ fn without_key(query: &str) -> String {
     kept.join("&")
 }
 
-fn respond(answer: Answer, cut: bool) -> io::Result<Response<Outgoing>> {
-    let mut response = Response::builder().status(answer.status);
-    for (name, value) in answer.headers {
-        response = response.header(name, value);
+fn send(response: Response, cut: bool) -> io::Result<http::Response<Outgoing>> {
+    let mut builder = http::Response::builder().status(response.status);
+    for (name, value) in response.headers {
+        builder = builder.header(name, value);
     }
     let body = if cut {
-        response = response.header(CONTENT_LENGTH, answer.body.len());
-        Either::Right(Cut::after(answer.body.slice(..answer.body.len() / 2)))
+        builder = builder.header(CONTENT_LENGTH, response.body.len());
+        Either::Right(CutBody::after(
+            response.body.slice(..response.body.len() / 2),
+        ))
     } else {
-        Either::Left(Full::new(answer.body))
+        Either::Left(Full::new(response.body))
     };
-    response.body(body).map_err(io::Error::other)
+    builder.body(body).map_err(io::Error::other)
 }

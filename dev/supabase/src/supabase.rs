@@ -1,4 +1,4 @@
-//! The running stand-in, as tests and programs hold it.
+//! The running stand-in.
 
 use std::{
     net::SocketAddr,
@@ -27,10 +27,10 @@ pub struct Supabase {
 }
 
 impl Supabase {
-    /// Binds, opens the database, loads the sample, and serves on the caller's tokio runtime.
+    /// Binds the address, opens the database, loads the sample, and serves on the caller's runtime.
     ///
     /// # Errors
-    /// An address that cannot be bound, a database file that cannot be used, a webhook that cannot be sent.
+    /// When the address cannot be bound, the database file is unusable, or the webhook is invalid.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let webhooks = Sender::new(options.webhook.as_ref(), options.verbose)?;
         let database = Database::open(options.database.as_deref()).with_context(|| {
@@ -68,22 +68,22 @@ impl Supabase {
         })
     }
 
-    /// The base URL, without `/rest/v1` and without a slash at the end: what Supabase calls the project's URL.
+    /// The base URL without `/rest/v1` and trailing slash, which Supabase calls the project URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The address that it listens on.
+    /// The listening address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The keys that it accepts.
+    /// The accepted keys.
     pub fn keys(&self) -> &Keys {
         &self.shared.rest.keys
     }
 
-    /// The anonymous key in its JWT form.
+    /// The anonymous key as a JWT.
     pub fn anon_key(&self) -> &str {
         &self.keys().anon
     }
@@ -93,49 +93,49 @@ impl Supabase {
         &self.keys().publishable
     }
 
-    /// The service key in its JWT form: sees every row and column, and may write.
+    /// The service key as a JWT. It reads and writes everything.
     pub fn service_key(&self) -> &str {
         &self.keys().service
     }
 
-    /// Sends the webhooks of later changes to another place, or nowhere.
+    /// Sets or removes the webhook of later changes.
     ///
     /// # Errors
-    /// A URL that is none or not `http://`, a header that no request can carry.
+    /// When the URL is invalid or not `http://`, or a header is invalid.
     pub fn set_webhook(&self, webhook: Option<&Webhook>) -> anyhow::Result<()> {
         self.shared.webhooks.set_webhook(webhook)
     }
 
-    /// The faults that are dialled in.
+    /// The current dials.
     pub fn dials(&self) -> Dials {
         lock(&self.shared.dials).clone()
     }
 
-    /// Dials other faults in, and starts the webhooks' random numbers anew.
+    /// Sets the dials, and restarts the random numbers of webhooks.
     ///
     /// # Errors
-    /// A fraction outside of 0 to 1, a fault's status that is no error.
+    /// When a fraction is not from 0 to 1, or a fault's status is no error.
     pub fn set_dials(&self, dials: Dials) -> anyhow::Result<()> {
         dials.check()?;
         self.shared.set_dials(dials);
         Ok(())
     }
 
-    /// The REST requests so far, in the order in which they were worked off. A request whose answer a dial delays is
-    /// there when the delay begins.
+    /// The REST requests so far, in the order of their processing. A delayed request is included
+    /// when its delay begins.
     pub fn requests(&self) -> Vec<RequestLog> {
         lock(&self.shared.requests).clone()
     }
 
-    /// Forgets the requests so far.
+    /// Clears [`requests`](Self::requests).
     pub fn clear_requests(&self) {
         lock(&self.shared.requests).clear();
     }
 
-    /// Runs SQL statements (SQLite's SQL; `now()` is there) in one transaction, and sends **no** webhooks.
+    /// Runs SQLite statements in one transaction, with `now()` and without sending webhooks.
     ///
     /// # Errors
-    /// What SQLite says against it; nothing has been changed then.
+    /// SQLite's error. Nothing changes then.
     pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
         self.shared
             .rest
@@ -144,12 +144,12 @@ impl Supabase {
             .with_context(|| format!("cannot execute {sql}"))
     }
 
-    /// Makes `rows` (JSON objects by column name) the only rows of a table, and sends **no** webhooks. Missing columns get
-    /// their defaults.
+    /// Replaces all rows of a table by `rows` (JSON objects by column name), without sending
+    /// webhooks. Missing columns get their defaults.
     ///
     /// # Errors
-    /// An unknown table or column, a value that is not of its column's type, a broken constraint; nothing has been
-    /// changed then.
+    /// When a table or column is unknown, a value has another type than its column, or a constraint
+    /// is violated. Nothing changes then.
     pub fn replace_rows(&self, table: &str, rows: &[Json]) -> anyhow::Result<()> {
         self.shared
             .rest
@@ -157,18 +157,18 @@ impl Supabase {
             .with_context(|| format!("cannot replace the rows of {table}"))
     }
 
-    /// The webhooks that have been sent so far, or failed, or were dropped by the dial, in the order in which that was
-    /// settled.
+    /// The webhooks so far that were sent, failed, or dropped by the dial, in the order of their
+    /// outcomes.
     pub fn webhooks(&self) -> Vec<Delivery> {
         self.shared.webhooks.deliveries()
     }
 
-    /// Forgets the webhooks so far.
+    /// Clears [`webhooks`](Self::webhooks).
     pub fn clear_webhooks(&self) {
         self.shared.webhooks.clear_deliveries();
     }
 
-    /// Waits until every webhook of the changes so far has been answered, has failed or was dropped.
+    /// Waits for the outcomes of all webhooks of the changes so far.
     pub async fn webhooks_settled(&self) {
         self.shared.webhooks.settled().await;
     }

@@ -1,4 +1,4 @@
-//! The columns' types, and their values as text, as JSON and as SQLite stores them.
+//! The types of columns. Converts values between text, JSON and SQLite.
 
 use std::num::{IntErrorKind, ParseIntError};
 
@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use crate::error::RestError;
 
-/// The PostgreSQL types that the stand-in tells apart, by the type that the column was declared with.
+/// The PostgreSQL types that the stand-in distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Type {
     Bigint,
@@ -19,7 +19,7 @@ pub(crate) enum Type {
 }
 
 impl Type {
-    /// The type that a column's declaration names; what it does not know is text.
+    /// The type in a column's declaration. An unknown type is text.
     pub fn declared(name: &str) -> Self {
         match name.to_ascii_lowercase().as_str() {
             "integer" | "int" | "bigint" | "smallint" => Self::Bigint,
@@ -40,7 +40,7 @@ impl Type {
         }
     }
 
-    /// A value of this type from its text, as PostgreSQL's input functions read it.
+    /// Parses a value of this type like PostgreSQL's input functions.
     pub fn parse(self, text: &str) -> Result<Sql, RestError> {
         let word = text.trim();
         let value = match self {
@@ -93,7 +93,7 @@ impl Type {
         RestError::new(400, "22003", message)
     }
 
-    /// A value of this type from JSON, as `json_to_recordset` converts it: by way of its text.
+    /// Converts JSON to a value of this type. Like `json_to_recordset`, it parses the JSON's text.
     pub fn read_json(self, value: &Json) -> Result<Sql, RestError> {
         match value {
             Json::Null => Ok(Sql::Null),
@@ -102,7 +102,7 @@ impl Type {
         }
     }
 
-    /// The JSON of a stored value.
+    /// Converts a stored value to JSON.
     pub fn write_json(self, value: ValueRef<'_>) -> Json {
         match value {
             ValueRef::Null => Json::Null,
@@ -121,8 +121,8 @@ fn overflows(error: &ParseIntError) -> bool {
     )
 }
 
-/// The text of a `timestamptz` in JSON: UTC, microseconds without trailing zeros. Such texts sort by time, because `+`
-/// comes before `.` and `.` before the digits.
+/// The text of a `timestamptz` in JSON: UTC, microseconds without trailing zeros. Such texts sort
+/// by time, since `+` sorts before `.` and `.` before the digits.
 pub(crate) fn timestamptz(time: Timestamp) -> String {
     let micros = Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time);
     micros
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timestamps_are_normalised_to_utc_and_sort_by_time() {
+    fn timestamps_are_in_utc_and_sort_by_time() {
         let text = |input: &str| match Type::Timestamptz.parse(input).unwrap() {
             Sql::Text(text) => text,
             other => panic!("{other:?}"),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_of_the_type_is_refused_in_postgres_words() {
+    fn a_value_of_another_type_has_postgres_error() {
         let error = Type::Bigint.parse("abc").unwrap_err();
         assert_eq!((error.status, error.code), (400, "22P02"));
         assert_eq!(
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_too_large_for_the_type_is_out_of_its_range() {
+    fn a_too_large_number_is_out_of_range() {
         for text in ["9223372036854775808", "-99999999999999999999"] {
             let error = Type::Bigint.parse(text).unwrap_err();
             assert_eq!((error.status, error.code), (400, "22003"));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn json_values_are_taken_by_way_of_their_text() {
+    fn json_values_are_parsed_from_their_text() {
         assert_eq!(
             Type::Bigint.read_json(&json!("12")).unwrap(),
             Sql::Integer(12)

@@ -1,4 +1,5 @@
-//! Database webhooks, sent as pg_net 0.20.4 sends them: each change by itself, asynchronously, once, in no promised order.
+//! Sends database webhooks like pg_net 0.20.4: one per change, asynchronously, once, in no
+//! particular order.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
@@ -13,29 +14,29 @@ use tokio::{sync::watch, time::sleep};
 
 use crate::{database::Change, dials::WebhookDials, jsonb::Jsonb, options::Webhook};
 
-/// The time limit of one webhook, from connecting to the whole answer.
+/// The time limit of one webhook, from connecting to the end of the response.
 const TIME_LIMIT: Duration = Duration::from_secs(1);
 
-/// The table that the webhook is set on.
+/// The table with the webhook.
 const TABLE: &str = "articles";
 
-/// A webhook that has left the queue.
+/// A webhook with its outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     /// The exact body.
     pub body: String,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What came of a webhook.
+/// The outcome of a webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The status of the answer.
+    /// The status of the response.
     Status(u16),
-    /// No answer, and why.
+    /// No response, and the reason.
     Failed(String),
-    /// Not sent, by the `drop` dial.
+    /// Not sent because of the `drop` dial.
     Dropped,
 }
 
@@ -51,8 +52,8 @@ struct State {
     target: Option<Target>,
     dials: WebhookDials,
     random: fastrand::Rng,
-    /// What the `reorder_ms` dial holds back.
-    gathered: Vec<(Target, String)>,
+    /// Webhooks held back by the dial `reorder_ms`.
+    held_back: Vec<(Target, String)>,
     deliveries: Vec<Delivery>,
 }
 
@@ -66,13 +67,13 @@ impl Target {
     fn new(webhook: &Webhook) -> anyhow::Result<Self> {
         let url: Url = webhook.url.parse().with_context(|| {
             format!(
-                "the webhook's URL {:?} is not one; give one like http://127.0.0.1:3000/revalidate",
+                "the webhook's URL {:?} is invalid; give one like http://127.0.0.1:3000/revalidate",
                 webhook.url
             )
         })?;
         anyhow::ensure!(
             url.scheme() == "http",
-            "the webhook's URL {url} does not start with http://, which is all that the stand-in speaks"
+            "the webhook's URL {url} does not start with http://; the stand-in supports no other"
         );
         let mut headers = HeaderMap::new();
         headers.insert("user-agent", HeaderValue::from_static("pg_net/0.20.4"));
@@ -81,11 +82,12 @@ impl Target {
         for (name, value) in &webhook.headers {
             let parsed: HeaderName = name
                 .parse()
-                .with_context(|| format!("the webhook's header name {name:?} is not one"))?;
-            // The value may be a secret: it is not told.
+                .with_context(|| format!("the webhook's header name {name:?} is invalid"))?;
+            // The value may be a secret, so the error does not show it.
             let value = value.parse().with_context(|| {
                 format!(
-                    "the value of the webhook's header {name} holds a character that no header may"
+                    "the value of the webhook's header {name} has a character that is invalid in \
+                     headers"
                 )
             })?;
             headers.insert(parsed, value);
@@ -108,7 +110,7 @@ impl Sender {
                 target: webhook.map(Target::new).transpose()?,
                 dials: WebhookDials::default(),
                 random: fastrand::Rng::with_seed(0),
-                gathered: Vec::new(),
+                held_back: Vec::new(),
                 deliveries: Vec::new(),
             }),
             pending: watch::Sender::new(0),
@@ -144,7 +146,7 @@ impl Sender {
             .expect("self holds the sending half");
     }
 
-    /// Queues a webhook for each change of the table, and returns at once.
+    /// Queues a webhook for each change of the table, and returns immediately.
     pub fn send(self: &Arc<Self>, changes: &[Change]) {
         let mut state = self.lock();
         let Some(target) = state.target.clone() else {
@@ -153,7 +155,7 @@ impl Sender {
         for change in changes.iter().filter(|change| change.table == TABLE) {
             let body = body(change);
             if state.random.f64() < state.dials.drop {
-                self.tell("dropped");
+                self.log("dropped");
                 state.deliveries.push(Delivery {
                     body,
                     outcome: Outcome::Dropped,
@@ -171,23 +173,23 @@ impl Sender {
                     self.spawn_post(&state, target.clone(), body.clone());
                     continue;
                 }
-                if state.gathered.is_empty() {
+                if state.held_back.is_empty() {
                     self.spawn_release(state.dials.reorder_ms);
                 }
-                state.gathered.push((target.clone(), body.clone()));
+                state.held_back.push((target.clone(), body.clone()));
             }
         }
     }
 
-    /// Sends what has been gathered when the window is over, shuffled.
+    /// Sends the webhooks held back, shuffled, when the window ends.
     fn spawn_release(self: &Arc<Self>, window_ms: u64) {
         let sender = Arc::clone(self);
         tokio::spawn(async move {
             sleep(Duration::from_millis(window_ms)).await;
             let mut state = sender.lock();
-            let mut gathered = std::mem::take(&mut state.gathered);
-            state.random.shuffle(&mut gathered);
-            for (target, body) in gathered {
+            let mut held_back = std::mem::take(&mut state.held_back);
+            state.random.shuffle(&mut held_back);
+            for (target, body) in held_back {
                 sender.spawn_post(&state, target, body);
             }
         });
@@ -200,8 +202,8 @@ impl Sender {
             sleep(delay).await;
             let outcome = sender.post(target, body.clone()).await;
             match &outcome {
-                Outcome::Status(status) => sender.tell(&status.to_string()),
-                Outcome::Failed(why) => sender.tell(why),
+                Outcome::Status(status) => sender.log(&status.to_string()),
+                Outcome::Failed(why) => sender.log(why),
                 Outcome::Dropped => {}
             }
             sender.lock().deliveries.push(Delivery { body, outcome });
@@ -215,22 +217,24 @@ impl Sender {
             .post(target.url)
             .headers(target.headers)
             .body(body);
-        let answered = async {
+        let status = async {
             let response = request.send().await?;
             let status = response.status().as_u16();
             response.bytes().await?;
             Ok::<_, reqwest::Error>(status)
         };
-        match answered.await {
+        match status.await {
             Ok(status) => Outcome::Status(status),
-            Err(error) if error.is_timeout() => Outcome::Failed("no answer within 1 s".to_owned()),
+            Err(error) if error.is_timeout() => {
+                Outcome::Failed("no response within 1 s".to_owned())
+            }
             Err(error) => {
                 Outcome::Failed(format!("{:#}", anyhow::Error::from(error.without_url())))
             }
         }
     }
 
-    fn tell(&self, outcome: &str) {
+    fn log(&self, outcome: &str) {
         if self.verbose {
             eprintln!("webhook {outcome}");
         }
@@ -243,7 +247,7 @@ impl Sender {
     }
 }
 
-/// The body that `supabase_functions.http_request` builds: a `jsonb`, as text.
+/// The body like `supabase_functions.http_request`'s: the text of a `jsonb`.
 fn body(change: &Change) -> String {
     let payload = json!({
         "type": change.operation,

@@ -4,7 +4,6 @@ use http::{HeaderMap, Method};
 use rusqlite::{Transaction, types::Value as Sql};
 
 use crate::{
-    answer::Answer,
     constraint,
     error::RestError,
     filter::conditions,
@@ -14,11 +13,12 @@ use crate::{
     prefer::Prefer,
     query::Query,
     range::content_range,
+    response::Response,
     returning::{Changed, Returning},
     schema::quote,
 };
 
-/// Answers a writing request; the transaction is the caller's to commit, or to roll back on an error.
+/// Responds to a write. The caller commits the transaction, or rolls it back on an error.
 pub(crate) fn write(
     transaction: &Transaction<'_>,
     access: &Access,
@@ -26,7 +26,7 @@ pub(crate) fn write(
     headers: &HeaderMap,
     query: &Query,
     body: &[u8],
-) -> Result<Answer, RestError> {
+) -> Result<Response, RestError> {
     let prefer = Prefer::new(headers)?;
     let media = Media::accepted(headers)?;
     let rows = match *method {
@@ -60,21 +60,21 @@ pub(crate) fn write(
         Method::PATCH => (200, content_range(0, count, total)),
         _ => (200, content_range(0, 0, total)),
     };
-    let mut answer = if prefer.representation() {
-        Answer::new(status, media.content_type(), media.body(&rows)?)
+    let mut response = if prefer.representation() {
+        Response::new(status, media.content_type(), media.body(&rows)?)
     } else if *method == Method::POST {
-        Answer::empty(status)
+        Response::empty(status)
     } else {
-        Answer::empty(204)
+        Response::empty(204)
     };
-    answer = answer.header("content-range", range);
+    response = response.header("content-range", range);
     if let Some(applied) = prefer.applied(method.as_str()) {
-        answer = answer.header("preference-applied", applied);
+        response = response.header("preference-applied", applied);
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// Inserts the records, and gives back the rows for a representation.
+/// Inserts the records. Returns the rows of a representation.
 pub(crate) fn insert(
     transaction: &Transaction<'_>,
     access: &Access,
@@ -115,8 +115,9 @@ pub(crate) fn insert(
     Ok(returning.sorted(rows))
 }
 
-/// Refuses an upsert that inserts or updates a row and then updates it again, as PostgreSQL, to which it is one statement,
-/// does. The triggers have noted such a row twice: the second time it was what the first time made of it.
+/// Refuses an upsert that inserts or updates a row and then updates it again. PostgreSQL refuses
+/// it, too, since an upsert is one statement there. The triggers have recorded such a row twice:
+/// the old row of the second change is the new row of the first.
 fn check_affected_once(transaction: &Transaction<'_>) -> Result<(), RestError> {
     let again: bool = transaction.query_row(
         "SELECT EXISTS (SELECT 1 FROM row_change AS first JOIN row_change AS second \
@@ -124,20 +125,18 @@ fn check_affected_once(transaction: &Transaction<'_>) -> Result<(), RestError> {
         [],
         |row| row.get(0),
     )?;
-    match again {
-        false => Ok(()),
-        true => Err(RestError::new(
-            500,
-            "21000",
-            "ON CONFLICT DO UPDATE command cannot affect row a second time",
-        )
-        .hint(
-            "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
-        )),
+    if !again {
+        return Ok(());
     }
+    let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
+    Err(RestError::new(500, "21000", message).hint(
+        "Ensure that no rows proposed for insertion within the same command have duplicate \
+         constrained values.",
+    ))
 }
 
-/// The `ON CONFLICT` clause of `Prefer: resolution=…`, on the columns of `on_conflict` or else the primary key.
+/// The `ON CONFLICT` clause of `Prefer: resolution=…`, on the columns of `on_conflict` or else on
+/// the primary key.
 fn on_conflict(
     access: &Access,
     query: &Query,
@@ -167,7 +166,7 @@ fn on_conflict(
         .map(|name| format!("{name} = excluded.{name}"));
     Ok(format!(
         " ON CONFLICT ({columns}) DO UPDATE SET {}",
-        touching(access, set)
+        with_updated_at(access, set)
     ))
 }
 
@@ -190,7 +189,7 @@ fn update(
     require_filter(query, "UPDATE")?;
     set.retain(|(name, _)| *name != UPDATED_AT);
     let names: Vec<_> = set.iter().map(|(name, _)| quote(name)).collect();
-    let assign = touching(access, names.iter().map(|name| format!("{name} = ?")));
+    let assign = with_updated_at(access, names.iter().map(|name| format!("{name} = ?")));
     let sql = format!(
         "UPDATE {} SET {assign}{clause} RETURNING {}",
         quote(&access.table.name),
@@ -200,16 +199,16 @@ fn update(
     Ok(returning.sorted(rows))
 }
 
-/// The column that every update sets to the time of its transaction, whatever the request says about it: what the
-/// `moddatetime` trigger of many a Supabase project does.
+/// Every update sets this column to the time of its transaction and ignores the request's value,
+/// like the `moddatetime` trigger of many Supabase projects.
 const UPDATED_AT: &str = "updated_at";
 
-fn touching(access: &Access, assignments: impl Iterator<Item = String>) -> String {
-    let touch = access
+fn with_updated_at(access: &Access, assignments: impl Iterator<Item = String>) -> String {
+    let updated_at = access
         .table
         .column(UPDATED_AT)
         .map(|_| format!("{UPDATED_AT} = now()"));
-    assignments.chain(touch).collect::<Vec<_>>().join(", ")
+    assignments.chain(updated_at).collect::<Vec<_>>().join(", ")
 }
 
 fn delete(
@@ -230,19 +229,16 @@ fn delete(
     Ok(returning.sorted(rows))
 }
 
-/// Supabase loads PostgreSQL's `safeupdate` for the API: no filter, no change.
+/// Refuses a change without a filter, like PostgreSQL's `safeupdate`, which Supabase loads.
 fn require_filter(query: &Query, statement: &str) -> Result<(), RestError> {
-    match query.filters.is_empty() {
-        false => Ok(()),
-        true => Err(RestError::new(
-            400,
-            "21000",
-            format!("{statement} requires a WHERE clause"),
-        )),
+    if query.filters.is_empty() {
+        let message = format!("{statement} requires a WHERE clause");
+        return Err(RestError::new(400, "21000", message));
     }
+    Ok(())
 }
 
-/// Runs a statement whose parameters are the values that it sets, then `others`.
+/// Runs a statement. Its parameters are the values that it sets, then `others`.
 fn run(
     transaction: &Transaction<'_>,
     access: &Access,
@@ -261,7 +257,7 @@ fn run(
         .map_err(|error| constraint::refusal(error, &access.table, &set))
 }
 
-/// 201, or 200 for an upsert that only updated. The triggers have noted which it was.
+/// 201, or 200 for an upsert that only updated. The triggers have recorded the operations.
 fn created(transaction: &Transaction<'_>, prefer: &Prefer) -> Result<u16, RestError> {
     let inserted: bool = transaction.query_row(
         "SELECT EXISTS (SELECT 1 FROM row_change WHERE operation = 'INSERT')",

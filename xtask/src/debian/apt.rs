@@ -104,9 +104,9 @@ impl Apt {
         Ok(self)
     }
 
-    /// Fetches the newest version of `packages` and of their dependencies that are not installed, and
-    /// unpacks them into `root`. apt checks signatures and hashes as usual. Progress goes to standard
-    /// error, after `label`.
+    /// Fetches the newest version of `packages` and of their dependencies that are not installed,
+    /// and unpacks them into `root`. apt checks signatures and hashes as usual. Progress goes to
+    /// standard error, after `label`.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Debian's Rust compiler with the target for components.
 //!
-//! The compiler runs on the C library of its own packages, so its Debian suite may be newer than the
-//! machine. The machine's cargo uses it for the components only.
+//! The compiler runs on the C library of its own packages, so its Debian suite may be newer than
+//! the machine. The machine's cargo uses it for the components only.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -45,8 +45,8 @@ fn names_release<'a>(mut suites: impl Iterator<Item = &'a str>, codename: &str) 
         .any(|suite| suite == codename || ["stable", "testing", "unstable", "sid"].contains(&suite))
 }
 
-/// The first stanza for the release in a deb822 file (sources.list(5)), changed to `suite`. Keeps its
-/// other fields, such as the signing key.
+/// The first stanza for the release in a deb822 file (sources.list(5)), changed to `suite`. Keeps
+/// its other fields, such as the signing key.
 fn stanza(text: &str, codename: &str, suite: &str) -> Option<String> {
     let stanzas = text.split("\n\n").map(|stanza| {
         // A field's value continues in lines that start with a space.
@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_one_line_entry_keeps_its_mirror_and_options() {
-        let text = "# deb http://zero/debian bookworm main\ndeb-src http://zero/debian bookworm main\n\
+        let text = "# deb http://zero/debian bookworm main\n\
+                    deb-src http://zero/debian bookworm main\n\
                     deb http://one/debian-security bookworm-security main\n\
                     deb [signed-by=/k.gpg arch=amd64] http://two/debian bookworm main contrib\n";
         assert_eq!(

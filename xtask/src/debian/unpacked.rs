@@ -26,8 +26,8 @@ impl Unpacked {
 
     /// Fetches and unpacks `packages`, writes `script` and runs it with `--version`.
     ///
-    /// `configure` chooses apt's sources. `label` marks the progress on standard error. First removes
-    /// the remains of an interrupted attempt.
+    /// `configure` chooses apt's sources. `label` marks the progress on standard error. First
+    /// removes the remains of an interrupted attempt.
     ///
     /// # Errors
     ///

@@ -141,7 +141,8 @@ impl Children {
         let status = http.alive_until(answered).await?;
         if status != 200 {
             eprintln!(
-                "warning: {articles} has status {status}: Supabase fails, and the list is not cached"
+                "warning: {articles} has status {status}: Supabase fails, and the list is not \
+                 cached"
             );
         }
         let listens = worker_listens.wait_for(|listens| *listens);

@@ -40,8 +40,8 @@ pub struct Flags {
     /// Spin's runtime configuration, which can put the cache outside of the state folder
     ///
     /// A TOML file in Spin's format. Its [key_value_store.default] may have `type = "redis"` and a
-    /// `url`. The embedded host knows the types "spin" and "redis". `up` does not empty such a cache
-    /// when the Supabase project changes.
+    /// `url`. The embedded host knows the types "spin" and "redis". `up` does not empty such a
+    /// cache when the Supabase project changes.
     #[arg(long)]
     pub runtime_config_file: Option<PathBuf>,
 

@@ -447,7 +447,7 @@ mod tests {
         let url = format!("http://{}", nobody.local_addr().unwrap());
         let finding = project(&url, "k", &[]).send(Probe::List).await.unwrap();
         assert!(
-            matches!(&finding, Finding::FailsTemporarily(reason) if reason.contains("cannot be reached")),
+            matches!(&finding, Finding::FailsTemporarily(why) if why.contains("cannot be reached")),
             "{finding:?}"
         );
     }

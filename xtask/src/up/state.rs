@@ -28,8 +28,8 @@ impl StateDir {
     /// Locks the folder, and makes it if needed.
     ///
     /// `origin` names the origin of the cached rows. If the folder has another origin's rows, this
-    /// empties the cache, since readers must not see them. It also empties the work queue, which the
-    /// worker would refuse.
+    /// empties the cache, since readers must not see them. It also empties the work queue, which
+    /// the worker would refuse.
     ///
     /// # Errors
     ///

@@ -20,7 +20,8 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// After this long, a worker counts as healthy, and the delays start over.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
-/// How long a new worker may take to subscribe. At the first start, the host compiles the component.
+/// How long a new worker may take to subscribe. At the first start, the host compiles the
+/// component.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// The schedule in docs/operating.md.
@@ -64,7 +65,8 @@ impl Worker<'_> {
                 status = process.wait() => format!("ended ({status})"),
                 () = self.until_silent(&listening) => {
                     process.terminate().await;
-                    format!("did not respond to a wake-up within {:?}", self.schedule.response_limit)
+                    let limit = self.schedule.response_limit;
+                    format!("did not respond to a wake-up within {limit:?}")
                 }
             };
             if started.elapsed() >= HEALTHY_AFTER {

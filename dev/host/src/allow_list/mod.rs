@@ -1,4 +1,5 @@
-//! `allowed_outbound_hosts`: where a component may connect to (Spin: `crates/outbound-networking-config`).
+//! `allowed_outbound_hosts`: where a component may connect to (Spin:
+//! `crates/outbound-networking-config`).
 
 use anyhow::{Result, bail};
 

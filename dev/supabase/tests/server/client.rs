@@ -25,7 +25,8 @@ pub async fn with_articles(rows: u32, options: Options) -> Stand {
         .supabase
         .execute(&format!(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
-             INSERT INTO articles (slug, title, published) SELECT 'article-' || i, 'Article ' || i, true FROM n WHERE i <= {rows}"
+             INSERT INTO articles (slug, title, published)
+             SELECT 'article-' || i, 'Article ' || i, true FROM n WHERE i <= {rows}"
         ))
         .unwrap();
     stand
@@ -66,7 +67,7 @@ impl Stand {
     }
 }
 
-/// Status, `Content-Range` and body of an answer.
+/// Status, `Content-Range` and body of a response.
 pub async fn page(request: RequestBuilder) -> (u16, String, String) {
     let response = request.send().await.unwrap();
     let range = header(&response, "content-range");
@@ -77,7 +78,7 @@ pub async fn page(request: RequestBuilder) -> (u16, String, String) {
     )
 }
 
-/// Status and body of an answer.
+/// Status and body of a response.
 pub async fn answer(request: RequestBuilder) -> (u16, String) {
     let (status, _, body) = page(request).await;
     (status, body)

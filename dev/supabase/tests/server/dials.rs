@@ -17,7 +17,7 @@ fn fault(matching: &str, fault: Fault) -> Dials {
 }
 
 #[tokio::test]
-async fn a_failing_status_is_answered_to_matching_requests_only() {
+async fn a_fault_applies_to_matching_requests_only() {
     let stand = with_articles(2, Options::default()).await;
     stand
         .supabase
@@ -60,7 +60,7 @@ async fn a_failing_write_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_dropped_connection_gives_no_answer() {
+async fn a_dropped_connection_has_no_response() {
     let stand = with_articles(1, Options::default()).await;
     stand.supabase.set_dials(fault("", Fault::Drop)).unwrap();
     let error = stand
@@ -73,7 +73,7 @@ async fn a_dropped_connection_gives_no_answer() {
 }
 
 #[tokio::test]
-async fn a_cut_answer_has_its_head_and_half_of_its_body() {
+async fn a_cut_response_has_half_of_its_body() {
     let stand = with_articles(10, Options::default()).await;
     stand.supabase.set_dials(fault("", Fault::Cut)).unwrap();
     let mut response = stand.anon(Method::GET, "articles").send().await.unwrap();
@@ -90,7 +90,7 @@ async fn a_cut_answer_has_its_head_and_half_of_its_body() {
 }
 
 #[tokio::test]
-async fn html_is_answered_with_200() {
+async fn html_has_status_200() {
     let stand = with_articles(1, Options::default()).await;
     stand.supabase.set_dials(fault("", Fault::Html)).unwrap();
     let (status, body) = answer(stand.anon(Method::GET, "articles")).await;
@@ -99,7 +99,7 @@ async fn html_is_answered_with_200() {
 }
 
 #[tokio::test]
-async fn a_delayed_answer_shows_what_was_there_before_the_delay() {
+async fn a_delayed_response_has_the_rows_from_before_the_delay() {
     let stand = with_articles(1, Options::default()).await;
     let dial = RestDial {
         delay_ms: 300,
@@ -130,7 +130,10 @@ async fn a_delayed_answer_shows_what_was_there_before_the_delay() {
 async fn dials_are_read_and_set_over_http() {
     let stand = with_articles(1, Options::default()).await;
     let put = |body: &str| stand.bare(Method::PUT, "/dials").body(body.to_owned());
-    let sent = json!({"rest": [{"matching": "articles", "fault": {"status": 503}}], "webhooks": {"seed": 7}});
+    let sent = json!({
+        "rest": [{"matching": "articles", "fault": {"status": 503}}],
+        "webhooks": {"seed": 7},
+    });
     assert_eq!(answer(put(&sent.to_string())).await.0, 204);
     assert_eq!(
         stand.supabase.dials().rest,

@@ -1,4 +1,4 @@
-//! The stand-in as its users see it: over HTTP.
+//! Tests of the stand-in over HTTP.
 
 mod client;
 mod dials;

@@ -10,13 +10,13 @@ use tokio::{
     process::Command,
 };
 
-/// The program. Cargo tells where it is now: where it lay when this was compiled means nothing.
+/// The program. Read at run time, since the checkout may be moved after this was compiled.
 fn program() -> String {
-    std::env::var("CARGO_BIN_EXE_afterword-supabase").expect("cargo runs this test")
+    std::env::var("CARGO_BIN_EXE_afterword-supabase").expect("cargo sets it")
 }
 
 #[tokio::test]
-async fn the_program_says_where_it_serves_and_ends_on_sigterm() {
+async fn the_program_prints_its_url_and_ends_on_sigterm() {
     let mut program = Command::new(program())
         .args(["--listen", "127.0.0.1:0", "--row-cap", "2", "--verbose"])
         .stdout(Stdio::piped())
@@ -45,7 +45,7 @@ async fn the_program_says_where_it_serves_and_ends_on_sigterm() {
 }
 
 #[tokio::test]
-async fn a_taken_address_is_told_with_what_to_do() {
+async fn an_error_about_a_taken_address_gives_advice() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = Command::new(program())
@@ -54,11 +54,11 @@ async fn a_taken_address_is_told_with_what_to_do() {
         .await
         .unwrap();
     assert!(!output.status.success());
-    let told = String::from_utf8(output.stderr).unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
     assert!(
-        told.contains(&format!(
+        message.contains(&format!(
             "cannot listen on {address}: choose another address"
         )),
-        "{told}"
+        "{message}"
     );
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::client::{answer, header, page, sample, start, with_articles};
 
 #[tokio::test]
-async fn rows_are_written_as_json_agg_writes_them() {
+async fn rows_are_written_like_json_agg() {
     let stand = with_articles(2, Options::default()).await;
     let query = "articles?select=id,title,body,published&order=id.desc";
     let (status, range, body) = page(stand.anon(Method::GET, query)).await;
@@ -19,7 +19,7 @@ async fn rows_are_written_as_json_agg_writes_them() {
 }
 
 #[tokio::test]
-async fn columns_come_in_the_tables_order_or_the_selected_one_and_may_be_renamed() {
+async fn columns_have_the_selected_order_and_names() {
     let stand = sample().await;
     let (_, body) = answer(stand.service(Method::GET, "articles?id=eq.1")).await;
     let keys = [
@@ -40,7 +40,7 @@ async fn columns_come_in_the_tables_order_or_the_selected_one_and_may_be_renamed
 }
 
 #[tokio::test]
-async fn the_row_cap_cuts_without_a_word_and_counting_tells() {
+async fn a_count_reveals_a_silent_row_cap() {
     let stand = with_articles(2_500, Options::default()).await;
     let (status, range, body) = page(stand.anon(Method::GET, "articles")).await;
     assert_eq!((status, range.as_str()), (200, "0-999/*"));
@@ -64,7 +64,7 @@ async fn the_row_cap_cuts_without_a_word_and_counting_tells() {
 }
 
 #[tokio::test]
-async fn a_smaller_row_cap_counts_too() {
+async fn the_row_cap_can_be_smaller() {
     let options = Options {
         row_cap: 100,
         ..Options::default()
@@ -131,7 +131,7 @@ async fn ranges_and_counts_have_postgrests_statuses() {
 }
 
 #[tokio::test]
-async fn head_gives_the_headers_alone() {
+async fn head_has_no_body() {
     let stand = with_articles(3, Options::default()).await;
     let head = stand
         .anon(Method::HEAD, "articles")
@@ -141,7 +141,7 @@ async fn head_gives_the_headers_alone() {
 }
 
 #[tokio::test]
-async fn filters_find_what_postgres_would() {
+async fn filters_work_like_in_postgres() {
     let stand = with_articles(5, Options::default()).await;
     stand
         .supabase
@@ -184,7 +184,7 @@ async fn filters_find_what_postgres_would() {
 }
 
 #[tokio::test]
-async fn order_takes_several_columns_and_places_for_nulls() {
+async fn order_accepts_several_columns_and_places_of_nulls() {
     let stand = with_articles(3, Options::default()).await;
     stand
         .supabase
@@ -210,7 +210,7 @@ async fn order_takes_several_columns_and_places_for_nulls() {
 }
 
 #[tokio::test]
-async fn without_an_order_rows_come_by_their_key_whatever_their_slugs_are() {
+async fn the_default_order_is_the_primary_key() {
     let stand = with_articles(3, Options::default()).await;
     stand
         .supabase
@@ -226,7 +226,7 @@ async fn without_an_order_rows_come_by_their_key_whatever_their_slugs_are() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_not_exposed_is_not_read() {
+async fn another_schema_cannot_be_read() {
     let stand = sample().await;
     let named = |method: Method, schema: &str| {
         stand
@@ -251,7 +251,7 @@ async fn a_schema_that_is_not_exposed_is_not_read() {
 }
 
 #[tokio::test]
-async fn an_unknown_preference_is_refused_if_preferences_are_to_be_handled_strictly() {
+async fn strict_handling_refuses_an_unknown_preference() {
     let stand = sample().await;
     let preferring = |prefer: &str| {
         stand
@@ -269,7 +269,7 @@ async fn an_unknown_preference_is_refused_if_preferences_are_to_be_handled_stric
 }
 
 #[tokio::test]
-async fn a_single_object_is_one_row_or_an_error() {
+async fn a_single_object_needs_one_row() {
     let stand = with_articles(2, Options::default()).await;
     let single = |query: &str| {
         stand
@@ -289,7 +289,7 @@ async fn a_single_object_is_one_row_or_an_error() {
 }
 
 #[tokio::test]
-async fn an_answer_without_its_nulls_is_refused_as_an_object_and_as_an_array() {
+async fn stripped_nulls_are_refused() {
     let stand = with_articles(1, Options::default()).await;
     for accept in [
         "application/vnd.pgrst.object+json;nulls=stripped",
@@ -381,7 +381,7 @@ async fn errors_have_postgrests_statuses_and_bodies() {
 }
 
 #[tokio::test]
-async fn the_sample_has_twenty_five_articles_of_which_some_are_drafts() {
+async fn the_sample_has_25_articles_and_some_drafts() {
     let stand = sample().await;
     let (_, body) = answer(stand.service(Method::GET, "articles?select=id,body")).await;
     let all: Vec<Value> = serde_json::from_str(&body).unwrap();
@@ -398,7 +398,7 @@ async fn the_sample_has_twenty_five_articles_of_which_some_are_drafts() {
 }
 
 #[tokio::test]
-async fn a_database_file_keeps_its_rows_and_is_not_sampled_again() {
+async fn a_database_file_keeps_its_rows() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
         database: Some(folder.path().join("rows.db")),
@@ -415,11 +415,14 @@ async fn a_database_file_keeps_its_rows_and_is_not_sampled_again() {
 }
 
 #[tokio::test]
-async fn any_table_is_served_and_types_are_kept() {
+async fn any_table_is_served_with_its_types() {
     let stand = sample().await;
     stand
         .supabase
-        .execute("CREATE TABLE ratings (article bigint, stars double precision, kind boolean, PRIMARY KEY (article))")
+        .execute(
+            "CREATE TABLE ratings \
+             (article bigint, stars double precision, kind boolean, PRIMARY KEY (article))",
+        )
         .unwrap();
     let row = json!({"article": 7, "stars": 4.5, "kind": false});
     stand

@@ -1,4 +1,4 @@
-//! Where the webhooks go in tests.
+//! A receiver of webhooks.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -6,7 +6,7 @@ use tokio::{
     sync::mpsc,
 };
 
-/// A server that hands over the exact bytes of each request and answers 202.
+/// A server that returns the exact bytes of each request and responds with 202.
 pub struct Receiver {
     pub url: String,
     pub requests: mpsc::UnboundedReceiver<String>,

@@ -7,7 +7,7 @@ use crate::client::{answer, header, sample, start};
 const DENIED: &str = r#"{"code":"42501","details":null,"hint":null,"message":"permission denied for table articles"}"#;
 
 #[tokio::test]
-async fn a_request_needs_a_key_that_the_gateway_knows() {
+async fn a_request_needs_a_known_key() {
     let stand = sample().await;
     let (status, body) = answer(stand.bare(Method::GET, "/rest/v1/articles")).await;
     assert_eq!(status, 401);
@@ -34,7 +34,7 @@ async fn a_request_needs_a_key_that_the_gateway_knows() {
 }
 
 #[tokio::test]
-async fn a_key_of_the_newer_form_may_be_the_bearer_token_too_as_supabase_js_sends_it() {
+async fn an_sb_key_may_also_be_the_bearer_token() {
     let stand = sample().await;
     let keys = stand.supabase.keys();
     for (key, articles) in [(&keys.publishable, 22), (&keys.secret, 25)] {
@@ -50,7 +50,7 @@ async fn a_key_of_the_newer_form_may_be_the_bearer_token_too_as_supabase_js_send
 }
 
 #[tokio::test]
-async fn drafts_and_the_hidden_column_are_kept_from_the_anonymous_role() {
+async fn the_anonymous_role_does_not_see_drafts_and_the_hidden_column() {
     let stand = sample().await;
     let rows = stand.read("articles?id=in.(8,9)").await;
     assert_eq!(rows.as_array().unwrap().len(), 1);
@@ -64,7 +64,7 @@ async fn drafts_and_the_hidden_column_are_kept_from_the_anonymous_role() {
 }
 
 #[tokio::test]
-async fn naming_the_hidden_column_is_refused_wherever_it_is_named() {
+async fn naming_the_hidden_column_is_refused_everywhere() {
     let stand = sample().await;
     for query in [
         "select=id,editor_notes",
@@ -84,7 +84,7 @@ async fn naming_the_hidden_column_is_refused_wherever_it_is_named() {
 }
 
 #[tokio::test]
-async fn strict_columns_refuse_the_star_as_postgrest_does() {
+async fn strict_columns_refuse_the_star_like_postgrest() {
     let stand = start(Options {
         strict_columns: true,
         ..Options::default()
@@ -104,7 +104,7 @@ async fn strict_columns_refuse_the_star_as_postgrest_does() {
 }
 
 #[tokio::test]
-async fn the_anonymous_role_changes_nothing() {
+async fn the_anonymous_role_cannot_write() {
     let stand = sample().await;
     let article = json!({"slug": "mine", "title": "Mine", "published": true});
     let (status, body) = answer(stand.anon(Method::POST, "articles").json(&article)).await;
@@ -114,7 +114,7 @@ async fn the_anonymous_role_changes_nothing() {
         r#"{"code":"42501","details":null,"hint":null,"message":"new row violates row-level security policy for table \"articles\""}"#
     );
 
-    // Row-level security hides the rows from an UPDATE and a DELETE: success, and nothing done.
+    // Row-level security hides the rows from an UPDATE and a DELETE, which succeed without a change.
     let patch = stand
         .anon(Method::PATCH, "articles?id=eq.1")
         .header("prefer", "return=representation")

@@ -47,7 +47,7 @@ fn ids(stand: &Stand) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn an_insert_an_update_and_a_delete_are_sent_as_the_recording_has_them() {
+async fn webhooks_are_like_the_recorded_ones() {
     let mut receiver = Receiver::start().await;
     let stand = stand(&receiver).await;
     let recording = include_str!("../../../../tests/data/pg_net-webhooks.jsonl");
@@ -57,7 +57,7 @@ async fn an_insert_an_update_and_a_delete_are_sent_as_the_recording_has_them() {
 
     let request = receiver.requests.recv().await.unwrap();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
-    // The recorded table has no `editor_notes`, which is the one column that this one has besides.
+    // The recorded table has the same columns, except for `editor_notes`.
     let without_notes = body.replace(", \"editor_notes\": null}", "}");
     assert_eq!(without_notes, recorded["body"].as_str().unwrap());
     let mut lines = head.lines();
@@ -93,7 +93,7 @@ async fn an_insert_an_update_and_a_delete_are_sent_as_the_recording_has_them() {
 }
 
 #[tokio::test]
-async fn the_hidden_column_and_drafts_are_in_the_webhook() {
+async fn a_webhook_has_the_hidden_column_and_drafts() {
     let mut receiver = Receiver::start().await;
     let stand = stand(&receiver).await;
     let row =
@@ -108,7 +108,7 @@ async fn the_hidden_column_and_drafts_are_in_the_webhook() {
 }
 
 #[tokio::test]
-async fn an_upsert_sends_an_update_and_a_moved_key_both_ids() {
+async fn an_upsert_sends_an_update_and_a_changed_id_both_ids() {
     let mut receiver = Receiver::start().await;
     let stand = stand(&receiver).await;
     stand
@@ -135,7 +135,7 @@ async fn an_upsert_sends_an_update_and_a_moved_key_both_ids() {
 }
 
 #[tokio::test]
-async fn seeding_other_tables_and_failed_requests_send_nothing() {
+async fn seeds_other_tables_and_failed_requests_send_no_webhook() {
     let receiver = Receiver::start().await;
     let stand = stand(&receiver).await;
     stand
@@ -160,7 +160,7 @@ async fn seeding_other_tables_and_failed_requests_send_nothing() {
 }
 
 #[tokio::test]
-async fn what_came_of_each_webhook_is_told() {
+async fn each_webhook_has_an_outcome() {
     let receiver = Receiver::start().await;
     let stand = stand(&receiver).await;
     insert(&stand, articles(2)).await;
@@ -193,7 +193,7 @@ async fn what_came_of_each_webhook_is_told() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_never_answers_is_given_up() {
+async fn a_silent_receiver_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let webhook = Webhook::bearer(format!("http://{}/", listener.local_addr().unwrap()), "x");
     tokio::spawn(async move {
@@ -217,7 +217,7 @@ async fn a_receiver_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
-async fn webhooks_are_dropped_duplicated_and_shuffled_by_a_seed() {
+async fn dropping_duplicating_and_shuffling_depend_on_the_seed() {
     let receiver = Receiver::start().await;
     let set = |stand: &Stand, webhooks: WebhookDials| {
         stand
@@ -273,7 +273,7 @@ async fn webhooks_are_dropped_duplicated_and_shuffled_by_a_seed() {
     assert_eq!(sent[0].0, 40);
     assert!((1..20).contains(&sent[1].0) && sent[1].0 == sent[2].0);
     let mut order = sent[3].1.clone();
-    // Webhooks overtake each other a little anyway; a shuffle turns half of all pairs around.
+    // Webhooks overtake each other a little anyway. A shuffle reverses half of all pairs.
     let pairs = || (0..20).flat_map(|i| (0..i).map(move |j| (j, i)));
     let turned = pairs().filter(|(j, i)| order[*j] > order[*i]).count();
     assert!(turned > 50, "{order:?}");
@@ -282,7 +282,7 @@ async fn webhooks_are_dropped_duplicated_and_shuffled_by_a_seed() {
 }
 
 #[tokio::test]
-async fn a_change_is_answered_before_its_webhook_is_sent() {
+async fn the_response_to_a_change_precedes_its_webhook() {
     let mut receiver = Receiver::start().await;
     let stand = stand(&receiver).await;
     let delayed = |delay_ms| {
@@ -302,13 +302,13 @@ async fn a_change_is_answered_before_its_webhook_is_sent() {
     insert(&stand, json!({"id": 1, "slug": "a", "title": "A"})).await;
     delayed(5);
     insert(&stand, json!({"id": 2, "slug": "b", "title": "B"})).await;
-    // The second one arrives, while the first one waits for its ten minutes to pass.
+    // The second webhook arrives, while the first waits for ten minutes.
     assert!(receiver.body().await.contains(r#""id": 2"#));
     assert!(receiver.requests.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn a_webhook_that_cannot_be_sent_is_refused_when_it_is_set() {
+async fn setting_an_invalid_webhook_is_an_error() {
     let receiver = Receiver::start().await;
     let stand = stand(&receiver).await;
     let error = |webhook: Webhook| {

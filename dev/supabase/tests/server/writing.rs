@@ -9,7 +9,7 @@ async fn two_articles() -> Stand {
 }
 
 #[tokio::test]
-async fn an_insert_answers_201_and_the_row_if_asked_for_it() {
+async fn an_insert_has_status_201_and_the_requested_row() {
     let stand = two_articles().await;
     let article = json!({"slug": "three", "title": "Three"});
     let (status, range, body) = page(stand.service(Method::POST, "articles").json(&article)).await;
@@ -32,7 +32,7 @@ async fn an_insert_answers_201_and_the_row_if_asked_for_it() {
 }
 
 #[tokio::test]
-async fn an_update_answers_204_and_sets_updated_at() {
+async fn an_update_has_status_204_and_sets_updated_at() {
     let stand = two_articles().await;
     stand
         .supabase
@@ -65,7 +65,7 @@ async fn an_update_answers_204_and_sets_updated_at() {
 }
 
 #[tokio::test]
-async fn a_delete_answers_204_or_the_row_that_was() {
+async fn a_delete_has_status_204_or_the_old_row() {
     let stand = two_articles().await;
     assert_eq!(
         answer(stand.service(Method::DELETE, "articles?id=eq.1")).await,
@@ -100,7 +100,7 @@ async fn a_change_without_a_filter_is_refused() {
 }
 
 #[tokio::test]
-async fn an_upsert_merges_or_leaves_what_is_there() {
+async fn an_upsert_merges_or_ignores_existing_rows() {
     let stand = two_articles().await;
     let upsert = |resolution: &str, query: &str, row: Value| {
         stand
@@ -147,7 +147,7 @@ async fn an_upsert_merges_or_leaves_what_is_there() {
 }
 
 #[tokio::test]
-async fn an_upsert_that_names_one_key_twice_is_refused_and_taken_back() {
+async fn an_upsert_of_one_key_twice_is_rolled_back() {
     let stand = two_articles().await;
     let upsert = |resolution: &str, slugs: [&str; 3]| {
         let rows = [1, 2, 3].map(|n| json!({"slug": slugs[n - 1], "title": format!("Title {n}")}));
@@ -156,7 +156,7 @@ async fn an_upsert_that_names_one_key_twice_is_refused_and_taken_back() {
             .header("prefer", format!("resolution={resolution}"))
             .json(&rows)
     };
-    // Whether the row is new or not, and whether the two are next to each other or not.
+    // With a new and an existing row, next to each other and apart.
     for slugs in [
         ["new", "new", "other"],
         ["article-1", "new", "article-1"],
@@ -189,7 +189,7 @@ async fn an_upsert_that_names_one_key_twice_is_refused_and_taken_back() {
 }
 
 #[tokio::test]
-async fn the_rows_of_a_change_come_in_the_order_that_is_asked_for() {
+async fn a_change_returns_its_rows_in_the_requested_order() {
     let stand = two_articles().await;
     let change = |method: Method, query: &str| {
         stand
@@ -218,7 +218,7 @@ async fn the_rows_of_a_change_come_in_the_order_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_change_is_not_ordered_by_a_column_that_is_not_there() {
+async fn a_change_cannot_be_ordered_by_an_unknown_column() {
     let stand = two_articles().await;
     let patch = |prefer: &str| {
         stand
@@ -237,12 +237,12 @@ async fn a_change_is_not_ordered_by_a_column_that_is_not_there() {
         stand.read("articles?id=eq.1&select=title").await,
         json!([{"title": "Article 1"}])
     );
-    // Without rows in the answer, nothing is ordered.
+    // Without rows in the response, the order does not matter.
     assert_eq!(answer(patch("return=minimal")).await.0, 204);
 }
 
 #[tokio::test]
-async fn a_change_of_more_rows_than_it_may_affect_is_refused_and_taken_back() {
+async fn a_change_of_too_many_rows_is_rolled_back() {
     let stand = sample().await;
     let all = || async { answer(stand.service(Method::GET, "articles")).await };
     let before = all().await;
@@ -275,7 +275,7 @@ async fn a_change_of_more_rows_than_it_may_affect_is_refused_and_taken_back() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_not_exposed_is_not_written() {
+async fn another_schema_cannot_be_written() {
     let stand = two_articles().await;
     for (method, query) in [
         (Method::POST, "articles"),
@@ -301,7 +301,7 @@ async fn a_schema_that_is_not_exposed_is_not_written() {
 }
 
 #[tokio::test]
-async fn broken_constraints_and_payloads_are_told_as_postgres_tells_them() {
+async fn violated_constraints_and_invalid_bodies_have_postgres_errors() {
     let stand = two_articles().await;
     let post = |body: &str| {
         stand
@@ -355,7 +355,7 @@ async fn broken_constraints_and_payloads_are_told_as_postgres_tells_them() {
 }
 
 #[tokio::test]
-async fn a_failing_row_takes_the_whole_request_back() {
+async fn a_failing_row_rolls_the_request_back() {
     let stand = two_articles().await;
     let rows = json!([{"slug": "new", "title": "x"}, {"slug": "article-1", "title": "x"}]);
     assert_eq!(
@@ -371,7 +371,7 @@ async fn a_failing_row_takes_the_whole_request_back() {
 }
 
 #[tokio::test]
-async fn columns_name_what_is_missing_in_some_rows() {
+async fn columns_allow_rows_with_missing_keys() {
     let stand = two_articles().await;
     let rows = json!([{"slug": "a", "title": "A"}, {"slug": "b", "title": "B", "body": "x"}]);
     let post = |prefer: &'static str| {
@@ -383,9 +383,9 @@ async fn columns_name_what_is_missing_in_some_rows() {
             .header("prefer", prefer)
             .json(&rows)
     };
-    // A missing key is a null, which `published` does not take …
+    // A missing key is null, which `published` refuses …
     assert_eq!(answer(post("return=representation")).await.0, 400);
-    // … unless defaults are asked for.
+    // … unless the request prefers defaults.
     let (status, body) = answer(post("return=representation, missing=default")).await;
     assert_eq!(status, 201);
     assert_eq!(

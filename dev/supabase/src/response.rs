@@ -1,16 +1,16 @@
-//! An HTTP answer as plain values, before the dials and hyper get it.
+//! An HTTP response as plain values.
 
 use bytes::Bytes;
 
 /// Status, headers (lower-case names) and the whole body.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
 }
 
-impl Answer {
+impl Response {
     pub fn empty(status: u16) -> Self {
         Self {
             status,

@@ -1,4 +1,4 @@
-//! A body that breaks off, for the `cut` dial.
+//! A body that ends with an error, for the `cut` dial.
 
 use std::{
     io,
@@ -9,13 +9,13 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 
-/// Gives its bytes, lets hyper send them, and fails.
-pub(crate) struct Cut {
+/// Yields its bytes, lets hyper send them, and fails.
+pub(crate) struct CutBody {
     bytes: Option<Bytes>,
     flushed: bool,
 }
 
-impl Cut {
+impl CutBody {
     pub fn after(bytes: Bytes) -> Self {
         Self {
             bytes: Some(bytes),
@@ -24,7 +24,7 @@ impl Cut {
     }
 }
 
-impl Body for Cut {
+impl Body for CutBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -36,7 +36,7 @@ impl Body for Cut {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         if !self.flushed {
-            // hyper flushes what it has when a body is not ready; on an error it drops it.
+            // hyper flushes its buffer when a body is pending, and drops it on an error.
             self.flushed = true;
             context.waker().wake_by_ref();
             return Poll::Pending;
