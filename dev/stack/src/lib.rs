@@ -4,7 +4,7 @@
 //! - [`process`]: a child process with its output and its own children. It ends with its
 //!   [`Process`].
 //! - [`command`](mod@command): finds programs, and makes commands that end with this program.
-//! - [`redis`]: an own Redis or Valkey, which can be killed and restarted.
+//! - [`redis`]: a Redis or Valkey server, which can be killed and restarted.
 //! - [`app`]: the application or some of its components, under Spin or the embedded host.
 //! - [`wake`](mod@wake): the wake-up of the worker, and whether the worker responds.
 //! - [`ready`]: retries until something works.

@@ -65,15 +65,20 @@ impl WakeUp {
 
     /// Publishes the wake-up until a subscriber receives it.
     ///
-    /// Each started worker needs this: an alarm that expired before its subscription woke nobody.
+    /// Each started worker needs this: an alarm that expired before its subscription woke no
+    /// worker.
     ///
     /// # Errors
     ///
     /// When `limit` passes: Redis does not respond, or there is no subscriber.
     pub async fn until_heard(&self, limit: Duration) -> Result<()> {
         eventually(limit, "waking the worker", async || {
-            let heard = self.publish(&mut self.connect().await?).await?;
-            ensure!(heard > 0, "nobody is subscribed to {}", self.channel());
+            let receivers = self.publish(&mut self.connect().await?).await?;
+            ensure!(
+                receivers > 0,
+                "no worker is subscribed to {}",
+                self.channel()
+            );
             Ok(())
         })
         .await

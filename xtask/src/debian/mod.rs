@@ -2,8 +2,8 @@
 //!
 //! - [`RustCompiler`]: for machines that reach a Debian mirror but not rustup's server.
 //! - [`RedisServer`]: for machines without Redis or Valkey.
-//! - Both are [`unpacked`] by a private [`apt`]; the compiler from a Debian suite of its own
-//!   ([`sources`]).
+//! - A private [`apt`] fetches both, and [`unpacked`] is the result. The compiler comes from a
+//!   newer Debian suite ([`sources`]).
 
 mod apt;
 mod redis_server;

@@ -130,7 +130,7 @@ impl Children {
             .as_ref()
             .context("the HTTP process has been started")?;
         let articles = format!("http://{}/articles", plan.reachable());
-        let answered = eventually(START_LIMIT, "getting the first response", async || {
+        let responds = eventually(START_LIMIT, "getting the first response", async || {
             let status = http_answers(&articles, START_LIMIT).await?;
             ensure!(
                 status == 200 || ORIGIN_FAILURES.contains(&status),
@@ -138,7 +138,7 @@ impl Children {
             );
             Ok(status)
         });
-        let status = http.alive_until(answered).await?;
+        let status = http.alive_until(responds).await?;
         if status != 200 {
             eprintln!(
                 "warning: {articles} has status {status}: Supabase fails, and the list is not \

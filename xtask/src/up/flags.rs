@@ -61,7 +61,7 @@ pub struct Flags {
     #[arg(long)]
     pub table: Option<String>,
 
-    /// A running Redis, instead of an own one
+    /// A running Redis, instead of one that `up` starts
     ///
     /// Another application or Supabase project on it needs another SPIN_VARIABLE_REDIS_PREFIX.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]

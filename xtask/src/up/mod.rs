@@ -39,21 +39,21 @@ const NOTICE: &str = "This is for development only. To serve a real project, run
 pub async fn run(flags: Flags, source: TargetSource) -> Result<()> {
     println!("{NOTICE}");
     // Listen from the start: cargo and apt have to end with this program, too.
-    let mut asked_to_end = pin!(asked_to_end());
+    let mut signalled = pin!(signalled());
     let plan = tokio::select! {
         plan = Plan::make(flags, source) => plan?,
-        asked = &mut asked_to_end => return asked,
+        result = &mut signalled => return result,
     };
     let mut children = Children::default();
     let outcome = tokio::select! {
         outcome = children.run(&plan) => outcome.map(|never| match never {}),
-        asked = asked_to_end => asked,
+        result = signalled => result,
     };
     children.end().await;
     outcome
 }
 
-async fn asked_to_end() -> Result<()> {
+async fn signalled() -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;

@@ -40,7 +40,7 @@ pub struct Plan {
     pub verbose: bool,
 }
 
-/// A Redis of the user, or an own one.
+/// The Redis of the work queue: the user's, or one that `up` starts.
 pub enum Redis {
     /// A running Redis.
     Running(RedisUrl),

@@ -442,9 +442,11 @@ mod tests {
     #[tokio::test]
     async fn an_unreachable_project_is_no_error() {
         // Bound without listening: the port is taken, and connections to it are refused.
-        let nobody = TcpSocket::new_v4().unwrap();
-        nobody.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let url = format!("http://{}", nobody.local_addr().unwrap());
+        let closed_port = TcpSocket::new_v4().unwrap();
+        closed_port
+            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .unwrap();
+        let url = format!("http://{}", closed_port.local_addr().unwrap());
         let finding = project(&url, "k", &[]).send(Probe::List).await.unwrap();
         assert!(
             matches!(&finding, Finding::FailsTemporarily(why) if why.contains("cannot be reached")),

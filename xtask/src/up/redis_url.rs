@@ -1,4 +1,4 @@
-//! The URL of a user's Redis.
+//! The URL of a Redis that the user runs.
 
 use std::fmt;
 use std::time::Duration;
@@ -123,9 +123,9 @@ mod tests {
     #[tokio::test]
     async fn an_error_about_a_missing_server_has_no_password() {
         // Bound without listening: the port is taken, and connections to it are refused.
-        let nobody = tokio::net::TcpSocket::new_v4().unwrap();
-        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = nobody.local_addr().unwrap().to_string();
+        let closed_port = tokio::net::TcpSocket::new_v4().unwrap();
+        closed_port.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = closed_port.local_addr().unwrap().to_string();
         let url = RedisUrl::parse(&format!("redis://:hush@{address}")).unwrap();
         let error = format!("{:#}", url.check().await.unwrap_err());
         assert!(

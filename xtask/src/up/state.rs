@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// The subfolder of the own Redis, with its work queue.
+/// The subfolder of the Redis that `up` starts, with the work queue.
 const REDIS: &str = "redis";
 
 /// The files of Spin's key-value store in SQLite.
@@ -79,7 +79,7 @@ impl StateDir {
         &self.path
     }
 
-    /// The folder of the own Redis.
+    /// The folder of the Redis that `up` starts.
     pub fn redis(&self) -> PathBuf {
         self.path.join(REDIS)
     }

@@ -1,7 +1,7 @@
 //! Supervises the worker's process: restarts it when it ends or stops responding to wake-ups.
 //!
-//! Spin's Redis trigger ends when Redis goes away. It stops responding when its connection is dead
-//! without an error.
+//! Spin's Redis trigger ends when Redis goes away. When its connection dies silently, it runs on
+//! without responding.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};

@@ -87,8 +87,8 @@ impl Manifest {
             for store in &component.key_value_stores {
                 ensure!(
                     store == "default",
-                    "unknown key_value_stores label {store:?} for component {id:?}: only \"default\" \
-                     exists"
+                    "unknown key_value_stores label {store:?} for component {id:?}: only \
+                     \"default\" exists"
                 );
             }
         }

@@ -4,24 +4,24 @@ use afterword_supabase::{Options, Supabase};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 
-pub struct Stand {
+pub struct StandIn {
     pub supabase: Supabase,
     client: Client,
 }
 
 /// Starts a stand-in with the sample articles.
-pub async fn sample() -> Stand {
+pub async fn sample() -> StandIn {
     start(Options::default()).await
 }
 
 /// Starts a stand-in with `rows` articles: `Article 1`, `Article 2`, … All are published.
-pub async fn with_articles(rows: u32, options: Options) -> Stand {
-    let stand = start(Options {
+pub async fn with_articles(rows: u32, options: Options) -> StandIn {
+    let stand_in = start(Options {
         sample: false,
         ..options
     })
     .await;
-    stand
+    stand_in
         .supabase
         .execute(&format!(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
@@ -29,17 +29,17 @@ pub async fn with_articles(rows: u32, options: Options) -> Stand {
              SELECT 'article-' || i, 'Article ' || i, true FROM n WHERE i <= {rows}"
         ))
         .unwrap();
-    stand
+    stand_in
 }
 
-pub async fn start(options: Options) -> Stand {
-    Stand {
+pub async fn start(options: Options) -> StandIn {
+    StandIn {
         supabase: Supabase::start(options).await.unwrap(),
         client: Client::builder().no_proxy().build().unwrap(),
     }
 }
 
-impl Stand {
+impl StandIn {
     /// A request without a key.
     pub fn bare(&self, method: Method, path: &str) -> RequestBuilder {
         self.client
@@ -79,7 +79,7 @@ pub async fn page(request: RequestBuilder) -> (u16, String, String) {
 }
 
 /// Status and body of a response.
-pub async fn answer(request: RequestBuilder) -> (u16, String) {
+pub async fn send(request: RequestBuilder) -> (u16, String) {
     let (status, _, body) = page(request).await;
     (status, body)
 }

@@ -2,7 +2,7 @@ use afterword_supabase::{Dials, Fault, Options, RestDial};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::client::{answer, with_articles};
+use crate::client::{send, with_articles};
 
 fn fault(matching: &str, fault: Fault) -> Dials {
     let dial = RestDial {
@@ -18,65 +18,68 @@ fn fault(matching: &str, fault: Fault) -> Dials {
 
 #[tokio::test]
 async fn a_fault_applies_to_matching_requests_only() {
-    let stand = with_articles(2, Options::default()).await;
-    stand
+    let stand_in = with_articles(2, Options::default()).await;
+    stand_in
         .supabase
         .set_dials(fault("id=eq.1", Fault::Status(503)))
         .unwrap();
     assert_eq!(
-        answer(stand.anon(Method::GET, "articles?id=eq.1")).await.0,
+        send(stand_in.anon(Method::GET, "articles?id=eq.1")).await.0,
         503
     );
     assert_eq!(
-        answer(stand.anon(Method::GET, "articles?id=eq.2")).await.0,
+        send(stand_in.anon(Method::GET, "articles?id=eq.2")).await.0,
         200
     );
-    let statuses: Vec<_> = stand
+    let statuses: Vec<_> = stand_in
         .supabase
         .requests()
         .iter()
         .map(|request| request.status)
         .collect();
     assert_eq!(statuses, [Some(503), Some(200)]);
-    stand.supabase.clear_requests();
-    assert_eq!(stand.supabase.requests(), []);
+    stand_in.supabase.clear_requests();
+    assert_eq!(stand_in.supabase.requests(), []);
 }
 
 #[tokio::test]
 async fn a_failing_write_changes_nothing() {
-    let stand = with_articles(1, Options::default()).await;
-    stand
+    let stand_in = with_articles(1, Options::default()).await;
+    stand_in
         .supabase
         .set_dials(fault("", Fault::Status(500)))
         .unwrap();
     assert_eq!(
-        answer(stand.service(Method::DELETE, "articles?id=eq.1"))
+        send(stand_in.service(Method::DELETE, "articles?id=eq.1"))
             .await
             .0,
         500
     );
-    stand.supabase.set_dials(Dials::default()).unwrap();
-    assert_eq!(stand.read("articles?select=id").await, json!([{"id": 1}]));
+    stand_in.supabase.set_dials(Dials::default()).unwrap();
+    assert_eq!(
+        stand_in.read("articles?select=id").await,
+        json!([{"id": 1}])
+    );
 }
 
 #[tokio::test]
 async fn a_dropped_connection_has_no_response() {
-    let stand = with_articles(1, Options::default()).await;
-    stand.supabase.set_dials(fault("", Fault::Drop)).unwrap();
-    let error = stand
+    let stand_in = with_articles(1, Options::default()).await;
+    stand_in.supabase.set_dials(fault("", Fault::Drop)).unwrap();
+    let error = stand_in
         .anon(Method::GET, "articles")
         .send()
         .await
         .unwrap_err();
     assert!(error.is_request(), "{error:?}");
-    assert_eq!(stand.supabase.requests().last().unwrap().status, None);
+    assert_eq!(stand_in.supabase.requests().last().unwrap().status, None);
 }
 
 #[tokio::test]
 async fn a_cut_response_has_half_of_its_body() {
-    let stand = with_articles(10, Options::default()).await;
-    stand.supabase.set_dials(fault("", Fault::Cut)).unwrap();
-    let mut response = stand.anon(Method::GET, "articles").send().await.unwrap();
+    let stand_in = with_articles(10, Options::default()).await;
+    stand_in.supabase.set_dials(fault("", Fault::Cut)).unwrap();
+    let mut response = stand_in.anon(Method::GET, "articles").send().await.unwrap();
     assert_eq!(response.status(), 200);
     let whole = usize::try_from(response.content_length().unwrap()).unwrap();
     let mut received = 0;
@@ -91,33 +94,33 @@ async fn a_cut_response_has_half_of_its_body() {
 
 #[tokio::test]
 async fn html_has_status_200() {
-    let stand = with_articles(1, Options::default()).await;
-    stand.supabase.set_dials(fault("", Fault::Html)).unwrap();
-    let (status, body) = answer(stand.anon(Method::GET, "articles")).await;
+    let stand_in = with_articles(1, Options::default()).await;
+    stand_in.supabase.set_dials(fault("", Fault::Html)).unwrap();
+    let (status, body) = send(stand_in.anon(Method::GET, "articles")).await;
     assert_eq!(status, 200);
     assert!(body.starts_with("<!doctype html>"), "{body}");
 }
 
 #[tokio::test]
 async fn a_delayed_response_has_the_rows_from_before_the_delay() {
-    let stand = with_articles(1, Options::default()).await;
+    let stand_in = with_articles(1, Options::default()).await;
     let dial = RestDial {
         delay_ms: 300,
         ..RestDial::default()
     };
-    stand
+    stand_in
         .supabase
         .set_dials(Dials {
             rest: vec![dial],
             ..Dials::default()
         })
         .unwrap();
-    let reading = stand.read("articles?select=title");
+    let reading = stand_in.read("articles?select=title");
     let changing = async {
-        while stand.supabase.requests().is_empty() {
+        while stand_in.supabase.requests().is_empty() {
             tokio::task::yield_now().await;
         }
-        stand
+        stand_in
             .supabase
             .execute("UPDATE articles SET title = 'New'")
             .unwrap();
@@ -128,34 +131,34 @@ async fn a_delayed_response_has_the_rows_from_before_the_delay() {
 
 #[tokio::test]
 async fn dials_are_read_and_set_over_http() {
-    let stand = with_articles(1, Options::default()).await;
-    let put = |body: &str| stand.bare(Method::PUT, "/dials").body(body.to_owned());
+    let stand_in = with_articles(1, Options::default()).await;
+    let put = |body: &str| stand_in.bare(Method::PUT, "/dials").body(body.to_owned());
     let sent = json!({
         "rest": [{"matching": "articles", "fault": {"status": 503}}],
         "webhooks": {"seed": 7},
     });
-    assert_eq!(answer(put(&sent.to_string())).await.0, 204);
+    assert_eq!(send(put(&sent.to_string())).await.0, 204);
     assert_eq!(
-        stand.supabase.dials().rest,
+        stand_in.supabase.dials().rest,
         fault("articles", Fault::Status(503)).rest
     );
-    assert_eq!(answer(stand.anon(Method::GET, "articles")).await.0, 503);
+    assert_eq!(send(stand_in.anon(Method::GET, "articles")).await.0, 503);
 
-    let (status, body) = answer(stand.bare(Method::GET, "/dials")).await;
+    let (status, body) = send(stand_in.bare(Method::GET, "/dials")).await;
     assert_eq!(status, 200);
     assert_eq!(
         Dials::parse(body.as_bytes()).unwrap(),
-        stand.supabase.dials()
+        stand_in.supabase.dials()
     );
 
-    let (status, body) = answer(put(r#"{"webhooks": {"drop": 2}}"#)).await;
+    let (status, body) = send(put(r#"{"webhooks": {"drop": 2}}"#)).await;
     assert_eq!(status, 400);
     assert!(
         body.contains("webhooks.drop is 2, but has to be a fraction"),
         "{body}"
     );
-    assert_eq!(stand.supabase.dials().webhooks.seed, 7);
-    assert_eq!(answer(put("{}")).await.0, 204);
-    assert_eq!(stand.supabase.dials(), Dials::default());
-    assert_eq!(answer(stand.bare(Method::GET, "/elsewhere")).await.0, 404);
+    assert_eq!(stand_in.supabase.dials().webhooks.seed, 7);
+    assert_eq!(send(put("{}")).await.0, 204);
+    assert_eq!(stand_in.supabase.dials(), Dials::default());
+    assert_eq!(send(stand_in.bare(Method::GET, "/elsewhere")).await.0, 404);
 }

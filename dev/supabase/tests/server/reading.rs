@@ -2,26 +2,26 @@ use afterword_supabase::Options;
 use reqwest::{Method, header::RANGE};
 use serde_json::{Value, json};
 
-use crate::client::{answer, header, page, sample, start, with_articles};
+use crate::client::{header, page, sample, send, start, with_articles};
 
 #[tokio::test]
 async fn rows_are_written_like_json_agg() {
-    let stand = with_articles(2, Options::default()).await;
+    let stand_in = with_articles(2, Options::default()).await;
     let query = "articles?select=id,title,body,published&order=id.desc";
-    let (status, range, body) = page(stand.anon(Method::GET, query)).await;
+    let (status, range, body) = page(stand_in.anon(Method::GET, query)).await;
     assert_eq!((status, range.as_str()), (200, "0-1/*"));
     assert_eq!(
         body,
         "[{\"id\":2,\"title\":\"Article 2\",\"body\":null,\"published\":true}, \n \
          {\"id\":1,\"title\":\"Article 1\",\"body\":null,\"published\":true}]"
     );
-    assert_eq!(stand.read("articles?id=eq.99").await, json!([]));
+    assert_eq!(stand_in.read("articles?id=eq.99").await, json!([]));
 }
 
 #[tokio::test]
 async fn columns_have_the_selected_order_and_names() {
-    let stand = sample().await;
-    let (_, body) = answer(stand.service(Method::GET, "articles?id=eq.1")).await;
+    let stand_in = sample().await;
+    let (_, body) = send(stand_in.service(Method::GET, "articles?id=eq.1")).await;
     let keys = [
         "id",
         "slug",
@@ -35,21 +35,21 @@ async fn columns_have_the_selected_order_and_names() {
     let places = keys.map(|key| body.find(&format!("\"{key}\":")).unwrap());
     assert!(places.is_sorted(), "{body}");
     let (_, body) =
-        answer(stand.anon(Method::GET, "articles?id=eq.1&select=heading:slug,id")).await;
+        send(stand_in.anon(Method::GET, "articles?id=eq.1&select=heading:slug,id")).await;
     assert_eq!(body, r#"[{"heading":"a-cache-is-a-promise","id":1}]"#);
 }
 
 #[tokio::test]
 async fn a_count_reveals_a_silent_row_cap() {
-    let stand = with_articles(2_500, Options::default()).await;
-    let (status, range, body) = page(stand.anon(Method::GET, "articles")).await;
+    let stand_in = with_articles(2_500, Options::default()).await;
+    let (status, range, body) = page(stand_in.anon(Method::GET, "articles")).await;
     assert_eq!((status, range.as_str()), (200, "0-999/*"));
     assert_eq!(
         serde_json::from_str::<Vec<Value>>(&body).unwrap().len(),
         1_000
     );
 
-    let counted = stand
+    let counted = stand_in
         .anon(
             Method::GET,
             "articles?select=id&order=id&limit=2000&offset=2000",
@@ -69,13 +69,13 @@ async fn the_row_cap_can_be_smaller() {
         row_cap: 100,
         ..Options::default()
     };
-    let stand = with_articles(250, options).await;
-    let ids = stand
+    let stand_in = with_articles(250, options).await;
+    let ids = stand_in
         .read("articles?select=id&order=id&id=gt.200&limit=1000")
         .await;
     assert_eq!(ids.as_array().unwrap().len(), 50);
     assert_eq!(
-        stand
+        stand_in
             .read("articles?limit=1000")
             .await
             .as_array()
@@ -87,8 +87,8 @@ async fn the_row_cap_can_be_smaller() {
 
 #[tokio::test]
 async fn ranges_and_counts_have_postgrests_statuses() {
-    let stand = with_articles(25, Options::default()).await;
-    let all = stand
+    let stand_in = with_articles(25, Options::default()).await;
+    let all = stand_in
         .anon(Method::GET, "articles")
         .header("prefer", "count=exact")
         .send()
@@ -108,7 +108,7 @@ async fn ranges_and_counts_have_postgrests_statuses() {
     );
 
     let ranged = |range: &str| {
-        stand
+        stand_in
             .anon(Method::GET, "articles?select=id")
             .header(RANGE, range)
     };
@@ -117,7 +117,7 @@ async fn ranges_and_counts_have_postgrests_statuses() {
     let (status, range, _) = page(ranged("20-")).await;
     assert_eq!((status, range.as_str()), (200, "20-24/*"));
 
-    let beyond = stand
+    let beyond = stand_in
         .anon(Method::GET, "articles?offset=26")
         .header("prefer", "count=exact");
     let (status, range, body) = page(beyond).await;
@@ -126,14 +126,14 @@ async fn ranges_and_counts_have_postgrests_statuses() {
         body,
         r#"{"code":"PGRST103","details":"An offset of 26 was requested, but there are only 25 rows.","hint":null,"message":"Requested range not satisfiable"}"#
     );
-    let (status, _) = answer(stand.anon(Method::GET, "articles?offset=26")).await;
+    let (status, _) = send(stand_in.anon(Method::GET, "articles?offset=26")).await;
     assert_eq!(status, 200);
 }
 
 #[tokio::test]
 async fn head_has_no_body() {
-    let stand = with_articles(3, Options::default()).await;
-    let head = stand
+    let stand_in = with_articles(3, Options::default()).await;
+    let head = stand_in
         .anon(Method::HEAD, "articles")
         .header("prefer", "count=exact");
     let (status, range, body) = page(head).await;
@@ -142,8 +142,8 @@ async fn head_has_no_body() {
 
 #[tokio::test]
 async fn filters_work_like_in_postgres() {
-    let stand = with_articles(5, Options::default()).await;
-    stand
+    let stand_in = with_articles(5, Options::default()).await;
+    stand_in
         .supabase
         .execute(
             "UPDATE articles SET body = 'x' WHERE id = 2;
@@ -170,7 +170,7 @@ async fn filters_work_like_in_postgres() {
         ("published=is.false", vec![]),
         ("created_at=lt.2020-01-01T02:00:00%2B01:00", vec![1, 2]),
     ] {
-        let rows = stand
+        let rows = stand_in
             .read(&format!("articles?select=id&order=id&{filter}"))
             .await;
         let ids: Vec<_> = rows
@@ -185,15 +185,15 @@ async fn filters_work_like_in_postgres() {
 
 #[tokio::test]
 async fn order_accepts_several_columns_and_places_of_nulls() {
-    let stand = with_articles(3, Options::default()).await;
-    stand
+    let stand_in = with_articles(3, Options::default()).await;
+    stand_in
         .supabase
         .execute("UPDATE articles SET body = 'x' WHERE id <> 2")
         .unwrap();
     let ids = |order: &'static str| {
-        let stand = &stand;
+        let stand_in = &stand_in;
         async move {
-            let rows = stand
+            let rows = stand_in
                 .read(&format!("articles?select=id&order={order}"))
                 .await;
             rows.as_array()
@@ -211,56 +211,56 @@ async fn order_accepts_several_columns_and_places_of_nulls() {
 
 #[tokio::test]
 async fn the_default_order_is_the_primary_key() {
-    let stand = with_articles(3, Options::default()).await;
-    stand
+    let stand_in = with_articles(3, Options::default()).await;
+    stand_in
         .supabase
         .execute("UPDATE articles SET slug = 'z-' || (9 - id)")
         .unwrap();
     let expected = "[{\"id\":1}, \n {\"id\":2}, \n {\"id\":3}]".to_owned();
     for query in ["articles?select=id", "articles?select=id&slug=gt.a"] {
-        let service = answer(stand.service(Method::GET, query)).await;
+        let service = send(stand_in.service(Method::GET, query)).await;
         assert_eq!(service, (200, expected.clone()), "{query}");
-        let anon = answer(stand.anon(Method::GET, query)).await;
+        let anon = send(stand_in.anon(Method::GET, query)).await;
         assert_eq!(anon, (200, expected.clone()), "{query}");
     }
 }
 
 #[tokio::test]
 async fn another_schema_cannot_be_read() {
-    let stand = sample().await;
+    let stand_in = sample().await;
     let named = |method: Method, schema: &str| {
-        stand
+        stand_in
             .anon(method, "articles?select=id&limit=1")
             .header("accept-profile", schema)
     };
     assert_eq!(
-        answer(named(Method::GET, "public")).await,
+        send(named(Method::GET, "public")).await,
         (200, r#"[{"id":1}]"#.to_owned())
     );
     assert_eq!(
-        answer(named(Method::GET, "private")).await,
+        send(named(Method::GET, "private")).await,
         (
             406,
             r#"{"code":"PGRST106","details":null,"hint":"Only the following schemas are exposed: public","message":"Invalid schema: private"}"#.to_owned()
         )
     );
     assert_eq!(
-        answer(named(Method::HEAD, "private")).await,
+        send(named(Method::HEAD, "private")).await,
         (406, String::new())
     );
 }
 
 #[tokio::test]
 async fn strict_handling_refuses_an_unknown_preference() {
-    let stand = sample().await;
+    let stand_in = sample().await;
     let preferring = |prefer: &str| {
-        stand
+        stand_in
             .anon(Method::GET, "articles?select=id&limit=1")
             .header("prefer", prefer)
     };
-    assert_eq!(answer(preferring("nonsense")).await.0, 200);
+    assert_eq!(send(preferring("nonsense")).await.0, 200);
     assert_eq!(
-        answer(preferring("handling=strict, nonsense")).await,
+        send(preferring("handling=strict, nonsense")).await,
         (
             400,
             r#"{"code":"PGRST122","details":"Invalid preferences: nonsense","hint":null,"message":"Invalid preferences given with handling=strict"}"#.to_owned()
@@ -270,36 +270,36 @@ async fn strict_handling_refuses_an_unknown_preference() {
 
 #[tokio::test]
 async fn a_single_object_needs_one_row() {
-    let stand = with_articles(2, Options::default()).await;
+    let stand_in = with_articles(2, Options::default()).await;
     let single = |query: &str| {
-        stand
+        stand_in
             .anon(Method::GET, query)
             .header("accept", "application/vnd.pgrst.object+json")
     };
-    let (status, body) = answer(single("articles?id=eq.2&select=id")).await;
+    let (status, body) = send(single("articles?id=eq.2&select=id")).await;
     assert_eq!((status, body.as_str()), (200, r#"{"id":2}"#));
-    let (status, body) = answer(single("articles?id=eq.9")).await;
+    let (status, body) = send(single("articles?id=eq.9")).await;
     assert_eq!(status, 406);
     assert_eq!(
         body,
         r#"{"code":"PGRST116","details":"The result contains 0 rows","hint":null,"message":"Cannot coerce the result to a single JSON object"}"#
     );
-    let (status, _) = answer(single("articles")).await;
+    let (status, _) = send(single("articles")).await;
     assert_eq!(status, 406);
 }
 
 #[tokio::test]
 async fn stripped_nulls_are_refused() {
-    let stand = with_articles(1, Options::default()).await;
+    let stand_in = with_articles(1, Options::default()).await;
     for accept in [
         "application/vnd.pgrst.object+json;nulls=stripped",
         "application/vnd.pgrst.object; charset=utf-8; nulls=stripped",
         "application/vnd.pgrst.array+json;nulls=stripped",
     ] {
-        let request = stand
+        let request = stand_in
             .anon(Method::GET, "articles?id=eq.1")
             .header("accept", accept);
-        let (status, body) = answer(request).await;
+        let (status, body) = send(request).await;
         assert_eq!(status, 406, "{accept}");
         assert!(body.contains(r#""code":"PGRST107""#), "{body}");
     }
@@ -307,7 +307,7 @@ async fn stripped_nulls_are_refused() {
 
 #[tokio::test]
 async fn errors_have_postgrests_statuses_and_bodies() {
-    let stand = sample().await;
+    let stand_in = sample().await;
     for (path, status, body) in [
         (
             "poems",
@@ -361,33 +361,33 @@ async fn errors_have_postgrests_statuses_and_bodies() {
         ),
     ] {
         assert_eq!(
-            answer(stand.anon(Method::GET, path)).await,
+            send(stand_in.anon(Method::GET, path)).await,
             (status, body.to_owned()),
             "{path}"
         );
     }
-    let csv = stand
+    let csv = stand_in
         .anon(Method::GET, "articles")
         .header("accept", "text/csv");
-    let (status, body) = answer(csv).await;
+    let (status, body) = send(csv).await;
     assert_eq!(status, 406);
     assert!(
         body.contains("None of these media types are available: text/csv"),
         "{body}"
     );
-    let (status, body) = answer(stand.anon(Method::PUT, "articles")).await;
+    let (status, body) = send(stand_in.anon(Method::PUT, "articles")).await;
     assert_eq!(status, 405);
     assert!(body.contains("Unsupported HTTP method: PUT"), "{body}");
 }
 
 #[tokio::test]
 async fn the_sample_has_25_articles_and_some_drafts() {
-    let stand = sample().await;
-    let (_, body) = answer(stand.service(Method::GET, "articles?select=id,body")).await;
+    let stand_in = sample().await;
+    let (_, body) = send(stand_in.service(Method::GET, "articles?select=id,body")).await;
     let all: Vec<Value> = serde_json::from_str(&body).unwrap();
     assert_eq!(all.len(), 25);
     assert_eq!(
-        stand
+        stand_in
             .read("articles?select=id")
             .await
             .as_array()
@@ -404,20 +404,23 @@ async fn a_database_file_keeps_its_rows() {
         database: Some(folder.path().join("rows.db")),
         ..Options::default()
     };
-    let stand = start(options.clone()).await;
-    stand
+    let stand_in = start(options.clone()).await;
+    stand_in
         .supabase
         .execute("DELETE FROM articles WHERE id > 1")
         .unwrap();
-    drop(stand);
-    let stand = start(options).await;
-    assert_eq!(stand.read("articles?select=id").await, json!([{"id": 1}]));
+    drop(stand_in);
+    let stand_in = start(options).await;
+    assert_eq!(
+        stand_in.read("articles?select=id").await,
+        json!([{"id": 1}])
+    );
 }
 
 #[tokio::test]
 async fn any_table_is_served_with_its_types() {
-    let stand = sample().await;
-    stand
+    let stand_in = sample().await;
+    stand_in
         .supabase
         .execute(
             "CREATE TABLE ratings \
@@ -425,9 +428,9 @@ async fn any_table_is_served_with_its_types() {
         )
         .unwrap();
     let row = json!({"article": 7, "stars": 4.5, "kind": false});
-    stand
+    stand_in
         .supabase
         .replace_rows("ratings", std::slice::from_ref(&row))
         .unwrap();
-    assert_eq!(stand.read("ratings").await, json!([row]));
+    assert_eq!(stand_in.read("ratings").await, json!([row]));
 }

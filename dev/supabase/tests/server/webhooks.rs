@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::{
-    client::{Stand, answer, with_articles},
+    client::{StandIn, send, with_articles},
     receiver::Receiver,
 };
 
-async fn stand(receiver: &Receiver) -> Stand {
+async fn stand_in(receiver: &Receiver) -> StandIn {
     let webhook = Some(Webhook::bearer(&receiver.url, "s3cret"));
     with_articles(
         0,
@@ -22,8 +22,8 @@ async fn stand(receiver: &Receiver) -> Stand {
     .await
 }
 
-async fn insert(stand: &Stand, rows: Value) {
-    let (status, body) = answer(stand.service(Method::POST, "articles").json(&rows)).await;
+async fn insert(stand_in: &StandIn, rows: Value) {
+    let (status, body) = send(stand_in.service(Method::POST, "articles").json(&rows)).await;
     assert_eq!(status, 201, "{body}");
 }
 
@@ -33,12 +33,12 @@ fn articles(count: usize) -> Value {
         .collect()
 }
 
-fn ids(stand: &Stand) -> Vec<i64> {
+fn ids(stand_in: &StandIn) -> Vec<i64> {
     let id = |body: &str| {
         let body: Value = serde_json::from_str(body).unwrap();
         body["record"]["id"].as_i64().unwrap()
     };
-    stand
+    stand_in
         .supabase
         .webhooks()
         .iter()
@@ -49,11 +49,11 @@ fn ids(stand: &Stand) -> Vec<i64> {
 #[tokio::test]
 async fn webhooks_are_like_the_recorded_ones() {
     let mut receiver = Receiver::start().await;
-    let stand = stand(&receiver).await;
+    let stand_in = stand_in(&receiver).await;
     let recording = include_str!("../../../../tests/data/pg_net-webhooks.jsonl");
     let recorded: Value = serde_json::from_str(recording.lines().next().unwrap()).unwrap();
     let recorded_body: Value = serde_json::from_str(recorded["body"].as_str().unwrap()).unwrap();
-    insert(&stand, recorded_body["record"].clone()).await;
+    insert(&stand_in, recorded_body["record"].clone()).await;
 
     let request = receiver.requests.recv().await.unwrap();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
@@ -77,8 +77,8 @@ async fn webhooks_are_like_the_recorded_ones() {
     );
 
     let change = json!({"title": "Cool — «second» blog 🚀"});
-    answer(
-        stand
+    send(
+        stand_in
             .service(Method::PATCH, "articles?id=eq.1")
             .json(&change),
     )
@@ -87,7 +87,7 @@ async fn webhooks_are_like_the_recorded_ones() {
     assert!(update.starts_with(r#"{"type": "UPDATE", "table": "articles", "record": {"id": 1, "body": "Hello", "slug": "first-blog", "title": "Cool — «second» blog 🚀", "published": true, "created_at": "2026-11-23T03:57:00.969392+00:00", "updated_at": "#), "{update}");
     assert!(update.contains(r#", "schema": "public", "old_record": {"id": 1, "body": "Hello", "slug": "first-blog", "title": "First blog", "published": true, "#), "{update}");
 
-    answer(stand.service(Method::DELETE, "articles?id=eq.1")).await;
+    send(stand_in.service(Method::DELETE, "articles?id=eq.1")).await;
     let delete = receiver.body().await;
     assert!(delete.starts_with(r#"{"type": "DELETE", "table": "articles", "record": null, "schema": "public", "old_record": {"id": 1, "#), "{delete}");
 }
@@ -95,10 +95,10 @@ async fn webhooks_are_like_the_recorded_ones() {
 #[tokio::test]
 async fn a_webhook_has_the_hidden_column_and_drafts() {
     let mut receiver = Receiver::start().await;
-    let stand = stand(&receiver).await;
+    let stand_in = stand_in(&receiver).await;
     let row =
         json!({"slug": "s", "title": "T", "published": false, "editor_notes": "secret plans"});
-    insert(&stand, row).await;
+    insert(&stand_in, row).await;
     let body = receiver.body().await;
     assert!(body.contains(r#""published": false"#), "{body}");
     assert!(
@@ -110,19 +110,19 @@ async fn a_webhook_has_the_hidden_column_and_drafts() {
 #[tokio::test]
 async fn an_upsert_sends_an_update_and_a_changed_id_both_ids() {
     let mut receiver = Receiver::start().await;
-    let stand = stand(&receiver).await;
-    stand
+    let stand_in = stand_in(&receiver).await;
+    stand_in
         .supabase
         .replace_rows("articles", &[json!({"id": 1, "slug": "s", "title": "T"})])
         .unwrap();
-    let upsert = stand
+    let upsert = stand_in
         .service(Method::POST, "articles")
         .header("prefer", "resolution=merge-duplicates")
         .json(&json!({"id": 1, "slug": "s", "title": "U"}));
-    assert_eq!(answer(upsert).await.0, 200);
+    assert_eq!(send(upsert).await.0, 200);
     assert!(receiver.body().await.starts_with(r#"{"type": "UPDATE""#));
-    answer(
-        stand
+    send(
+        stand_in
             .service(Method::PATCH, "articles?id=eq.1")
             .json(&json!({"id": 2})),
     )
@@ -137,35 +137,40 @@ async fn an_upsert_sends_an_update_and_a_changed_id_both_ids() {
 #[tokio::test]
 async fn seeds_other_tables_and_failed_requests_send_no_webhook() {
     let receiver = Receiver::start().await;
-    let stand = stand(&receiver).await;
-    stand
+    let stand_in = stand_in(&receiver).await;
+    stand_in
         .supabase
         .execute(
             "INSERT INTO articles (slug, title) VALUES ('a', 'A'); CREATE TABLE notes (id bigint)",
         )
         .unwrap();
-    stand
+    stand_in
         .supabase
         .replace_rows("articles", articles(3).as_array().unwrap())
         .unwrap();
-    answer(stand.service(Method::POST, "notes").json(&json!({"id": 1}))).await;
-    answer(
-        stand
+    send(
+        stand_in
+            .service(Method::POST, "notes")
+            .json(&json!({"id": 1})),
+    )
+    .await;
+    send(
+        stand_in
             .service(Method::POST, "articles")
             .json(&json!({"slug": "s1", "title": "A"})),
     )
     .await;
-    stand.supabase.webhooks_settled().await;
-    assert_eq!(stand.supabase.webhooks(), []);
+    stand_in.supabase.webhooks_settled().await;
+    assert_eq!(stand_in.supabase.webhooks(), []);
 }
 
 #[tokio::test]
 async fn each_webhook_has_an_outcome() {
     let receiver = Receiver::start().await;
-    let stand = stand(&receiver).await;
-    insert(&stand, articles(2)).await;
-    stand.supabase.webhooks_settled().await;
-    let outcomes: Vec<_> = stand
+    let stand_in = stand_in(&receiver).await;
+    insert(&stand_in, articles(2)).await;
+    stand_in.supabase.webhooks_settled().await;
+    let outcomes: Vec<_> = stand_in
         .supabase
         .webhooks()
         .into_iter()
@@ -173,19 +178,19 @@ async fn each_webhook_has_an_outcome() {
         .collect();
     assert_eq!(outcomes, [Outcome::Status(202), Outcome::Status(202)]);
 
-    stand.supabase.clear_webhooks();
+    stand_in.supabase.clear_webhooks();
     let closed = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()
         .local_addr()
         .unwrap();
-    stand
+    stand_in
         .supabase
         .set_webhook(Some(&Webhook::bearer(format!("http://{closed}/"), "x")))
         .unwrap();
-    answer(stand.service(Method::DELETE, "articles?id=eq.1")).await;
-    stand.supabase.webhooks_settled().await;
-    let outcome = stand.supabase.webhooks().remove(0).outcome;
+    send(stand_in.service(Method::DELETE, "articles?id=eq.1")).await;
+    stand_in.supabase.webhooks_settled().await;
+    let outcome = stand_in.supabase.webhooks().remove(0).outcome;
     assert!(
         matches!(&outcome, Outcome::Failed(why) if why.contains("refused")),
         "{outcome:?}"
@@ -200,7 +205,7 @@ async fn a_silent_receiver_times_out() {
         let _held = listener.accept().await.unwrap();
         pending::<()>().await;
     });
-    let stand = with_articles(
+    let stand_in = with_articles(
         0,
         Options {
             webhook: Some(webhook),
@@ -208,19 +213,19 @@ async fn a_silent_receiver_times_out() {
         },
     )
     .await;
-    insert(&stand, articles(1)).await;
-    stand.supabase.webhooks_settled().await;
+    insert(&stand_in, articles(1)).await;
+    stand_in.supabase.webhooks_settled().await;
     assert_eq!(
-        stand.supabase.webhooks()[0].outcome,
-        Outcome::Failed("no answer within 1 s".to_owned())
+        stand_in.supabase.webhooks()[0].outcome,
+        Outcome::Failed("no response within 1 s".to_owned())
     );
 }
 
 #[tokio::test]
 async fn dropping_duplicating_and_shuffling_depend_on_the_seed() {
     let receiver = Receiver::start().await;
-    let set = |stand: &Stand, webhooks: WebhookDials| {
-        stand
+    let set = |stand_in: &StandIn, webhooks: WebhookDials| {
+        stand_in
             .supabase
             .set_dials(Dials {
                 webhooks,
@@ -247,12 +252,12 @@ async fn dropping_duplicating_and_shuffling_depend_on_the_seed() {
         ..WebhookDials::default()
     };
 
-    let stand = stand(&receiver).await;
-    set(&stand, all);
-    insert(&stand, articles(3)).await;
-    stand.supabase.webhooks_settled().await;
+    let stand_in = stand_in(&receiver).await;
+    set(&stand_in, all);
+    insert(&stand_in, articles(3)).await;
+    stand_in.supabase.webhooks_settled().await;
     assert!(
-        stand
+        stand_in
             .supabase
             .webhooks()
             .iter()
@@ -261,14 +266,14 @@ async fn dropping_duplicating_and_shuffling_depend_on_the_seed() {
 
     let mut sent = Vec::new();
     for dials in [twice, some.clone(), some, shuffled] {
-        stand.supabase.execute("DELETE FROM articles").unwrap();
-        stand.supabase.clear_webhooks();
-        set(&stand, dials);
-        insert(&stand, articles(20)).await;
-        stand.supabase.webhooks_settled().await;
-        let mut deliveries = stand.supabase.webhooks();
+        stand_in.supabase.execute("DELETE FROM articles").unwrap();
+        stand_in.supabase.clear_webhooks();
+        set(&stand_in, dials);
+        insert(&stand_in, articles(20)).await;
+        stand_in.supabase.webhooks_settled().await;
+        let mut deliveries = stand_in.supabase.webhooks();
         deliveries.retain(|delivery| delivery.outcome != Outcome::Dropped);
-        sent.push((deliveries.len(), ids(&stand)));
+        sent.push((deliveries.len(), ids(&stand_in)));
     }
     assert_eq!(sent[0].0, 40);
     assert!((1..20).contains(&sent[1].0) && sent[1].0 == sent[2].0);
@@ -284,13 +289,13 @@ async fn dropping_duplicating_and_shuffling_depend_on_the_seed() {
 #[tokio::test]
 async fn the_response_to_a_change_precedes_its_webhook() {
     let mut receiver = Receiver::start().await;
-    let stand = stand(&receiver).await;
+    let stand_in = stand_in(&receiver).await;
     let delayed = |delay_ms| {
         let webhooks = WebhookDials {
             delay_ms,
             ..WebhookDials::default()
         };
-        stand
+        stand_in
             .supabase
             .set_dials(Dials {
                 webhooks,
@@ -299,9 +304,9 @@ async fn the_response_to_a_change_precedes_its_webhook() {
             .unwrap();
     };
     delayed(600_000);
-    insert(&stand, json!({"id": 1, "slug": "a", "title": "A"})).await;
+    insert(&stand_in, json!({"id": 1, "slug": "a", "title": "A"})).await;
     delayed(5);
-    insert(&stand, json!({"id": 2, "slug": "b", "title": "B"})).await;
+    insert(&stand_in, json!({"id": 2, "slug": "b", "title": "B"})).await;
     // The second webhook arrives, while the first waits for ten minutes.
     assert!(receiver.body().await.contains(r#""id": 2"#));
     assert!(receiver.requests.try_recv().is_err());
@@ -310,9 +315,9 @@ async fn the_response_to_a_change_precedes_its_webhook() {
 #[tokio::test]
 async fn setting_an_invalid_webhook_is_an_error() {
     let receiver = Receiver::start().await;
-    let stand = stand(&receiver).await;
+    let stand_in = stand_in(&receiver).await;
     let error = |webhook: Webhook| {
-        stand
+        stand_in
             .supabase
             .set_webhook(Some(&webhook))
             .unwrap_err()
@@ -320,9 +325,9 @@ async fn setting_an_invalid_webhook_is_an_error() {
     };
     assert!(error(Webhook::bearer("revalidate", "x")).contains("\"revalidate\" is not one"));
     assert!(error(Webhook::bearer("https://example.com/", "x")).contains("http://"));
-    let told = error(Webhook::bearer(&receiver.url, "hidden\n"));
+    let message = error(Webhook::bearer(&receiver.url, "hidden\n"));
     assert!(
-        told.contains("Authorization") && !told.contains("hidden"),
-        "{told}"
+        message.contains("Authorization") && !message.contains("hidden"),
+        "{message}"
     );
 }

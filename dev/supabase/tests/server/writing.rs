@@ -2,20 +2,21 @@ use afterword_supabase::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Stand, answer, header, page, sample, with_articles};
+use crate::client::{StandIn, header, page, sample, send, with_articles};
 
-async fn two_articles() -> Stand {
+async fn two_articles() -> StandIn {
     with_articles(2, Options::default()).await
 }
 
 #[tokio::test]
 async fn an_insert_has_status_201_and_the_requested_row() {
-    let stand = two_articles().await;
+    let stand_in = two_articles().await;
     let article = json!({"slug": "three", "title": "Three"});
-    let (status, range, body) = page(stand.service(Method::POST, "articles").json(&article)).await;
+    let (status, range, body) =
+        page(stand_in.service(Method::POST, "articles").json(&article)).await;
     assert_eq!((status, range.as_str(), body.as_str()), (201, "*/*", ""));
 
-    let request = stand
+    let request = stand_in
         .service(Method::POST, "articles?select=id,slug,published")
         .header("prefer", "return=representation")
         .json(&json!([{"slug": "four", "title": "4"}, {"slug": "five", "title": "5"}]));
@@ -33,21 +34,21 @@ async fn an_insert_has_status_201_and_the_requested_row() {
 
 #[tokio::test]
 async fn an_update_has_status_204_and_sets_updated_at() {
-    let stand = two_articles().await;
-    stand
+    let stand_in = two_articles().await;
+    stand_in
         .supabase
         .execute("UPDATE articles SET updated_at = '2020-01-01T00:00:00+00:00'")
         .unwrap();
     let change = json!({"title": "New", "updated_at": "1999-01-01T00:00:00Z"});
     let (status, range, body) = page(
-        stand
+        stand_in
             .service(Method::PATCH, "articles?id=eq.1")
             .json(&change),
     )
     .await;
     assert_eq!((status, range.as_str(), body.as_str()), (204, "0-0/*", ""));
 
-    let rows = stand
+    let rows = stand_in
         .read("articles?select=title,updated_at&order=id")
         .await;
     assert_eq!(rows[0]["title"], "New");
@@ -57,7 +58,7 @@ async fn an_update_has_status_204_and_sets_updated_at() {
         json!({"title": "Article 2", "updated_at": "2020-01-01T00:00:00+00:00"})
     );
 
-    let none = stand
+    let none = stand_in
         .service(Method::PATCH, "articles?id=eq.99")
         .header("prefer", "return=representation")
         .json(&change);
@@ -66,32 +67,32 @@ async fn an_update_has_status_204_and_sets_updated_at() {
 
 #[tokio::test]
 async fn a_delete_has_status_204_or_the_old_row() {
-    let stand = two_articles().await;
+    let stand_in = two_articles().await;
     assert_eq!(
-        answer(stand.service(Method::DELETE, "articles?id=eq.1")).await,
+        send(stand_in.service(Method::DELETE, "articles?id=eq.1")).await,
         (204, String::new())
     );
-    let request = stand
+    let request = stand_in
         .service(Method::DELETE, "articles?id=eq.2&select=id")
         .header("prefer", "return=representation, count=exact");
     assert_eq!(
         page(request).await,
         (200, "*/1".to_owned(), r#"[{"id":2}]"#.to_owned())
     );
-    assert_eq!(stand.read("articles").await, json!([]));
+    assert_eq!(stand_in.read("articles").await, json!([]));
 }
 
 #[tokio::test]
 async fn a_change_without_a_filter_is_refused() {
-    let stand = two_articles().await;
-    let (status, body) = answer(stand.service(Method::DELETE, "articles")).await;
+    let stand_in = two_articles().await;
+    let (status, body) = send(stand_in.service(Method::DELETE, "articles")).await;
     assert_eq!(status, 400);
     assert!(
         body.contains(r#""code":"21000""#) && body.contains("DELETE requires a WHERE clause"),
         "{body}"
     );
-    let (status, _) = answer(
-        stand
+    let (status, _) = send(
+        stand_in
             .service(Method::PATCH, "articles")
             .json(&json!({"title": "x"})),
     )
@@ -101,9 +102,9 @@ async fn a_change_without_a_filter_is_refused() {
 
 #[tokio::test]
 async fn an_upsert_merges_or_ignores_existing_rows() {
-    let stand = two_articles().await;
+    let stand_in = two_articles().await;
     let upsert = |resolution: &str, query: &str, row: Value| {
-        stand
+        stand_in
             .service(Method::POST, &format!("articles?select=id,title{query}"))
             .header(
                 "prefer",
@@ -113,24 +114,24 @@ async fn an_upsert_merges_or_ignores_existing_rows() {
     };
     let row = json!({"id": 1, "slug": "article-1", "title": "Merged"});
     assert_eq!(
-        answer(upsert("merge-duplicates", "", row.clone())).await,
+        send(upsert("merge-duplicates", "", row.clone())).await,
         (200, r#"[{"id":1,"title":"Merged"}]"#.to_owned())
     );
     let by_slug = json!({"slug": "article-2", "title": "By slug"});
     assert_eq!(
-        answer(upsert("merge-duplicates", "&on_conflict=slug", by_slug)).await,
+        send(upsert("merge-duplicates", "&on_conflict=slug", by_slug)).await,
         (200, r#"[{"id":2,"title":"By slug"}]"#.to_owned())
     );
     let new = json!({"id": 9, "slug": "nine", "title": "Nine"});
     assert_eq!(
-        answer(upsert("merge-duplicates", "", new)).await,
+        send(upsert("merge-duplicates", "", new)).await,
         (201, r#"[{"id":9,"title":"Nine"}]"#.to_owned())
     );
     assert_eq!(
-        answer(upsert("ignore-duplicates", "", row)).await,
+        send(upsert("ignore-duplicates", "", row)).await,
         (201, "[]".to_owned())
     );
-    let (status, body) = answer(upsert(
+    let (status, body) = send(upsert(
         "merge-duplicates",
         "&on_conflict=title",
         json!({"slug": "z", "title": "z"}),
@@ -143,15 +144,15 @@ async fn an_upsert_merges_or_ignores_existing_rows() {
         "&on_conflict=nope",
         json!({"slug": "z", "title": "z"}),
     );
-    assert_eq!(answer(unknown).await.0, 400);
+    assert_eq!(send(unknown).await.0, 400);
 }
 
 #[tokio::test]
 async fn an_upsert_of_one_key_twice_is_rolled_back() {
-    let stand = two_articles().await;
+    let stand_in = two_articles().await;
     let upsert = |resolution: &str, slugs: [&str; 3]| {
         let rows = [1, 2, 3].map(|n| json!({"slug": slugs[n - 1], "title": format!("Title {n}")}));
-        stand
+        stand_in
             .service(Method::POST, "articles?on_conflict=slug")
             .header("prefer", format!("resolution={resolution}"))
             .json(&rows)
@@ -163,7 +164,7 @@ async fn an_upsert_of_one_key_twice_is_rolled_back() {
         ["new", "article-1", "article-1"],
     ] {
         assert_eq!(
-            answer(upsert("merge-duplicates", slugs)).await,
+            send(upsert("merge-duplicates", slugs)).await,
             (
                 500,
                 r#"{"code":"21000","details":null,"hint":"Ensure that no rows proposed for insertion within the same command have duplicate constrained values.","message":"ON CONFLICT DO UPDATE command cannot affect row a second time"}"#.to_owned()
@@ -171,16 +172,16 @@ async fn an_upsert_of_one_key_twice_is_rolled_back() {
             "{slugs:?}"
         );
         assert_eq!(
-            stand.read("articles?select=title").await,
+            stand_in.read("articles?select=title").await,
             json!([{"title": "Article 1"}, {"title": "Article 2"}])
         );
     }
     let distinct = upsert("merge-duplicates", ["article-1", "article-2", "new"]);
-    assert_eq!(answer(distinct).await.0, 201);
+    assert_eq!(send(distinct).await.0, 201);
     let ignored = upsert("ignore-duplicates", ["article-1", "newer", "newer"]);
-    assert_eq!(answer(ignored).await.0, 201);
+    assert_eq!(send(ignored).await.0, 201);
     assert_eq!(
-        answer(stand.service(Method::GET, "articles?select=slug,title"))
+        send(stand_in.service(Method::GET, "articles?select=slug,title"))
             .await
             .1,
         "[{\"slug\":\"article-1\",\"title\":\"Title 1\"}, \n {\"slug\":\"article-2\",\"title\":\"Title 2\"}, \n \
@@ -190,14 +191,14 @@ async fn an_upsert_of_one_key_twice_is_rolled_back() {
 
 #[tokio::test]
 async fn a_change_returns_its_rows_in_the_requested_order() {
-    let stand = two_articles().await;
+    let stand_in = two_articles().await;
     let change = |method: Method, query: &str| {
-        stand
+        stand_in
             .service(method, &format!("articles?{query}"))
             .header("prefer", "return=representation")
     };
     let ids = async |request| {
-        let (status, body) = answer(request).await;
+        let (status, body) = send(request).await;
         let rows: Vec<Value> = serde_json::from_str(&body).unwrap();
         let ids: Vec<_> = rows.iter().map(|row| row["id"].as_i64().unwrap()).collect();
         (status, ids)
@@ -219,42 +220,42 @@ async fn a_change_returns_its_rows_in_the_requested_order() {
 
 #[tokio::test]
 async fn a_change_cannot_be_ordered_by_an_unknown_column() {
-    let stand = two_articles().await;
+    let stand_in = two_articles().await;
     let patch = |prefer: &str| {
-        stand
+        stand_in
             .service(Method::PATCH, "articles?id=eq.1&order=nope")
             .header("prefer", prefer)
             .json(&json!({"title": "New"}))
     };
     assert_eq!(
-        answer(patch("return=representation")).await,
+        send(patch("return=representation")).await,
         (
             400,
             r#"{"code":"42703","details":null,"hint":null,"message":"column articles.nope does not exist"}"#.to_owned()
         )
     );
     assert_eq!(
-        stand.read("articles?id=eq.1&select=title").await,
+        stand_in.read("articles?id=eq.1&select=title").await,
         json!([{"title": "Article 1"}])
     );
     // Without rows in the response, the order does not matter.
-    assert_eq!(answer(patch("return=minimal")).await.0, 204);
+    assert_eq!(send(patch("return=minimal")).await.0, 204);
 }
 
 #[tokio::test]
 async fn a_change_of_too_many_rows_is_rolled_back() {
-    let stand = sample().await;
-    let all = || async { answer(stand.service(Method::GET, "articles")).await };
+    let stand_in = sample().await;
+    let all = || async { send(stand_in.service(Method::GET, "articles")).await };
     let before = all().await;
     let few = |method: Method, most: u32| {
-        stand
+        stand_in
             .service(method, "articles?id=in.(1,2,3)")
             .header("prefer", format!("handling=strict, max-affected={most}"))
             .json(&json!({"title": "Changed"}))
     };
     for method in [Method::PATCH, Method::DELETE] {
         assert_eq!(
-            answer(few(method.clone(), 2)).await,
+            send(few(method.clone(), 2)).await,
             (
                 400,
                 r#"{"code":"PGRST124","details":"The query affects 3 rows","hint":null,"message":"Query result exceeds max-affected preference constraint"}"#.to_owned()
@@ -276,35 +277,35 @@ async fn a_change_of_too_many_rows_is_rolled_back() {
 
 #[tokio::test]
 async fn another_schema_cannot_be_written() {
-    let stand = two_articles().await;
+    let stand_in = two_articles().await;
     for (method, query) in [
         (Method::POST, "articles"),
         (Method::PATCH, "articles?id=eq.1"),
         (Method::DELETE, "articles?id=eq.1"),
     ] {
-        let request = stand
+        let request = stand_in
             .service(method.clone(), query)
             .header("content-profile", "private")
             .json(&json!({"slug": "private", "title": "Private"}));
-        let (status, body) = answer(request).await;
+        let (status, body) = send(request).await;
         assert_eq!(status, 406, "{method}");
         assert!(body.contains(r#""code":"PGRST106""#), "{body}");
     }
     assert_eq!(
-        stand.read("articles?select=title").await,
+        stand_in.read("articles?select=title").await,
         json!([{"title": "Article 1"}, {"title": "Article 2"}])
     );
-    let public = stand
+    let public = stand_in
         .service(Method::DELETE, "articles?id=eq.1")
         .header("content-profile", "public");
-    assert_eq!(answer(public).await.0, 204);
+    assert_eq!(send(public).await.0, 204);
 }
 
 #[tokio::test]
 async fn violated_constraints_and_invalid_bodies_have_postgres_errors() {
-    let stand = two_articles().await;
+    let stand_in = two_articles().await;
     let post = |body: &str| {
-        stand
+        stand_in
             .service(Method::POST, "articles")
             .header("content-type", "application/json")
             .body(body.to_owned())
@@ -346,36 +347,32 @@ async fn violated_constraints_and_invalid_bodies_have_postgres_errors() {
             r#"{"code":"22P02","details":null,"hint":null,"message":"invalid input syntax for type boolean: \"maybe\""}"#,
         ),
     ] {
-        assert_eq!(
-            answer(post(sent)).await,
-            (status, body.to_owned()),
-            "{sent}"
-        );
+        assert_eq!(send(post(sent)).await, (status, body.to_owned()), "{sent}");
     }
 }
 
 #[tokio::test]
 async fn a_failing_row_rolls_the_request_back() {
-    let stand = two_articles().await;
+    let stand_in = two_articles().await;
     let rows = json!([{"slug": "new", "title": "x"}, {"slug": "article-1", "title": "x"}]);
     assert_eq!(
-        answer(stand.service(Method::POST, "articles").json(&rows))
+        send(stand_in.service(Method::POST, "articles").json(&rows))
             .await
             .0,
         409
     );
     assert_eq!(
-        stand.read("articles?select=id").await,
+        stand_in.read("articles?select=id").await,
         json!([{"id": 1}, {"id": 2}])
     );
 }
 
 #[tokio::test]
 async fn columns_allow_rows_with_missing_keys() {
-    let stand = two_articles().await;
+    let stand_in = two_articles().await;
     let rows = json!([{"slug": "a", "title": "A"}, {"slug": "b", "title": "B", "body": "x"}]);
     let post = |prefer: &'static str| {
-        stand
+        stand_in
             .service(
                 Method::POST,
                 "articles?columns=\"slug\",\"title\",\"body\",\"published\"&select=body,published",
@@ -384,9 +381,9 @@ async fn columns_allow_rows_with_missing_keys() {
             .json(&rows)
     };
     // A missing key is null, which `published` refuses …
-    assert_eq!(answer(post("return=representation")).await.0, 400);
+    assert_eq!(send(post("return=representation")).await.0, 400);
     // … unless the request prefers defaults.
-    let (status, body) = answer(post("return=representation, missing=default")).await;
+    let (status, body) = send(post("return=representation, missing=default")).await;
     assert_eq!(status, 201);
     assert_eq!(
         body,
