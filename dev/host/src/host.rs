@@ -62,7 +62,7 @@ impl Host {
         } else {
             let routes = Routes::new(manifest.http_triggers.clone())?;
             let components = application.http_components(&manifest)?;
-            Some(HttpTrigger::bind(options.listen, options.tcp_nodelay, routes, components).await?)
+            Some(HttpTrigger::bind(options.listen, routes, components).await?)
         };
         let mut redis = Vec::new();
         for (address, channels) in application.channels(&manifest, &variables)? {

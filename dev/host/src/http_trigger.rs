@@ -26,7 +26,6 @@ const HEALTH_CHECK: &str = "/.well-known/spin/health";
 /// The HTTP server of an application.
 pub(crate) struct HttpTrigger {
     listener: TcpListener,
-    tcp_nodelay: bool,
     service: Arc<Service>,
 }
 
@@ -43,7 +42,6 @@ impl HttpTrigger {
     /// When the address is taken or not this machine's.
     pub(crate) async fn bind(
         address: SocketAddr,
-        tcp_nodelay: bool,
         routes: Routes,
         components: Vec<Instances>,
     ) -> Result<Self> {
@@ -56,7 +54,6 @@ impl HttpTrigger {
         let handlers = handlers.collect();
         Ok(Self {
             listener,
-            tcp_nodelay,
             service: Arc::new(Service { routes, handlers }),
         })
     }
@@ -97,10 +94,8 @@ impl HttpTrigger {
                 .accept()
                 .await
                 .context("cannot accept connections")?;
-            if self.tcp_nodelay {
-                // It fails only on a closed connection.
-                let _ = stream.set_nodelay(true);
-            }
+            // As in Spin, without TCP_NODELAY: if the head of a response leaves before its body, the
+            // body waits 40 ms for the client's delayed acknowledgement.
             tokio::spawn(connection(stream, self.service.clone()));
         }
     }

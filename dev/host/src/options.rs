@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args};
+use clap::Args;
 
 /// How to run an application.
 #[derive(Args, Clone, Debug)]
@@ -45,21 +45,6 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
-    /// Set TCP_NODELAY on HTTP connections [default: off]
-    ///
-    /// Spin's listener leaves it off. If the head of a response leaves before its body, the body
-    /// then waits 40 ms for the client's delayed acknowledgement. Tests of that need it off.
-    #[arg(
-        long,
-        value_name = "on|off",
-        default_value = "off",
-        hide_default_value = true,
-        action = ArgAction::Set,
-        value_parser = on_or_off,
-        hide_possible_values = true
-    )]
-    pub tcp_nodelay: bool,
-
     /// Serve the fault dials on this address: GET and PUT /dials
     ///
     /// Anyone who reaches this address can make the application fail or die.
@@ -80,7 +65,6 @@ impl Options {
             variables: Vec::new(),
             quiet: false,
             cache_dir: None,
-            tcp_nodelay: false,
             #[cfg(feature = "faults")]
             dials: None,
         }
@@ -90,12 +74,4 @@ impl Options {
 fn variable(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = text.split_once('=').ok_or("give it as name=value")?;
     Ok((name.to_owned(), value.to_owned()))
-}
-
-fn on_or_off(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("say on or off"),
-    }
 }

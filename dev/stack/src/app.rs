@@ -37,10 +37,6 @@ pub struct App {
     /// The address of the embedded host's fault dials. Only a host with the feature `faults` has
     /// them.
     pub dials: Option<SocketAddr>,
-    /// Whether the embedded host's listener sets `TCP_NODELAY`; its default is Spin's.
-    pub tcp_nodelay: Option<bool>,
-    /// The embedded host's folder of compiled components, instead of its default. Spin has its own.
-    pub cache_dir: Option<PathBuf>,
 }
 
 impl Host {
@@ -50,13 +46,13 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When `app` needs an option of the embedded host that Spin lacks.
+    /// When `app` has fault dials, which Spin lacks.
     pub fn command(&self, app: &App) -> Result<Command> {
         let mut command = match self {
             Self::Spin(program) => {
                 ensure!(
-                    app.dials.is_none() && app.tcp_nodelay.is_none(),
-                    "only the embedded host has fault dials and TCP_NODELAY"
+                    app.dials.is_none(),
+                    "only the embedded host has fault dials"
                 );
                 command(program)
             }
@@ -73,18 +69,8 @@ impl Host {
         if let Some(file) = &app.runtime_config {
             command.arg("--runtime-config-file").arg(file);
         }
-        if let Self::Embedded(_) = self {
-            if let Some(dials) = app.dials {
-                command.arg("--dials").arg(dials.to_string());
-            }
-            if let Some(on) = app.tcp_nodelay {
-                command
-                    .arg("--tcp-nodelay")
-                    .arg(if on { "on" } else { "off" });
-            }
-            if let Some(dir) = &app.cache_dir {
-                command.arg("--cache-dir").arg(dir);
-            }
+        if let Some(dials) = app.dials {
+            command.arg("--dials").arg(dials.to_string());
         }
         for (name, value) in &app.variables {
             command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
@@ -145,11 +131,11 @@ mod tests {
     }
 
     #[test]
-    fn options_of_the_embedded_host_are_an_error_for_spin() {
+    fn fault_dials_are_an_error_for_spin() {
         let mut app = app();
-        app.tcp_nodelay = Some(true);
+        app.dials = Some(([127, 0, 0, 1], 4000).into());
         assert!(Host::Spin("spin".into()).command(&app).is_err());
         let command = Host::Embedded("host".into()).command(&app).unwrap();
-        assert!(line(&command).ends_with("--tcp-nodelay on"));
+        assert!(line(&command).ends_with("--dials 127.0.0.1:4000"));
     }
 }
