@@ -52,6 +52,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the application for development, with its own Redis and a stand-in for Supabase
+    ///
+    /// It runs until Ctrl-C. This is for development only: the embedded host and the tools are
+    /// development builds. To serve a real project, run Spin itself: see "On Spin itself" in
+    /// README.md.
     Up(up::Flags),
     /// Build the three components and the development tools
     Build,

@@ -71,6 +71,14 @@ pub fn cargo(subcommand: &str) -> Command {
         .arg(target())
         .current_dir(root())
         .kill_on_drop(true);
+    // `cargo xtask` sets variables about the package xtask. Some build scripts read them, so that
+    // cargo would rebuild their packages whenever it runs with and without `cargo xtask` in turn.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

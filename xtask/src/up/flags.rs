@@ -8,13 +8,7 @@ use clap::Args;
 use crate::host::HostKind;
 
 #[derive(Args)]
-#[command(
-    long_about = "Run the application for development, with its own Redis and a stand-in for \
-                  Supabase, until Ctrl-C
-
-This is for development only: the embedded host and the tools are development builds. To serve a \
-                  real project, run Spin itself: see \"On Spin itself\" in README.md.",
-    after_help = "Examples:
+#[command(after_help = "Examples:
   cargo xtask up                        everything on this machine, with sample articles
   cargo xtask up --listen 127.0.0.1:8080
   SUPABASE_URL=https://abc.supabase.co SUPABASE_ANON_KEY=… cargo xtask up
@@ -22,8 +16,7 @@ This is for development only: the embedded host and the tools are development bu
 
 SPIN_VARIABLE_<NAME> sets another variable of the application, such as SPIN_VARIABLE_ITEM_QUERY.
 README.md lists them. Set keys and secrets in the environment, not as arguments: every user of a
-machine can read arguments."
-)]
+machine can read arguments.")]
 pub struct Flags {
     /// What runs the components [default: spin if 4.1 or later is on the PATH, else embedded]
     #[arg(long, value_enum)]

@@ -28,8 +28,9 @@ use plan::Plan;
 
 pub use flags::Flags;
 
+/// The first line of output.
 const NOTICE: &str = "This is for development only. To serve a real project, run Spin itself: see \
-                      \"On Spin itself\" in README.md.\n";
+                      \"On Spin itself\" in README.md.";
 
 /// Gets and builds what is missing, and runs everything until SIGINT, SIGTERM or SIGHUP.
 ///
@@ -37,7 +38,7 @@ const NOTICE: &str = "This is for development only. To serve a real project, run
 ///
 /// When something cannot be had or does not start, or a part ends that is not restarted.
 pub async fn run(flags: Flags, source: TargetSource) -> Result<()> {
-    println!("{NOTICE}");
+    println!("{NOTICE}\n");
     // Listen from the start: cargo and apt have to end with this program, too.
     let mut signalled = pin!(signalled());
     let plan = tokio::select! {
@@ -64,4 +65,16 @@ async fn signalled() -> Result<()> {
     }
     eprintln!("ending");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_notice_names_a_section_of_the_readme() {
+        let section = NOTICE.split('"').nth(1).unwrap();
+        let readme = include_str!("../../../README.md");
+        assert!(readme.contains(&format!("\n## {section}\n")));
+    }
 }

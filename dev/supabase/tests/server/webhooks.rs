@@ -323,7 +323,7 @@ async fn setting_an_invalid_webhook_is_an_error() {
             .unwrap_err()
             .to_string()
     };
-    assert!(error(Webhook::bearer("revalidate", "x")).contains("\"revalidate\" is not one"));
+    assert!(error(Webhook::bearer("revalidate", "x")).contains("\"revalidate\" is invalid"));
     assert!(error(Webhook::bearer("https://example.com/", "x")).contains("http://"));
     let message = error(Webhook::bearer(&receiver.url, "hidden\n"));
     assert!(
