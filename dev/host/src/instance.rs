@@ -8,7 +8,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::component::Component;
-use crate::imports::HttpClient;
+use crate::http_client::HttpClient;
 use crate::stdio::Lines;
 
 /// The state behind every function that an instance imports.

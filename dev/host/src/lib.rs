@@ -9,8 +9,9 @@
 //! - Triggers: `http_trigger` with `routes` and `http_instances`; `redis_trigger`.
 //! - Components: `component`, and `instance` for the state of each instance. `stdio` prefixes their
 //!   output.
-//! - Imports: `imports`, over the `bindings` of the WIT in `wit/`. `resources` are the types of
-//!   their handles, `key_value` stores entries, and `allow_list` limits outbound connections.
+//! - Imports: `imports` implements Spin's interfaces, over the `bindings` of the WIT in `wit/`.
+//!   `resources` are the types of their handles. `key_value` stores entries, `http_client` sends
+//!   requests, and `allow_list` limits outbound connections.
 //! - Faults, only with the cargo feature `faults`: `dials`, set over HTTP by `dials_server`, act on
 //!   each `call`.
 
@@ -24,6 +25,7 @@ mod dials;
 mod dials_server;
 mod engine;
 mod host;
+mod http_client;
 mod http_instances;
 mod http_trigger;
 mod imports;

@@ -252,7 +252,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
 
     fn shell(script: &str) -> Process {
-        let mut command = crate::command("sh");
+        let mut command = crate::command::command("sh");
         command.args(["-c", script]);
         Process::spawn("shell", command).unwrap()
     }

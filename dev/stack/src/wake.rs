@@ -159,7 +159,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::Redis;
+    use crate::redis::Redis;
 
     const PATIENCE: Duration = Duration::from_secs(60);
     const SHORT_LIMIT: Duration = Duration::from_millis(500);

@@ -1,8 +1,5 @@
-//! The interfaces that components import.
+//! The interfaces of Spin that components import.
 
-mod http;
 mod key_value;
 mod redis;
 mod variables;
-
-pub(crate) use http::HttpClient;
