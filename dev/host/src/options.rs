@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
     pub runtime_config_file: Option<PathBuf>,
 
-    /// Set an application variable; may be given several times, overrides SPIN_VARIABLE_<NAME>
+    /// Set a variable; may be given several times, overrides `SPIN_VARIABLE_<NAME>`
     #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
     pub variables: Vec<(String, String)>,
 
