@@ -20,6 +20,7 @@
 //!   (permissions) → `read`, or `write` and `returning` → `database`.
 //! - Values: `schema` (tables), `types`, `jsonb` (the webhooks' text), `constraint` and `error`
 //!   (refusals), `response`, `cut_body`.
+//! - With [`Options::upstream`], a real PostgREST serves the requests: `upstream`.
 //! - A change: `database` (triggers record it) → `webhook`.
 //! - Setup: `options`, `sample`, `dials`, `supabase`.
 
@@ -48,11 +49,12 @@ mod schema;
 mod server;
 mod supabase;
 mod types;
+mod upstream;
 mod webhook;
 mod write;
 
 pub use dials::{Dials, Fault, RestDial, WebhookDials};
-pub use options::{Keys, Options, Webhook};
+pub use options::{Keys, Options, Upstream, Webhook};
 pub use server::RequestLog;
 pub use supabase::Supabase;
 pub use webhook::{Delivery, Outcome};

@@ -24,6 +24,9 @@ pub struct Options {
     pub keys: Keys,
     /// The target of changes of `articles`.
     pub webhook: Option<Webhook>,
+    /// A real PostgREST that has the rows, instead of SQLite. `database`, `row_cap` and
+    /// `strict_columns` have no effect then.
+    pub upstream: Option<Upstream>,
 }
 
 impl Default for Options {
@@ -37,6 +40,7 @@ impl Default for Options {
             verbose: false,
             keys: Keys::default(),
             webhook: None,
+            upstream: None,
         }
     }
 }
@@ -74,6 +78,15 @@ impl Default for Keys {
             secret: "sb_secret_afterword-development".to_owned(),
         }
     }
+}
+
+/// A real PostgREST and its database, which has the table `articles`.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The base URL of PostgREST, without a trailing slash.
+    pub postgrest: String,
+    /// The URL of the database for `psql`, as a superuser.
+    pub database: String,
 }
 
 /// A database webhook, as configured in Supabase's dashboard.

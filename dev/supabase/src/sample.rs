@@ -15,9 +15,12 @@ pub(crate) fn load(rest: &Rest) -> anyhow::Result<()> {
         )
     })?;
     if empty {
-        let articles: Vec<Json> = serde_json::from_str(include_str!("sample.json"))
-            .context("sample.json is not a list")?;
-        rest.replace("articles", &articles)?;
+        rest.replace("articles", &articles()?)?;
     }
     Ok(())
+}
+
+/// The sample articles.
+pub(crate) fn articles() -> anyhow::Result<Vec<Json>> {
+    serde_json::from_str(include_str!("sample.json")).context("sample.json is not a list")
 }

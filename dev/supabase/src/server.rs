@@ -17,6 +17,7 @@ use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use crate::{
     cut_body::CutBody,
     dials::{Dials, Fault},
+    options::Upstream,
     response::Response,
     rest::{self, Rest},
     webhook::Sender,
@@ -38,6 +39,8 @@ pub struct RequestLog {
 /// The state that the server and the handle share.
 pub(crate) struct Shared {
     pub rest: Rest,
+    pub upstream: Option<Upstream>,
+    pub client: reqwest::Client,
     pub webhooks: Arc<Sender>,
     pub dials: Mutex<Dials>,
     pub requests: Mutex<Vec<RequestLog>>,
@@ -167,6 +170,13 @@ fn refuse(status: u16, body: Value, retry_after: Option<u64>) -> Response {
 /// Runs the request on a thread for blocking work, and queues its webhooks before the response
 /// leaves.
 async fn process(shared: &Arc<Shared>, parts: Parts, body: Bytes) -> io::Result<Response> {
+    if let Some(upstream) = &shared.upstream {
+        let keys = &shared.rest.keys;
+        let responded = upstream.respond(&shared.client, keys, &parts, body).await;
+        let (response, changes) = responded.map_err(io::Error::other)?;
+        shared.webhooks.send(&changes);
+        return Ok(response);
+    }
     let for_database = Arc::clone(shared);
     let (response, changes) =
         tokio::task::spawn_blocking(move || for_database.rest.respond(&parts, &body)).await?;

@@ -43,7 +43,11 @@ impl Supabase {
             row_cap: options.row_cap,
             strict_columns: options.strict_columns,
         };
-        if options.sample {
+        if let Some(upstream) = &options.upstream {
+            upstream
+                .reset(options.sample)
+                .context("cannot reset the articles")?;
+        } else if options.sample {
             sample::load(&rest).context("cannot load the sample articles")?;
         }
         let listener = TcpListener::bind(options.listen).await.with_context(|| {
@@ -55,6 +59,8 @@ impl Supabase {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             rest,
+            upstream: options.upstream,
+            client: reqwest::Client::new(),
             webhooks,
             dials: Mutex::default(),
             requests: Mutex::default(),
@@ -137,6 +143,9 @@ impl Supabase {
     /// # Errors
     /// SQLite's error. Nothing changes then.
     pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
+        if let Some(upstream) = &self.shared.upstream {
+            return upstream.execute(sql);
+        }
         self.shared
             .rest
             .database
@@ -151,6 +160,9 @@ impl Supabase {
     /// When a table or column is unknown, a value has another type than its column, or a constraint
     /// is violated. Nothing changes then.
     pub fn replace_rows(&self, table: &str, rows: &[Json]) -> anyhow::Result<()> {
+        if let Some(upstream) = &self.shared.upstream {
+            return upstream.replace_rows(table, rows);
+        }
         self.shared
             .rest
             .replace(table, rows)
