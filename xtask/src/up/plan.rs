@@ -191,11 +191,10 @@ fn check_secrets(secrets: &str, stand_in: bool) -> Result<()> {
     Ok(())
 }
 
-/// The first secret that is a bearer token, not a signing key.
-pub fn bearer_token(secrets: &str) -> Option<&str> {
-    secrets
-        .split_whitespace()
-        .find(|secret| !secret.starts_with("whsec_"))
+/// The first secret that is a bearer token, which the stand-in sends.
+pub fn bearer_token(secrets: &str) -> Option<String> {
+    let secrets = Secrets::parse(secrets).ok()?;
+    secrets.bearer_token().map(str::to_owned)
 }
 
 /// A bearer token of 256 random bits.
@@ -262,6 +261,9 @@ mod tests {
         }
         let replacing = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD s3cret";
         check_secrets(replacing, true).unwrap();
-        assert_eq!(bearer_token(replacing), Some("s3cret"));
+        assert_eq!(bearer_token(replacing).as_deref(), Some("s3cret"));
+        let prefixed = "bearer:whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+        let token = bearer_token(prefixed);
+        assert_eq!(token.as_deref(), prefixed.strip_prefix("bearer:"));
     }
 }

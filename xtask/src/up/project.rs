@@ -17,7 +17,6 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(15);
 /// A project with its key, table and queries.
 pub struct Project {
     url: String,
-    key: String,
     api_key: ApiKey,
     table: Table,
 }
@@ -54,13 +53,12 @@ impl Project {
             ),
             (None, None) => return Ok(None),
         };
-        let api_key = ApiKey::parse(key.clone()).map_err(|reason| {
+        let api_key = ApiKey::parse(key).map_err(|reason| {
             anyhow!("cannot use the project's key (--supabase-key or SUPABASE_ANON_KEY): {reason}")
         })?;
         let variable = |name| variables.get(name).to_owned();
         Ok(Some(Self {
             url: base_url(&url)?,
-            key,
             api_key,
             table: Table {
                 schema: variable("schema"),
@@ -84,7 +82,7 @@ impl Project {
 
     /// The key for readers.
     pub fn key(&self) -> &str {
-        &self.key
+        self.api_key.as_str()
     }
 
     /// Sends the application's requests, each for one row. A temporary failure is only a warning,
