@@ -1,5 +1,5 @@
-//! An origin that fails for a while, in several ways. Readers get the stored entries, nothing bad is
-//! stored, the origin gets few requests, and after it recovers everything becomes fresh.
+//! An origin that fails for a while, in several ways. Readers get the stored entries, the origin
+//! gets few requests, and after it recovers everything becomes fresh.
 //!
 //! A failure lasts 12 s, or a minute if `AFTERWORD_ROUNDS` is set.
 
@@ -151,8 +151,8 @@ fn failed_requests(afterword: &Afterword) -> usize {
     log.matches("could not refresh").count()
 }
 
-/// Checks that the origin got one request in five seconds, beside the requests that were in progress
-/// when it began to fail.
+/// Checks that the origin got one request in five seconds, beside the requests that were in
+/// progress when it began to fail.
 fn check_few(requests: usize, lasted: Duration) {
     eprintln!("{requests} requests in {lasted:?}");
     let probes = lasted.as_secs() as usize / 5;
@@ -181,7 +181,7 @@ async fn check_outage(kind: Option<Fault>, delay_ms: u64) {
 }
 
 #[tokio::test]
-async fn reads_survive_an_origin_that_refuses_connections() {
+async fn reads_and_changes_survive_an_origin_that_refuses_connections() {
     let (mut afterword, entries) = with_entries(Setup::default()).await;
     change_rows(&afterword);
     afterword.stop_origin().await;
@@ -194,22 +194,22 @@ async fn reads_survive_an_origin_that_refuses_connections() {
 }
 
 #[tokio::test]
-async fn reads_survive_an_origin_that_responds_with_503() {
+async fn reads_and_changes_survive_an_origin_that_responds_with_503() {
     check_outage(Some(Fault::Status(503)), 0).await;
 }
 
 #[tokio::test]
-async fn reads_survive_an_origin_that_is_too_slow() {
+async fn reads_and_changes_survive_an_origin_that_is_too_slow() {
     check_outage(None, 120_000).await;
 }
 
 #[tokio::test]
-async fn reads_survive_an_origin_that_closes_the_connection_within_the_body() {
+async fn reads_and_changes_survive_an_origin_that_closes_the_connection_within_the_body() {
     check_outage(Some(Fault::Cut), 0).await;
 }
 
 #[tokio::test]
-async fn reads_survive_an_origin_that_sends_an_html_page() {
+async fn reads_and_changes_survive_an_origin_that_sends_an_html_page() {
     check_outage(Some(Fault::Html), 0).await;
 }
 
@@ -251,8 +251,8 @@ async fn stale_reads_and_due_reconciliations_send_few_requests_to_a_failing_orig
     check_reads_during_outage(&afterword, &entries, &[]).await;
     check_few(afterword.supabase().requests().len(), began.elapsed());
     afterword.heal_origin();
-    // The reconciliation finds the deleted row and the new one. It is due again all the time, so the
-    // queue hardly ever is empty.
+    // The reconciliation finds the deleted row and the new one. It is due again all the time, so
+    // the queue hardly ever is empty.
     for (path, _) in &entries[1..6] {
         let id = path.rsplit('/').next().unwrap();
         let row = afterword.origin(&format!("?id=eq.{id}")).await;
