@@ -26,6 +26,8 @@ mod refreshing;
 mod replicas;
 mod shared_redis;
 mod stale;
-mod stored;
+mod store_file;
 mod wake_ups;
 mod work_queue;
+
+use store_file as stored;

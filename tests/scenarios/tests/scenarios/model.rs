@@ -391,9 +391,9 @@ impl History {
 /// Requests that succeed and fail in turn, a few of each.
 fn flapping() -> Vec<RestDial> {
     (0..40)
-        .map(|turn| RestDial {
-            times: Some(1 + turn % 3),
-            fault: (turn % 2 == 0).then_some(Fault::Status(503)),
+        .map(|index| RestDial {
+            times: Some(1 + index % 3),
+            fault: (index % 2 == 0).then_some(Fault::Status(503)),
             ..RestDial::default()
         })
         .collect()

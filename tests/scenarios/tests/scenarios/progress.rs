@@ -9,7 +9,7 @@ use afterword_supabase::{Fault, RestDial};
 use anyhow::ensure;
 use serde_json::json;
 
-use crate::stored;
+use crate::store_file;
 
 fn change(afterword: &Afterword, id: u32, title: &str) {
     let sql = format!("UPDATE articles SET title = '{title}' WHERE id = {id}");
@@ -59,7 +59,7 @@ async fn wait_for_entry(afterword: &Afterword, id: u32, text: &str, limit: Durat
 }
 
 fn stored_content(afterword: &Afterword, id: u32) -> String {
-    let entry = stored::entry(afterword, &format!("/articles/{id}"));
+    let entry = store_file::entry(afterword, &format!("/articles/{id}"));
     String::from_utf8_lossy(&entry.identity.content).into_owned()
 }
 
@@ -400,11 +400,11 @@ async fn an_outbox_record_that_cannot_be_read_yet_is_not_deleted() {
     // The store lists the record, but does not have its value yet.
     let absent = json!({"faults": {"key-value.get": {"absent": true}}});
     afterword.set_worker_dials(absent).await;
-    stored::insert(&afterword, "outbox/record", b"/articles/7\n");
-    stored::insert(&afterword, "outbox", b"");
+    store_file::insert(&afterword, "outbox/record", b"/articles/7\n");
+    store_file::insert(&afterword, "outbox", b"");
     reconcile(&afterword).await;
     afterword.wait_until_reconciled().await.unwrap();
-    let exists = |name: &str| stored::keys(&afterword).iter().any(|key| key == name);
+    let exists = |name: &str| store_file::keys(&afterword).iter().any(|key| key == name);
     assert!(exists("outbox/record"));
 
     change(&afterword, 7, "Changed");
@@ -470,7 +470,7 @@ async fn items_outside_a_limited_list_cost_no_request_and_are_evicted() {
     }
     afterword.supabase().clear_requests();
     eventually(PATIENCE, "waiting for the eviction", async || {
-        let keys = stored::keys(&afterword);
+        let keys = store_file::keys(&afterword);
         ensure!(!keys.iter().any(|key| key == "/articles/9"), "{keys:?}");
         Ok(())
     })
@@ -482,6 +482,6 @@ async fn items_outside_a_limited_list_cost_no_request_and_are_evicted() {
         .filter(|request| request.query.contains("id="))
         .collect();
     assert!(items.is_empty(), "{items:?}");
-    let keys = stored::keys(&afterword);
+    let keys = store_file::keys(&afterword);
     assert!(keys.iter().any(|key| key == "/articles/1"), "{keys:?}");
 }

@@ -10,7 +10,7 @@ use anyhow::ensure;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::stored::make_old;
+use crate::store_file::make_old;
 
 const ITEM: &str = "/articles/7";
 

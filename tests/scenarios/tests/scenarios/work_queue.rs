@@ -141,24 +141,18 @@ impl Queue {
         self.run("back_off", &[token, why, task, delay]).await
     }
 
-    /// Tasks failed because the origin failed. Returns for how many milliseconds the circuit breaker
-    /// has been open, or -1 if it stays closed.
+    /// Tasks failed because the origin failed. Returns for how many milliseconds the circuit
+    /// breaker has been open, or -1 if it stays closed.
     async fn trip(&mut self, token: &str, tasks: &[&str]) -> i64 {
         self.trip_for(token, "5000", "0", tasks).await
     }
 
+    /// The same with this pause in milliseconds. If `always` is 1, suspects trip it, too.
     async fn trip_for(&mut self, token: &str, pause: &str, always: &str, tasks: &[&str]) -> i64 {
         let tasks = tasks.iter().flat_map(|task| [*task, "1000"]);
-        let arguments: Vec<&str> = [
-            token,
-            "the origin responded with 503",
-            "this",
-            pause,
-            always,
-        ]
-        .into_iter()
-        .chain(tasks)
-        .collect();
+        let why = "the origin responded with 503";
+        let mut arguments = vec![token, why, "this", pause, always];
+        arguments.extend(tasks);
         self.run("trip", &arguments).await
     }
 
