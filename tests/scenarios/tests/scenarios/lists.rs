@@ -1,13 +1,15 @@
-//! Lists are whole, however few rows the origin gives in an answer.
+//! Lists: complete, however few rows the origin puts into a response.
 
-use afterword_scenarios::{Afterword, Setup};
-use afterword_supabase::{Dials, Fault, RestDial};
+use afterword_scenarios::{Afterword, PATIENCE, Setup, redis_key};
+use afterword_stack::eventually;
+use afterword_supabase::{Fault, RestDial};
+use anyhow::ensure;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::refreshing::rows;
 
-/// An application with so many rows and no worker yet.
+/// An application with this many rows and no worker yet.
 async fn with_rows(setup: Setup, count: usize) -> Afterword {
     let afterword = setup.no_articles().no_worker().start().await;
     if count > 0 {
@@ -16,23 +18,32 @@ async fn with_rows(setup: Setup, count: usize) -> Afterword {
     afterword
 }
 
-/// Reads the list as a miss and as a hit, which must be the same, and returns the ids in it.
+/// Reads the list as a miss and as a hit. Both must be equal. Returns the ids.
 async fn ids(mut afterword: Afterword) -> Vec<i64> {
-    let missed = afterword.get("/articles").await;
-    assert_eq!(missed.status, 200, "{missed:?}");
+    let miss = afterword.get("/articles").await;
+    assert_eq!(miss.status, 200, "{miss:?}");
     afterword.start_worker().await.unwrap();
     let hit = afterword.wait_for_hit("/articles").await;
-    assert_eq!(missed.body, hit.body);
-    hit.json()
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| row["id"].as_i64().unwrap())
-        .collect()
+    assert_eq!(miss.body, hit.body);
+    ids_of(&hit.json())
+}
+
+fn ids_of(list: &Value) -> Vec<i64> {
+    let rows = list.as_array().unwrap().iter();
+    rows.map(|row| row["id"].as_i64().unwrap()).collect()
+}
+
+/// Delays the responses to requests that contain `matching`.
+fn slow(matching: &str, delay_ms: u64) -> RestDial {
+    RestDial {
+        matching: matching.into(),
+        delay_ms,
+        ..RestDial::default()
+    }
 }
 
 #[tokio::test]
-async fn a_list_of_2500_rows_is_whole_at_row_caps_of_1000_and_of_100() {
+async fn a_list_of_2500_rows_is_complete_with_a_row_cap_of_1000_and_of_100() {
     for (cap, requests) in [(1_000, 3), (100, 25)] {
         let afterword = with_rows(Setup::default().row_cap(cap), 2_500).await;
         afterword.get("/articles").await;
@@ -42,7 +53,7 @@ async fn a_list_of_2500_rows_is_whole_at_row_caps_of_1000_and_of_100() {
 }
 
 #[tokio::test]
-async fn a_list_in_another_order_is_whole_too() {
+async fn a_list_in_another_order_is_complete() {
     let setup = Setup::default()
         .row_cap(100)
         .variable("list_query", "select=id&order=published.desc");
@@ -54,7 +65,7 @@ async fn a_list_in_another_order_is_whole_too() {
 }
 
 #[tokio::test]
-async fn the_users_own_limit_is_kept() {
+async fn the_limit_of_the_list_query_is_kept() {
     let setup = Setup::default()
         .row_cap(100)
         .variable("list_query", "order=id.desc&limit=250");
@@ -64,13 +75,15 @@ async fn the_users_own_limit_is_kept() {
     );
 }
 
-/// So many rows, of which the first `named` have a body, by which they are listed, and the others
-/// NULL.
-fn with_bodies(count: usize, named: usize) -> String {
+/// SQL that inserts `count` rows. The first `with_body` of them have a body, the others NULL.
+fn rows_with_bodies(count: usize, with_body: usize) -> String {
     let rows: Vec<String> = (1..=count)
-        .map(|id| match id <= named {
-            true => format!("({id}, 'row-{id}', 'T', 'b{id:05}', true)"),
-            false => format!("({id}, 'row-{id}', 'T', NULL, true)"),
+        .map(|id| {
+            if id <= with_body {
+                format!("({id}, 'row-{id}', 'T', 'b{id:05}', true)")
+            } else {
+                format!("({id}, 'row-{id}', 'T', NULL, true)")
+            }
         })
         .collect();
     let columns = "id, slug, title, body, published";
@@ -81,14 +94,14 @@ fn with_bodies(count: usize, named: usize) -> String {
 }
 
 #[tokio::test]
-async fn rows_whose_id_is_null_are_in_the_list_once_and_where_the_order_has_them() {
+async fn rows_with_a_null_id_are_in_the_list_once_and_where_the_order_puts_them() {
     for order in [
         "body.asc",
         "body.desc",
         "body.asc.nullsfirst",
         "body.desc.nullslast",
     ] {
-        for (named, nulls) in [(150, 70), (70, 150), (0, 130)] {
+        for (with_body, nulls) in [(150, 70), (70, 150), (0, 130)] {
             let afterword = Setup::default()
                 .no_articles()
                 .no_worker()
@@ -97,37 +110,29 @@ async fn rows_whose_id_is_null_are_in_the_list_once_and_where_the_order_has_them
                 .variable("list_query", format!("select=id,body&order={order}"))
                 .start()
                 .await;
-            let rows = with_bodies(named + nulls, named);
+            let rows = rows_with_bodies(with_body + nulls, with_body);
             afterword.supabase().execute(&rows).unwrap();
-            let missed = afterword.get("/articles").await.json();
-            let bodies: Vec<&Value> = missed
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|row| &row["body"])
+            let list = afterword.get("/articles").await.json();
+            let listed = list.as_array().unwrap().iter();
+            let bodies: Vec<&Value> = listed.map(|row| &row["body"]).collect();
+            let mut expected: Vec<Value> = (1..=with_body)
+                .map(|id| format!("b{id:05}").into())
                 .collect();
-            let mut expected: Vec<Value> =
-                (1..=named).map(|id| format!("b{id:05}").into()).collect();
             if order.contains("desc") {
                 expected.reverse();
             }
             let at = if matches!(order, "body.desc" | "body.asc.nullsfirst") {
                 0
             } else {
-                named
+                with_body
             };
             expected.splice(at..at, vec![Value::Null; nulls]);
             assert_eq!(bodies, expected.iter().collect::<Vec<_>>(), "{order}");
-            let mut ids: Vec<i64> = missed
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|row| row["id"].as_i64().unwrap())
-                .collect();
+            let mut ids = ids_of(&list);
             ids.sort_unstable();
             assert_eq!(
                 ids,
-                (1..=(named + nulls) as i64).collect::<Vec<_>>(),
+                (1..=(with_body + nulls) as i64).collect::<Vec<_>>(),
                 "{order}"
             );
         }
@@ -135,7 +140,7 @@ async fn rows_whose_id_is_null_are_in_the_list_once_and_where_the_order_has_them
 }
 
 #[tokio::test]
-async fn a_list_that_could_not_go_on_by_id_is_not_stored_while_changes_keep_coming() {
+async fn a_list_paged_by_offset_is_not_stored_while_webhooks_keep_coming() {
     let mut afterword = Setup::default()
         .no_articles()
         .no_worker()
@@ -145,43 +150,28 @@ async fn a_list_that_could_not_go_on_by_id_is_not_stored_while_changes_keep_comi
         .start()
         .await;
     afterword.supabase().execute(&rows(250)).unwrap();
-    // Each paging meets a change before its end.
-    let slow = RestDial {
-        matching: "offset=200".into(),
-        delay_ms: 1_000,
-        ..RestDial::default()
-    };
-    let rest = vec![slow];
-    let dials = Dials {
-        rest,
-        ..Dials::default()
-    };
-    afterword.supabase().set_dials(dials).unwrap();
+    // A webhook arrives before the end of each fetch.
+    afterword.set_origin_faults(vec![slow("offset=200", 1_000)]);
     afterword.start_worker().await.unwrap();
-    for paging in 1..=3 {
-        afterword_stack::eventually(
-            std::time::Duration::from_secs(60),
-            "the last page",
-            async || {
-                let asked = afterword.supabase().requests();
-                let last = asked
-                    .iter()
-                    .filter(|it| it.query.contains("offset=200"))
-                    .count();
-                anyhow::ensure!(last >= paging, "{last} asked for");
-                Ok(())
-            },
-        )
+    for fetch in 1..=3 {
+        eventually(PATIENCE, "waiting for the last page", async || {
+            let requests = afterword.supabase().requests();
+            let last_pages = requests
+                .iter()
+                .filter(|request| request.query.contains("offset=200"))
+                .count();
+            ensure!(last_pages >= fetch, "{last_pages} requests for it");
+            Ok(())
+        })
         .await
         .unwrap();
         afterword.webhook("{}").await;
     }
     let changing = "the list changed each time while it was fetched";
-    let limit = std::time::Duration::from_secs(60);
-    afterword.worker().line_with(changing, limit).await.unwrap();
-    let said = afterword.log();
-    let before = said.split(changing).next().unwrap_or_default();
-    assert!(!before.contains("updated cache: /articles\n"), "{said}");
+    afterword.wait_for_worker_log(changing).await;
+    let log = afterword.log();
+    let before = log.split(changing).next().unwrap_or_default();
+    assert!(!before.contains("updated cache: /articles\n"), "{log}");
 }
 
 #[tokio::test]
@@ -193,30 +183,20 @@ async fn a_list_with_a_limit_is_not_counted() {
         fault: Some(Fault::Status(503)),
         ..RestDial::default()
     };
-    let rest = vec![counts];
-    let dials = Dials {
-        rest,
-        ..Dials::default()
-    };
-    afterword.supabase().set_dials(dials).unwrap();
+    afterword.set_origin_faults(vec![counts]);
     let list = afterword.get("/articles").await;
     assert_eq!(list.json().as_array().map(Vec::len), Some(50), "{list:?}");
     assert_eq!(afterword.supabase().requests().len(), 1);
 }
 
 #[tokio::test]
-async fn a_list_whose_count_fails_is_fetched_without_one() {
-    let count_fails = |fault| {
-        let counts = RestDial {
+async fn a_list_whose_count_fails_is_fetched_without_a_count() {
+    let fail_counts = |afterword: &Afterword, fault| {
+        afterword.set_origin_faults(vec![RestDial {
             prefer: "count=exact".into(),
             fault: Some(fault),
             ..RestDial::default()
-        };
-        let rest = vec![counts];
-        Dials {
-            rest,
-            ..Dials::default()
-        }
+        }]);
     };
     let refusal = |status, code: &str| {
         let code = code.to_owned();
@@ -228,17 +208,14 @@ async fn a_list_whose_count_fails_is_fetched_without_one() {
         Fault::Status(504),
     ] {
         let afterword = with_rows(Setup::default().row_cap(100), 250).await;
-        afterword.supabase().set_dials(count_fails(fault)).unwrap();
+        fail_counts(&afterword, fault);
         assert_eq!(ids(afterword).await, (1..=250).collect::<Vec<_>>());
     }
     let afterword = with_rows(Setup::default(), 250).await;
-    afterword
-        .supabase()
-        .set_dials(count_fails(Fault::Status(503)))
-        .unwrap();
+    fail_counts(&afterword, Fault::Status(503));
     assert_eq!(afterword.get("/articles").await.status, 503);
-    let asked = afterword.supabase().requests().len();
-    assert_eq!(asked, 1, "an origin that asks for patience gets it");
+    let requests = afterword.supabase().requests().len();
+    assert_eq!(requests, 1, "an origin that asks for a pause gets it");
 }
 
 #[tokio::test]
@@ -247,7 +224,7 @@ async fn an_empty_table_is_an_empty_list() {
 }
 
 #[tokio::test]
-async fn a_page_that_fails_leaves_what_was_stored() {
+async fn a_failed_page_leaves_the_stored_list_unchanged() {
     let mut afterword = with_rows(Setup::default().no_webhooks().row_cap(100), 250).await;
     afterword.start_worker().await.unwrap();
     let before = afterword.wait_for_hit("/articles").await;
@@ -261,13 +238,7 @@ async fn a_page_that_fails_leaves_what_was_stored() {
             .supabase()
             .execute("UPDATE articles SET title = title || '!'")
             .unwrap();
-        afterword
-            .supabase()
-            .set_dials(Dials {
-                rest: vec![last_page],
-                ..Dials::default()
-            })
-            .unwrap();
+        afterword.set_origin_faults(vec![last_page]);
         afterword.supabase().clear_requests();
         afterword.webhook("{}").await;
         afterword.wait_for_failures(1).await;
@@ -275,54 +246,38 @@ async fn a_page_that_fails_leaves_what_was_stored() {
         assert_eq!(
             afterword.queue().await.unwrap(),
             ["/articles"],
-            "{fault:?}: it stays marked"
+            "{fault:?}: it stays queued"
         );
         assert_eq!(
             afterword.get("/articles").await.body,
             before.body,
             "{fault:?}"
         );
-        // As if its next turn had come.
-        let _: u64 = afterword
-            .redis_command(&[
-                "DEL",
-                "{afterword}:v1:queue",
-                "{afterword}:v1:failures",
-                "{afterword}:v1:versions",
-                "{afterword}:v1:lease",
-                "{afterword}:v1:breaker",
-                "{afterword}:v1:suspects",
-            ])
-            .await
-            .unwrap();
+        // The next webhook must not meet a back-off or an open circuit breaker.
+        let keys = [
+            "queue", "failures", "versions", "lease", "breaker", "suspects",
+        ];
+        let keys = keys.map(redis_key);
+        let mut delete = vec!["DEL"];
+        delete.extend(keys.iter().map(String::as_str));
+        afterword.redis_command::<u64>(&delete).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_change_while_the_list_is_paged_pages_it_again() {
+async fn a_change_during_the_fetch_of_a_list_causes_another_fetch() {
     let mut afterword = with_rows(Setup::default().row_cap(100), 250).await;
     afterword.start_worker().await.unwrap();
     afterword.wait_until_reconciled().await.unwrap();
-    let stored = |afterword: &Afterword| {
-        let said = afterword.log();
-        said.lines()
+    let writes = |afterword: &Afterword| {
+        let log = afterword.log();
+        log.lines()
             .filter(|line| line.ends_with("updated cache: /articles"))
             .count()
     };
-    let before = stored(&afterword);
-    // The answer of the last page shows what was there before the change below, which comes while it is held back.
-    let slow = RestDial {
-        matching: "id=gt.200".into(),
-        delay_ms: 1_500,
-        ..RestDial::default()
-    };
-    afterword
-        .supabase()
-        .set_dials(Dials {
-            rest: vec![slow],
-            ..Dials::default()
-        })
-        .unwrap();
+    let before = writes(&afterword);
+    // The delayed response has the rows from before the change below.
+    afterword.set_origin_faults(vec![slow("id=gt.200", 1_500)]);
     afterword.supabase().clear_requests();
     afterword.webhook("{}").await;
     afterword.wait_for_origin_request("id=gt.200").await;
@@ -333,12 +288,12 @@ async fn a_change_while_the_list_is_paged_pages_it_again() {
             json!({"title": "Changed meanwhile"}),
         )
         .await;
-    afterword.supabase().set_dials(Dials::default()).unwrap();
+    afterword.heal_origin();
     afterword.wait_until_drained().await.unwrap();
     assert_eq!(
-        stored(&afterword) - before,
+        writes(&afterword) - before,
         1,
-        "the list of before the change was never stored"
+        "the list from before the change is not stored"
     );
     afterword.supabase().clear_requests();
     let list = afterword.get("/articles").await.json();
@@ -353,18 +308,7 @@ async fn an_item_is_refreshed_while_a_long_list_is_fetched() {
     afterword.start_worker().await.unwrap();
     afterword.wait_until_reconciled().await.unwrap();
     afterword.wait_for_hit("/articles/7").await;
-    let slow = RestDial {
-        matching: "id=gt.200".into(),
-        delay_ms: 10_000,
-        ..RestDial::default()
-    };
-    afterword
-        .supabase()
-        .set_dials(Dials {
-            rest: vec![slow],
-            ..Dials::default()
-        })
-        .unwrap();
+    afterword.set_origin_faults(vec![slow("id=gt.200", 10_000)]);
     afterword.supabase().clear_requests();
     afterword.webhook("{}").await;
     afterword.wait_for_origin_request("id=gt.200").await;
@@ -375,17 +319,11 @@ async fn an_item_is_refreshed_while_a_long_list_is_fetched() {
             json!({"title": "Changed meanwhile"}),
         )
         .await;
-    afterword_stack::eventually(
-        std::time::Duration::from_secs(60),
-        "refreshing the item",
-        async || {
-            anyhow::ensure!(
-                afterword.get("/articles/7").await.json()["title"] == "Changed meanwhile",
-                "it is the old one"
-            );
-            Ok(())
-        },
-    )
+    eventually(PATIENCE, "refreshing the item", async || {
+        let item = afterword.get("/articles/7").await.json();
+        ensure!(item["title"] == "Changed meanwhile", "it is the old row");
+        Ok(())
+    })
     .await
     .unwrap();
     assert!(
@@ -394,6 +332,6 @@ async fn an_item_is_refreshed_while_a_long_list_is_fetched() {
             .await
             .unwrap()
             .contains(&"/articles".to_owned()),
-        "the list is still under way"
+        "the list is still being fetched"
     );
 }

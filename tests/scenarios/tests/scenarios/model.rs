@@ -1,66 +1,71 @@
-//! Random histories of changes, reads, faults and restarts, against a model: whatever happened, the cache equals the origin in the
-//! end, and no reader ever goes back in time. `AFTERWORD_ROUNDS` says how many histories ([`HISTORIES`] else), `AFTERWORD_SEED` replays one.
+//! Random histories of changes, reads, faults and restarts, checked against a model. In the end the
+//! cache equals the origin, and no reader ever gets an older version than before.
+//!
+//! `AFTERWORD_ROUNDS` sets the number of histories, [`HISTORIES`] by default. `AFTERWORD_SEED`
+//! replays one history.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant, SystemTime};
 
-use afterword_scenarios::{Afterword, Setup};
+use afterword_scenarios::{Afterword, Setup, redis_key};
 use afterword_stack::eventually;
-use afterword_supabase::{Dials, Fault, RestDial};
+use afterword_supabase::{Fault, RestDial};
 use anyhow::{Result, ensure};
 use fastrand::Rng;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 
+/// The steps of a history.
 const STEPS: usize = 30;
 
-/// Histories at once: they mostly wait.
-const AT_ONCE: usize = 16;
+/// The number of histories that run concurrently. They mostly wait.
+const CONCURRENT: usize = 16;
 
-/// How many there are if nobody says.
+/// The default number of histories.
 const HISTORIES: u64 = 200;
 
-/// A lease, a probe and a heartbeat may have to run out, one after another.
+/// A lease, a pause of the circuit breaker and an alarm may have to expire, one after another.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Rows that are there throughout, and so are their entries: every read of one is from the store.
-/// What items are asked for, in turn.
+/// The values of `item_query`, in turn.
 const QUERIES: [&str; 2] = ["select=*", "select=id,title,slug"];
 
+/// Rows that always exist. So do their entries, so every read of one is a hit.
 const LASTING: std::ops::RangeInclusive<u64> = 1..=4;
 
-/// Rows that come and go.
+/// Rows that are deleted and inserted again.
 const PASSING: std::ops::RangeInclusive<u64> = 5..=7;
 
-/// What is known of a row.
+/// The model of a row.
 #[derive(Default)]
 struct Row {
-    /// The latest version, also if the row is gone.
+    /// The latest version, also if the row is deleted.
     version: u64,
-    there: bool,
+    exists: bool,
     /// Whether the webhook about its latest change was acknowledged.
-    told: bool,
-    /// Whether its entry may be missing, since the configuration has changed.
-    missing: bool,
-    /// The versions that have been seen in its entry and in the list: no reader sees an older one again.
-    seen: u64,
-    seen_in_list: u64,
+    acknowledged: bool,
+    /// Whether its entry may be missing, because the configuration has changed.
+    may_be_missing: bool,
+    /// The latest version that a reader got from its entry.
+    read: u64,
+    /// The latest version that a reader got from the list.
+    read_in_list: u64,
 }
 
 struct History {
     afterword: Afterword,
     random: Rng,
     rows: BTreeMap<u64, Row>,
-    /// The steps for which Redis stays away.
-    redis_away: usize,
-    /// The steps for which Redis takes no writes.
+    /// The number of steps for which Redis stays down.
+    redis_down: usize,
+    /// The number of steps for which Redis refuses writes.
     redis_refuses: usize,
-    /// How often the configuration was changed.
+    /// The number of changes of the configuration.
     configurations: usize,
     origin_fails: bool,
-    /// When it was last dialled to fail or to work again.
-    turned: Instant,
+    /// The time at which the origin last began to fail or to work again.
+    origin_changed: Instant,
 }
 
 impl History {
@@ -73,11 +78,11 @@ impl History {
             afterword,
             random: Rng::with_seed(seed),
             rows: BTreeMap::new(),
-            redis_away: 0,
+            redis_down: 0,
             redis_refuses: 0,
             configurations: 0,
             origin_fails: false,
-            turned: Instant::now(),
+            origin_changed: Instant::now(),
         };
         for id in LASTING.chain(PASSING) {
             history.insert(id).await;
@@ -94,9 +99,10 @@ impl History {
             }
             35..45 => {
                 let id = self.random.u64(PASSING);
-                match self.rows[&id].there {
-                    true => self.delete(id).await,
-                    false => self.insert(id).await,
+                if self.rows[&id].exists {
+                    self.delete(id).await;
+                } else {
+                    self.insert(id).await;
                 }
             }
             45..75 => {
@@ -106,26 +112,26 @@ impl History {
                 }
             }
             75..83 => self.kill_worker().await,
-            83..91 => self.turn_origin(),
-            91..93 if self.redis_is_well() => {
+            83..91 => self.switch_origin(),
+            91..93 if self.redis_works() => {
                 eprintln!("Redis refuses writes");
                 self.refuse_writes("1").await;
                 self.redis_refuses = 4;
             }
-            93..95 if self.redis_is_well() => self.reconfigure().await,
-            95..97 if self.redis_is_well() => {
+            93..95 if self.redis_works() => self.reconfigure().await,
+            95..97 if self.redis_works() => {
                 eprintln!("Redis is killed");
                 self.afterword.redis.kill().await;
-                self.redis_away = 4;
+                self.redis_down = 4;
             }
             _ => {
                 let pause = self.random.u64(..600);
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
         }
-        if self.redis_away > 0 {
-            self.redis_away -= 1;
-            if self.redis_away == 0 {
+        if self.redis_down > 0 {
+            self.redis_down -= 1;
+            if self.redis_down == 0 {
                 self.restart_redis().await;
             }
         }
@@ -137,18 +143,17 @@ impl History {
         }
     }
 
-    fn redis_is_well(&self) -> bool {
-        self.redis_away == 0 && self.redis_refuses == 0
+    fn redis_works(&self) -> bool {
+        self.redis_down == 0 && self.redis_refuses == 0
     }
 
-    /// As a primary does that has lost its replicas.
+    /// Redis refuses writes, like a primary that has lost its replicas, unless `replicas` is 0.
     async fn refuse_writes(&self, replicas: &str) {
         let set = ["CONFIG", "SET", "min-replicas-to-write", replicas];
         self.afterword.redis_command::<()>(&set).await.unwrap();
     }
 
-    /// Restarts the application with another query for items, one that selects the same columns in
-    /// another order or not.
+    /// Restarts the application with the other query for items.
     async fn reconfigure(&mut self) {
         self.configurations += 1;
         let query = QUERIES[self.configurations % QUERIES.len()];
@@ -156,11 +161,10 @@ impl History {
         let variables = [("item_query", query)];
         self.afterword.reconfigure(&variables).await.unwrap();
         self.afterword.start_worker().await.unwrap();
-        // What was stored is a miss until it has been fetched anew, which a failing origin does not
-        // allow.
-        self.turned = Instant::now();
+        // The stored entries are misses until they are fetched again, which needs a working origin.
+        self.origin_changed = Instant::now();
         for row in self.rows.values_mut() {
-            row.missing = true;
+            row.may_be_missing = true;
         }
     }
 
@@ -175,15 +179,16 @@ impl History {
 
     async fn insert(&mut self, id: u64) {
         let version = self.next_version(id);
-        self.rows.get_mut(&id).expect("it has a version").there = true;
+        self.rows.get_mut(&id).expect("it has a version").exists = true;
         let sql = format!(
-            "INSERT INTO articles (id, slug, title, published) VALUES ({id}, 'row-{id}', '{version}', true)"
+            "INSERT INTO articles (id, slug, title, published)
+             VALUES ({id}, 'row-{id}', '{version}', true)"
         );
         self.change(id, &sql).await;
     }
 
     async fn delete(&mut self, id: u64) {
-        self.rows.get_mut(&id).expect("it is there").there = false;
+        self.rows.get_mut(&id).expect("it exists").exists = false;
         self.change(id, &format!("DELETE FROM articles WHERE id = {id}"))
             .await;
     }
@@ -194,69 +199,76 @@ impl History {
         row.version
     }
 
-    /// Changes a row. Of its webhooks one in five gets lost and one in five comes twice; none does before all are stored.
+    /// Changes a row. One webhook in five is sent twice. One in five is lost, but none before all
+    /// rows have been inserted.
     async fn change(&mut self, id: u64, sql: &str) {
         self.afterword.supabase().execute(sql).unwrap();
-        let all_are_stored = self.rows.len() as u64 == *PASSING.end();
+        let all_are_inserted = self.rows.len() as u64 == *PASSING.end();
         let times = match self.random.u64(..5) {
-            0 if all_are_stored => 0,
+            0 if all_are_inserted => 0,
             1 => 2,
             _ => 1,
         };
         eprintln!("{sql}: {times} webhooks");
         for _ in 0..times {
             let body = json!({"type": "UPDATE", "record": {"id": id}}).to_string();
-            let answer = self.afterword.webhook(body).await;
-            assert_eq!(answer.status, 202, "{answer:?}");
+            let response = self.afterword.webhook(body).await;
+            assert_eq!(response.status, 202, "{response:?}");
         }
-        self.rows.get_mut(&id).expect("it has a version").told = times > 0;
+        self.rows
+            .get_mut(&id)
+            .expect("it has a version")
+            .acknowledged = times > 0;
     }
 
     /// Reads an item, or the list as number 0.
     async fn read(&mut self, id: u64) {
         if id == 0 {
-            let answer = self.afterword.get("/articles").await;
-            assert_eq!(answer.status, 200, "{answer:?}");
-            for shown in answer.json().as_array().unwrap() {
-                let row = self.rows.get_mut(&shown["id"].as_u64().unwrap()).unwrap();
-                let version = version(shown);
+            let response = self.afterword.get("/articles").await;
+            assert_eq!(response.status, 200, "{response:?}");
+            for listed in response.json().as_array().unwrap() {
+                let row = self.rows.get_mut(&listed["id"].as_u64().unwrap()).unwrap();
+                let version = version(listed);
                 assert!(
-                    (row.seen_in_list..=row.version).contains(&version),
-                    "{} was seen before: {shown}",
-                    row.seen_in_list
+                    (row.read_in_list..=row.version).contains(&version),
+                    "{} was read before: {listed}",
+                    row.read_in_list
                 );
-                row.seen_in_list = version;
+                row.read_in_list = version;
             }
             return;
         }
-        let answer = self.afterword.get(&format!("/articles/{id}")).await;
-        let row = self.rows.get_mut(&id).expect("all rows are known");
-        let fails = self.origin_fails || self.turned.elapsed() < Duration::from_secs(5);
-        let failing = fails && matches!(answer.status, 502..=504);
-        if LASTING.contains(&id) && !(row.missing && failing) {
-            assert_eq!(answer.status, 200, "{answer:?}");
-            if !answer.header("cache-status").starts_with("afterword; hit") {
-                assert!(row.missing, "{answer:?}");
+        let response = self.afterword.get(&format!("/articles/{id}")).await;
+        let row = self.rows.get_mut(&id).expect("the model has all rows");
+        let fails = self.origin_fails || self.origin_changed.elapsed() < Duration::from_secs(5);
+        let failing = fails && matches!(response.status, 502..=504);
+        if LASTING.contains(&id) && !(row.may_be_missing && failing) {
+            assert_eq!(response.status, 200, "{response:?}");
+            if !response
+                .header("cache-status")
+                .starts_with("afterword; hit")
+            {
+                assert!(row.may_be_missing, "{response:?}");
                 return;
             }
-            row.missing = false;
-            let version = version(&answer.json());
+            row.may_be_missing = false;
+            let version = version(&response.json());
             assert!(
-                (row.seen..=row.version).contains(&version),
-                "{} was seen before: {answer:?}",
-                row.seen
+                (row.read..=row.version).contains(&version),
+                "{} was read before: {response:?}",
+                row.read
             );
-            row.seen = version;
-        } else if answer.status == 200 {
-            assert!(version(&answer.json()) <= row.version, "{answer:?}");
+            row.read = version;
+        } else if response.status == 200 {
+            assert!(version(&response.json()) <= row.version, "{response:?}");
         } else {
-            // For a second, readers get what another came to: a failure, too.
-            assert!(answer.status == 404 || failing, "{answer:?}");
+            // For a second, readers get the remembered failure of another reader.
+            assert!(response.status == 404 || failing, "{response:?}");
         }
     }
 
     async fn kill_worker(&mut self) {
-        if self.redis_away > 0 {
+        if self.redis_down > 0 {
             return;
         }
         eprintln!("the worker is killed");
@@ -267,17 +279,17 @@ impl History {
     async fn restart_redis(&mut self) {
         eprintln!("Redis is started");
         self.afterword.redis.restart().await.unwrap();
-        // Without Redis, workers end: whoever runs them starts them again.
+        // Workers end without Redis, and whoever runs them restarts them.
         self.afterword.kill_workers().await;
         self.afterword.start_worker().await.unwrap();
     }
 
-    fn turn_origin(&mut self) {
+    fn switch_origin(&mut self) {
         self.origin_fails = !self.origin_fails;
-        self.turned = Instant::now();
+        self.origin_changed = Instant::now();
         if self.origin_fails && self.random.u64(..6) == 0 {
             eprintln!("the origin flaps");
-            return self.set_origin(self.flapping());
+            return self.afterword.set_origin_faults(flapping());
         }
         let (fault, delay_ms) = match self.random.u64(..5) {
             0 => (Some(Fault::Status(503)), 0),
@@ -287,53 +299,32 @@ impl History {
             _ => (None, 1_500),
         };
         let faulty = RestDial {
-            matching: String::new(),
             delay_ms,
             fault,
             ..RestDial::default()
         };
         eprintln!("the origin fails: {} ({faulty:?})", self.origin_fails);
-        self.set_origin(match self.origin_fails {
-            true => vec![faulty],
-            false => vec![],
-        });
+        if self.origin_fails {
+            self.afterword.set_origin_faults(vec![faulty]);
+        } else {
+            self.afterword.heal_origin();
+        }
     }
 
-    /// Requests that succeed and fail in turn, a few of each.
-    fn flapping(&self) -> Vec<RestDial> {
-        (0..40)
-            .map(|turn| RestDial {
-                times: Some(1 + turn % 3),
-                fault: (turn % 2 == 0).then_some(Fault::Status(503)),
-                ..RestDial::default()
-            })
-            .collect()
-    }
-
-    fn set_origin(&self, rest: Vec<RestDial>) {
-        let dials = Dials {
-            rest,
-            ..Dials::default()
-        };
-        self.afterword.supabase().set_dials(dials).unwrap();
-    }
-
-    /// Ends all faults, and holds the cache against the origin: first what was acknowledged, then all, after a reconciliation.
+    /// Ends all faults and compares the cache with the origin: first the rows whose webhooks were
+    /// acknowledged, then all rows, after a reconciliation.
     async fn settle(mut self) {
-        if self.redis_away > 0 {
+        if self.redis_down > 0 {
             self.restart_redis().await;
         }
         self.refuse_writes("0").await;
-        self.afterword
-            .supabase()
-            .set_dials(Dials::default())
-            .unwrap();
+        self.afterword.heal_origin();
         self.origin_fails = false;
-        self.turned = Instant::now();
+        self.origin_changed = Instant::now();
         let origin = self.afterword.origin("?order=id.asc").await;
-        eventually(LIMIT, "what was acknowledged", async || {
-            for (id, _) in self.rows.iter().filter(|(_, row)| row.told) {
-                self.equal(*id, &origin).await?;
+        eventually(LIMIT, "waiting for the acknowledged changes", async || {
+            for (id, _) in self.rows.iter().filter(|(_, row)| row.acknowledged) {
+                self.check_item(*id, &origin).await?;
             }
             Ok(())
         })
@@ -342,24 +333,25 @@ impl History {
 
         // A reconciliation that has begun before would count as the one that follows.
         self.afterword.wait_until_drained().await.unwrap();
-        let _: u64 = self
-            .afterword
-            .redis_command(&["DEL", "{afterword}:v1:reconciled"])
-            .await
-            .unwrap();
+        let delete = ["DEL", &redis_key("reconciled")];
+        self.afterword.redis_command::<u64>(&delete).await.unwrap();
         let wake_up = self.afterword.wake_up();
         wake_up.until_heard(LIMIT).await.unwrap();
         self.afterword.wait_until_reconciled().await.unwrap();
         assert_eq!(self.afterword.get("/articles").await.json(), origin);
-        // A row whose webhook got lost may be known not to exist for some seconds: in Redis, and in
-        // an instance whose Redis refused writes.
+        // The negative cache may have a row whose webhook was lost: in Redis, or, if Redis refused
+        // writes, in an instance's memory.
         self.afterword.release_fetch_locks().await;
-        eventually(LIMIT, "the end of the negative cache", async || {
-            for id in self.rows.keys() {
-                self.equal(*id, &origin).await?;
-            }
-            Ok(())
-        })
+        eventually(
+            LIMIT,
+            "waiting for the end of the negative cache",
+            async || {
+                for id in self.rows.keys() {
+                    self.check_item(*id, &origin).await?;
+                }
+                Ok(())
+            },
+        )
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
         for id in 0..=*PASSING.end() {
@@ -367,8 +359,9 @@ impl History {
         }
     }
 
-    async fn equal(&self, id: u64, origin: &Value) -> Result<()> {
-        let answer = self.afterword.get(&format!("/articles/{id}")).await;
+    /// Checks that an item equals its row.
+    async fn check_item(&self, id: u64, origin: &Value) -> Result<()> {
+        let response = self.afterword.get(&format!("/articles/{id}")).await;
         match origin
             .as_array()
             .unwrap()
@@ -378,18 +371,16 @@ impl History {
             Some(row) => {
                 let expected = self.selected(row);
                 ensure!(
-                    answer.status == 200 && answer.json() == expected,
-                    "{answer:?} instead of {expected}"
+                    response.status == 200 && response.json() == expected,
+                    "{response:?} instead of {expected}"
                 );
             }
-            None => ensure!(answer.status == 404, "{answer:?} without a row"),
+            None => ensure!(response.status == 404, "{response:?} without a row"),
         }
         Ok(())
     }
-}
 
-impl History {
-    /// The columns of a row that items have at present.
+    /// The columns of a row that the present query selects.
     fn selected(&self, row: &Value) -> Value {
         let query = QUERIES[self.configurations % QUERIES.len()];
         match query.trim_start_matches("select=") {
@@ -402,6 +393,17 @@ impl History {
     }
 }
 
+/// Requests that succeed and fail in turn, a few of each.
+fn flapping() -> Vec<RestDial> {
+    (0..40)
+        .map(|index| RestDial {
+            times: Some(1 + index % 3),
+            fault: (index % 2 == 0).then_some(Fault::Status(503)),
+            ..RestDial::default()
+        })
+        .collect()
+}
+
 fn version(row: &Value) -> u64 {
     row["title"].as_str().unwrap().parse().unwrap()
 }
@@ -410,7 +412,7 @@ fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(
         text.parse()
-            .unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
     )
 }
 
@@ -427,10 +429,10 @@ async fn whatever_happens_the_cache_equals_the_origin_in_the_end_and_no_reader_g
     let failed: Vec<u64> = futures_util::stream::iter(seeds)
         .map(async |seed| {
             eprintln!("history {seed} begins");
-            let history = AssertUnwindSafe(live(seed)).catch_unwind().await;
+            let history = AssertUnwindSafe(run(seed)).catch_unwind().await;
             history.is_err().then_some(seed)
         })
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(CONCURRENT)
         .filter_map(std::future::ready)
         .collect()
         .await;
@@ -440,7 +442,7 @@ async fn whatever_happens_the_cache_equals_the_origin_in_the_end_and_no_reader_g
     );
 }
 
-async fn live(seed: u64) {
+async fn run(seed: u64) {
     let mut history = History::start(seed).await;
     for _ in 0..STEPS {
         history.step().await;

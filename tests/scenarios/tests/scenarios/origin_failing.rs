@@ -1,18 +1,21 @@
-//! An origin that fails for a while, in each of the ways in which one does: readers do not notice, nothing bad is stored, it is left in
-//! peace, and when it is back all is fresh by itself. A failure lasts 12 s, and a minute where `AFTERWORD_ROUNDS` is set.
+//! An origin that fails for a while, in several ways. Readers get the stored entries, the origin
+//! gets few requests, and after it recovers everything becomes fresh.
+//!
+//! A failure lasts 12 s, or a minute if `AFTERWORD_ROUNDS` is set.
 
 use std::time::{Duration, Instant};
 
-use afterword_scenarios::{Afterword, Setup};
-use afterword_supabase::{Dials, Fault, RestDial};
+use afterword_scenarios::{Afterword, PATIENCE, Response, Setup, redis_key};
+use afterword_stack::eventually;
+use afterword_supabase::{Fault, RestDial};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Those that are read while the origin fails: all but the first have changed.
-const READ: [&str; 7] = [
+/// The paths that are read while the origin fails. The article 1 does not change.
+const PATHS: [&str; 7] = [
     "/articles",
     "/articles/1",
     "/articles/2",
@@ -22,37 +25,36 @@ const READ: [&str; 7] = [
     "/articles/6",
 ];
 
-/// The articles that change: four updates, a deletion, an insertion.
+/// The articles that change: four are updated, 6 is deleted, 100 is inserted.
 const CHANGED: [u32; 6] = [2, 3, 4, 5, 6, 100];
 
-/// The requests of a drain that are under way when the first fails, at most.
-const UNDER_WAY: usize = 8;
+/// The maximum number of concurrent requests of a drain.
+const CONCURRENT: usize = 8;
 
 fn outage() -> Duration {
-    Duration::from_secs(match std::env::var_os("AFTERWORD_ROUNDS") {
-        Some(_) => 60,
-        None => 12,
-    })
+    let long = std::env::var_os("AFTERWORD_ROUNDS").is_some();
+    Duration::from_secs(if long { 60 } else { 12 })
 }
 
-/// An application with entries, and their content by path. No webhook comes by itself.
+/// An application that stores [`PATHS`], and their content. The origin sends no webhooks.
 async fn with_entries(setup: Setup) -> (Afterword, Vec<(&'static str, String)>) {
     let afterword = setup.no_webhooks().start().await;
     let mut entries = Vec::new();
-    for path in READ {
+    for path in PATHS {
         entries.push((path, afterword.wait_for_hit(path).await.body));
     }
     afterword.supabase().clear_requests();
     (afterword, entries)
 }
 
-fn rows_change(afterword: &Afterword) {
+fn change_rows(afterword: &Afterword) {
     afterword
         .supabase()
         .execute(
             "UPDATE articles SET title = 'Changed ' || id WHERE id BETWEEN 2 AND 5;
              DELETE FROM articles WHERE id = 6;
-             INSERT INTO articles (id, slug, title, published) VALUES (100, 'new', 'Changed 100', true)",
+             INSERT INTO articles (id, slug, title, published)
+             VALUES (100, 'new', 'Changed 100', true)",
         )
         .unwrap();
 }
@@ -62,15 +64,15 @@ async fn webhook_about(afterword: &Afterword, id: u32) {
     assert_eq!(afterword.webhook(body).await.status, 202);
 }
 
-async fn webhooks_come(afterword: &Afterword) {
+async fn send_webhooks(afterword: &Afterword) {
     for id in CHANGED {
         webhook_about(afterword, id).await;
     }
 }
 
 /// Makes the requests that contain one of these texts fail.
-fn fault(afterword: &Afterword, matching: &[&str], fault: Option<Fault>, delay_ms: u64) {
-    let rest = matching
+fn fail(afterword: &Afterword, matching: &[&str], fault: Option<Fault>, delay_ms: u64) {
+    let faults = matching
         .iter()
         .map(|text| RestDial {
             matching: (*text).to_owned(),
@@ -79,51 +81,45 @@ fn fault(afterword: &Afterword, matching: &[&str], fault: Option<Fault>, delay_m
             ..RestDial::default()
         })
         .collect();
-    afterword
-        .supabase()
-        .set_dials(Dials {
-            rest,
-            ..Dials::default()
-        })
-        .unwrap();
+    afterword.set_origin_faults(faults);
 }
 
-fn mend(afterword: &Afterword) {
-    afterword.supabase().set_dials(Dials::default()).unwrap();
-}
-
-/// Reads all entries again and again for as long as the outage lasts: they stay what they were, but for those in `fresh`.
-async fn served_throughout(afterword: &Afterword, entries: &[(&str, String)], fresh: &[&str]) {
+/// Reads all entries repeatedly during the outage. Only those in `fresh` may change.
+async fn check_reads_during_outage(
+    afterword: &Afterword,
+    entries: &[(&str, String)],
+    fresh: &[&str],
+) {
     let began = Instant::now();
     let mut rounds = 0;
     while began.elapsed() < outage() {
         for (path, content) in entries {
-            let answer = afterword.get(path).await;
+            let response = afterword.get(path).await;
             assert!(
-                answer.status == 200 && (answer.body == *content || fresh.contains(path)),
-                "{path}: {answer:?}"
+                response.status == 200 && (response.body == *content || fresh.contains(path)),
+                "{path}: {response:?}"
             );
         }
         rounds += 1;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    assert!(rounds > 1, "it was read while it failed");
+    assert!(rounds > 1, "it was read repeatedly");
 }
 
-/// Waits until the marks have been worked off, without a webhook, and compares all with the origin.
-async fn all_is_fresh(afterword: &Afterword) {
-    let back = Instant::now();
+/// Waits until the queue is drained, without a webhook, and compares everything with the origin.
+async fn check_all_fresh(afterword: &Afterword) {
+    let healed = Instant::now();
     afterword.wait_until_drained().await.unwrap();
     eprintln!(
-        "all was fresh {:?} after the origin's return",
-        back.elapsed()
+        "everything was fresh {:?} after the origin's recovery",
+        healed.elapsed()
     );
-    // In pages, as the row cap of one scenario wants it.
+    // In pages, because of the row cap of one scenario.
     let mut rows = Vec::new();
     loop {
         let page = format!("?order=id.asc&limit=10&offset={}", rows.len());
         let Value::Array(page) = afterword.origin(&page).await else {
-            panic!("PostgREST answers with an array")
+            panic!("PostgREST responds with an array")
         };
         if page.is_empty() {
             break;
@@ -142,167 +138,146 @@ async fn all_is_fresh(afterword: &Afterword) {
     assert_eq!(
         afterword.supabase().requests(),
         [],
-        "all of it came from the store"
+        "every response came from the store"
     );
     assert_eq!(afterword.get("/articles/6").await.status, 404);
-    let failures: usize = afterword
-        .redis_command(&["HLEN", "{afterword}:v1:failures"])
-        .await
-        .unwrap();
-    assert_eq!(failures, 0, "what failed once is forgotten");
+    let failures = afterword.key_exists("failures").await.unwrap();
+    assert!(!failures, "completion forgets the failures");
 }
 
-/// The requests of the worker that failed, by what it said of them.
+/// The number of failed requests in the worker's log.
 fn failed_requests(afterword: &Afterword) -> usize {
-    let said = afterword.worker().output();
-    said.matches("could not refresh").count()
+    let log = afterword.worker().output();
+    log.matches("could not refresh").count()
 }
 
-/// Whether the origin was left in peace: a request in five seconds, beside those under way when it began to fail.
-fn few(requests: usize, lasted: Duration) {
+/// Checks that the origin got one request in five seconds, beside the requests that were in
+/// progress when it began to fail.
+fn check_few(requests: usize, lasted: Duration) {
     eprintln!("{requests} requests in {lasted:?}");
     let probes = lasted.as_secs() as usize / 5;
     assert!(
-        (2..=UNDER_WAY + probes).contains(&requests),
+        (2..=CONCURRENT + probes).contains(&requests),
         "{requests} requests in {lasted:?}"
     );
 }
 
-/// All requests fail in one way for a while.
-async fn every_request_fails(how: Option<Fault>, delay_ms: u64) {
+/// All requests fail in the same way for a while.
+async fn check_outage(kind: Option<Fault>, delay_ms: u64) {
     let (afterword, entries) = with_entries(Setup::default()).await;
-    rows_change(&afterword);
-    fault(&afterword, &[""], how, delay_ms);
+    change_rows(&afterword);
+    fail(&afterword, &[""], kind, delay_ms);
     let began = Instant::now();
-    webhooks_come(&afterword).await;
-    served_throughout(&afterword, &entries, &[]).await;
-    few(afterword.supabase().requests().len(), began.elapsed());
+    send_webhooks(&afterword).await;
+    check_reads_during_outage(&afterword, &entries, &[]).await;
+    check_few(afterword.supabase().requests().len(), began.elapsed());
     assert_eq!(
         afterword.queue().await.unwrap().len(),
         CHANGED.len() + 1,
-        "nothing is dropped"
+        "no task is lost"
     );
-    mend(&afterword);
-    all_is_fresh(&afterword).await;
+    afterword.heal_origin();
+    check_all_fresh(&afterword).await;
 }
 
 #[tokio::test]
-async fn an_origin_that_refuses_connections_is_served_through_and_all_is_fresh_after_it() {
+async fn reads_and_changes_survive_an_origin_that_refuses_connections() {
     let (mut afterword, entries) = with_entries(Setup::default()).await;
-    rows_change(&afterword);
+    change_rows(&afterword);
     afterword.stop_origin().await;
     let began = Instant::now();
-    webhooks_come(&afterword).await;
-    served_throughout(&afterword, &entries, &[]).await;
-    few(failed_requests(&afterword), began.elapsed());
+    send_webhooks(&afterword).await;
+    check_reads_during_outage(&afterword, &entries, &[]).await;
+    check_few(failed_requests(&afterword), began.elapsed());
     afterword.start_origin().await.unwrap();
-    all_is_fresh(&afterword).await;
+    check_all_fresh(&afterword).await;
 }
 
 #[tokio::test]
-async fn an_origin_that_answers_503_is_served_through_and_all_is_fresh_after_it() {
-    every_request_fails(Some(Fault::Status(503)), 0).await;
+async fn reads_and_changes_survive_an_origin_that_responds_with_503() {
+    check_outage(Some(Fault::Status(503)), 0).await;
 }
 
 #[tokio::test]
-async fn an_origin_that_is_too_slow_is_served_through_and_all_is_fresh_after_it() {
-    every_request_fails(None, 120_000).await;
+async fn reads_and_changes_survive_an_origin_that_is_too_slow() {
+    check_outage(None, 120_000).await;
 }
 
 #[tokio::test]
-async fn an_origin_that_breaks_off_in_mid_body_is_served_through_and_all_is_fresh_after_it() {
-    every_request_fails(Some(Fault::Cut), 0).await;
+async fn reads_and_changes_survive_an_origin_that_closes_the_connection_within_the_body() {
+    check_outage(Some(Fault::Cut), 0).await;
 }
 
 #[tokio::test]
-async fn an_origin_that_sends_a_page_of_html_is_served_through_and_all_is_fresh_after_it() {
-    every_request_fails(Some(Fault::Html), 0).await;
+async fn reads_and_changes_survive_an_origin_that_sends_an_html_page() {
+    check_outage(Some(Fault::Html), 0).await;
 }
 
 #[tokio::test]
-async fn half_a_list_is_not_stored_and_holds_up_no_article() {
+async fn half_a_list_is_not_stored_and_delays_no_article() {
     let (afterword, entries) = with_entries(Setup::default().row_cap(10)).await;
-    rows_change(&afterword);
-    fault(&afterword, &["id=gt."], Some(Fault::Status(503)), 0);
-    // The sixth is deleted: an article without an entry is not among those that are served through.
+    change_rows(&afterword);
+    fail(&afterword, &["id=gt."], Some(Fault::Status(503)), 0);
+    // The article 6 is deleted: its refresh would remove the entry.
     for id in CHANGED.into_iter().filter(|id| *id != 6) {
         webhook_about(&afterword, id).await;
     }
     let fresh = ["/articles/2", "/articles/3", "/articles/4", "/articles/5"];
     let began = Instant::now();
-    served_throughout(&afterword, &entries, &fresh).await;
+    check_reads_during_outage(&afterword, &entries, &fresh).await;
     assert_eq!(afterword.queue().await.unwrap(), ["/articles"]);
     let requests = afterword.supabase().requests();
     let failed = requests
         .iter()
         .filter(|request| request.status == Some(503))
         .count();
-    few(failed, began.elapsed());
+    check_few(failed, began.elapsed());
     for path in fresh {
         let title = afterword.get(path).await.json()["title"].clone();
         assert!(title.as_str().unwrap().starts_with("Changed"), "{path}");
     }
     webhook_about(&afterword, 6).await;
-    mend(&afterword);
-    all_is_fresh(&afterword).await;
+    afterword.heal_origin();
+    check_all_fresh(&afterword).await;
 }
 
 #[tokio::test]
-async fn stale_entries_that_are_read_and_reconciliations_that_are_due_do_not_press_a_failing_origin()
- {
+async fn stale_reads_and_due_reconciliations_send_few_requests_to_a_failing_origin() {
     let (afterword, entries) = with_entries(Setup::default().variable("max_age", "2")).await;
-    rows_change(&afterword);
-    fault(&afterword, &[""], Some(Fault::Status(503)), 0);
+    change_rows(&afterword);
+    afterword.fail_origin(503);
     afterword.supabase().clear_requests();
     let began = Instant::now();
-    served_throughout(&afterword, &entries, &[]).await;
-    few(afterword.supabase().requests().len(), began.elapsed());
-    mend(&afterword);
-    // The deleted row and the new one are found by the reconciliation. It goes on for ever: no mark is left only for a moment.
+    check_reads_during_outage(&afterword, &entries, &[]).await;
+    check_few(afterword.supabase().requests().len(), began.elapsed());
+    afterword.heal_origin();
+    // The reconciliation finds the deleted row and the new one. It is due again all the time, so
+    // the queue hardly ever is empty.
     for (path, _) in &entries[1..6] {
         let id = path.rsplit('/').next().unwrap();
         let row = afterword.origin(&format!("?id=eq.{id}")).await;
-        reads(&afterword, path, |answer| {
-            ensure!(answer.json() == row[0], "{answer:?}");
+        wait_for_read(&afterword, path, |response| {
+            ensure!(response.json() == row[0], "{response:?}");
             Ok(())
         })
         .await;
     }
-    reads(&afterword, "/articles/6", |answer| {
-        ensure!(answer.status == 404, "{answer:?}");
+    wait_for_read(&afterword, "/articles/6", |response| {
+        ensure!(response.status == 404, "{response:?}");
         Ok(())
     })
     .await;
 }
 
-/// Reads a path until the answer is as it should be.
-async fn reads(
-    afterword: &Afterword,
-    path: &str,
-    check: impl Fn(afterword_scenarios::Response) -> Result<()>,
-) {
-    let limit = Duration::from_secs(60);
-    afterword_stack::eventually(limit, path, async || check(afterword.get(path).await))
+/// Reads a path until the response passes the check.
+async fn wait_for_read(afterword: &Afterword, path: &str, check: impl Fn(Response) -> Result<()>) {
+    eventually(PATIENCE, path, async || check(afterword.get(path).await))
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
 }
 
-/// Waits until a refresh has failed, and what was under way with it has ended: until the lease is given back.
-async fn drain_has_ended(afterword: &Afterword) {
-    afterword.wait_for_failures(1).await;
-    afterword_stack::eventually(Duration::from_secs(60), "the drain's end", async || {
-        let held: u64 = afterword
-            .redis_command(&["EXISTS", "{afterword}:v1:lease"])
-            .await?;
-        ensure!(held == 0, "a worker is at work");
-        Ok(())
-    })
-    .await
-    .unwrap_or_else(|error| panic!("{error:#}"));
-}
-
-/// In the origin's place: answers every request with 503 and `Retry-After`, and counts them.
-async fn asks_for_patience(listener: TcpListener, seconds: u64, count: watch::Sender<usize>) {
+/// Replaces the origin: counts the requests, and responds with 503 and `Retry-After`.
+async fn ask_for_a_pause(listener: TcpListener, seconds: u64, count: watch::Sender<usize>) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = Vec::new();
@@ -315,128 +290,110 @@ async fn asks_for_patience(listener: TcpListener, seconds: u64, count: watch::Se
         if !request.is_empty() {
             count.send_modify(|count| *count += 1);
         }
-        let answer = format!(
-            "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        let response = format!(
+            "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {seconds}\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n"
         );
-        stream.write_all(answer.as_bytes()).await.ok();
+        stream.write_all(response.as_bytes()).await.ok();
     }
 }
 
 #[tokio::test]
-async fn an_origin_that_asks_for_patience_is_given_it() {
+async fn an_origin_that_asks_for_a_pause_gets_it() {
     let (mut afterword, entries) = with_entries(Setup::default()).await;
-    rows_change(&afterword);
+    change_rows(&afterword);
     let address = afterword.supabase().address();
     afterword.stop_origin().await;
-    let (count, counted) = watch::channel(0);
+    let (count, requests) = watch::channel(0);
     let listener = TcpListener::bind(address).await.unwrap();
-    // More than the outage, and less than a test may wait for it.
-    let patience = outage().as_secs() + 10;
-    let server = tokio::spawn(asks_for_patience(listener, patience, count));
-    webhooks_come(&afterword).await;
-    drain_has_ended(&afterword).await;
-    let before = *counted.borrow();
-    assert!((1..=UNDER_WAY).contains(&before), "{before} requests");
-    webhooks_come(&afterword).await;
-    served_throughout(&afterword, &entries, &[]).await;
-    let after = *counted.borrow();
+    // Longer than the outage, but short enough to wait for.
+    let pause = outage().as_secs() + 10;
+    let server = tokio::spawn(ask_for_a_pause(listener, pause, count));
+    send_webhooks(&afterword).await;
+    afterword.wait_for_failures(1).await;
+    // The worker releases the lease when its last request has ended.
+    afterword.wait_for_key("lease", false).await;
+    let before = *requests.borrow();
+    assert!((1..=CONCURRENT).contains(&before), "{before} requests");
+    send_webhooks(&afterword).await;
+    check_reads_during_outage(&afterword, &entries, &[]).await;
+    let after = *requests.borrow();
     server.abort();
     let _ = server.await;
-    assert_eq!(after, before, "it was asked again too soon");
+    assert_eq!(after, before, "it got a request too soon");
     afterword.start_origin().await.unwrap();
-    all_is_fresh(&afterword).await;
+    check_all_fresh(&afterword).await;
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_accepted_is_reported_as_stuck_and_not_tried_again_and_again() {
+async fn a_rejected_api_key_is_logged_as_stuck_and_not_retried_all_the_time() {
     let (afterword, entries) = with_entries(Setup::default()).await;
-    rows_change(&afterword);
-    fault(&afterword, &[""], Some(Fault::Status(401)), 0);
-    webhooks_come(&afterword).await;
+    change_rows(&afterword);
+    afterword.fail_origin(401);
+    send_webhooks(&afterword).await;
     afterword.wait_for_failures(1).await;
-    // As if it had been refused for hours, so that the pauses have grown to minutes.
-    let _: u64 = afterword
-        .redis_command(&[
-            "HSET",
-            "{afterword}:v1:breaker",
-            "opened_at",
-            "0",
-            "trips",
-            "20",
-        ])
-        .await
-        .unwrap();
-    afterword
-        .worker()
-        .line_with("stuck: ", Duration::from_secs(60))
-        .await
-        .unwrap();
-    // What was under way has ended when the lease is given back.
-    afterword_stack::eventually(Duration::from_secs(60), "the drain's end", async || {
-        let held: u64 = afterword
-            .redis_command(&["EXISTS", "{afterword}:v1:lease"])
-            .await?;
-        ensure!(held == 0, "a worker is at work");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    // As if the key had been rejected for hours: the pauses have grown to minutes.
+    let breaker = redis_key("breaker");
+    let rejected_for_hours = ["HSET", &breaker, "opened_at", "0", "trips", "20"];
+    let set = afterword.redis_command::<u64>(&rejected_for_hours).await;
+    set.unwrap();
+    afterword.wait_for_worker_log("stuck: ").await;
+    // The worker releases the lease when its last request has ended.
+    afterword.wait_for_key("lease", false).await;
     let before = afterword.supabase().requests().len();
-    assert!((2..=UNDER_WAY + 1).contains(&before), "{before} requests");
-    webhooks_come(&afterword).await;
-    served_throughout(&afterword, &entries, &[]).await;
+    assert!((2..=CONCURRENT + 1).contains(&before), "{before} requests");
+    send_webhooks(&afterword).await;
+    check_reads_during_outage(&afterword, &entries, &[]).await;
     assert_eq!(afterword.supabase().requests().len(), before);
     assert_eq!(afterword.queue().await.unwrap().len(), CHANGED.len() + 1);
-    mend(&afterword);
+    afterword.heal_origin();
     // As if five minutes had passed.
-    let _: u64 = afterword
-        .redis_command(&["HSET", "{afterword}:v1:breaker", "probe", "0"])
-        .await
-        .unwrap();
+    let probe_now = ["HSET", &breaker, "probe", "0"];
+    afterword.redis_command::<u64>(&probe_now).await.unwrap();
     webhook_about(&afterword, 2).await;
-    all_is_fresh(&afterword).await;
+    check_all_fresh(&afterword).await;
 }
 
-/// The keys that are due in more than a second: that back off.
-async fn put_off(afterword: &Afterword) -> Result<Vec<String>> {
+/// The tasks that back off: they are due in more than a second.
+async fn backing_off(afterword: &Afterword) -> Result<Vec<String>> {
     let (now, _): (u64, u64) = afterword.redis_command(&["TIME"]).await?;
     let from = format!("{}", (now + 2) * 1000);
+    let queue = redis_key("queue");
     afterword
-        .redis_command(&["ZRANGE", "{afterword}:v1:queue", &from, "+inf", "BYSCORE"])
+        .redis_command(&["ZRANGE", &queue, &from, "+inf", "BYSCORE"])
         .await
 }
 
 #[tokio::test]
-async fn an_article_whose_request_fails_with_500_holds_up_no_other() {
+async fn an_article_whose_request_fails_with_500_delays_no_other() {
     let (mut afterword, entries) = with_entries(Setup::default()).await;
     afterword.kill_workers().await;
-    rows_change(&afterword);
-    webhooks_come(&afterword).await;
-    let third = ["%223%22", "id=eq.3"];
-    fault(&afterword, &third, Some(Fault::Status(500)), 0);
+    change_rows(&afterword);
+    send_webhooks(&afterword).await;
+    let article_3 = ["%223%22", "id=eq.3"];
+    fail(&afterword, &article_3, Some(Fault::Status(500)), 0);
     afterword.start_worker().await.unwrap();
-    // Until the others are fresh, none of them is put off because of the third.
+    // No other article backs off because of this one.
     let others_are_fresh = async || {
-        let put_off = put_off(&afterword).await?;
-        if put_off.iter().any(|key| key != "/articles/3") {
-            return Ok(Err(put_off));
+        let backing_off = backing_off(&afterword).await?;
+        if backing_off.iter().any(|task| task != "/articles/3") {
+            return Ok(Err(backing_off));
         }
-        let marks = afterword.queue().await?;
-        ensure!(marks == ["/articles/3"], "marked are {marks:?}");
+        let queue = afterword.queue().await?;
+        ensure!(queue == ["/articles/3"], "queued are {queue:?}");
         Ok(Ok(()))
     };
-    let limit = Duration::from_secs(60);
-    afterword_stack::eventually(limit, "the others' refresh", others_are_fresh)
+    eventually(PATIENCE, "waiting for the other articles", others_are_fresh)
         .await
         .unwrap_or_else(|error| panic!("{error:#}"))
-        .unwrap_or_else(|keys| panic!("put off because of one of them: {keys:?}"));
+        .unwrap_or_else(|tasks| panic!("others back off, too: {tasks:?}"));
     let requests = afterword.supabase().requests();
     assert!(
         requests.iter().any(|request| request.status == Some(500)),
         "{requests:?}"
     );
     assert_eq!(afterword.get("/articles/3").await.body, entries[3].1);
-    // It goes on being so for changes that come later.
+    // The same holds for later changes.
     for round in 1..=3 {
         let title = format!("Round {round}");
         let sql = format!("UPDATE articles SET title = '{title}' WHERE id = 4");
@@ -446,6 +403,6 @@ async fn an_article_whose_request_fails_with_500_holds_up_no_other() {
         afterword.wait_for_queue(&["/articles/3"]).await;
         assert_eq!(afterword.get("/articles/4").await.json()["title"], title);
     }
-    mend(&afterword);
-    all_is_fresh(&afterword).await;
+    afterword.heal_origin();
+    check_all_fresh(&afterword).await;
 }

@@ -1,39 +1,34 @@
-//! Reads: hits, misses, and requests that are none.
+//! Reads: hits, misses, and invalid requests.
 
-use std::time::Duration;
-
-use afterword_scenarios::Setup;
-use afterword_supabase::{Dials, RestDial};
+use afterword_scenarios::{PATIENCE, Setup, redis_key};
+use afterword_stack::eventually;
+use afterword_supabase::RestDial;
+use anyhow::ensure;
 use reqwest::Method;
-
-/// Far longer than anything here takes on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use serde_json::json;
 
 #[tokio::test]
 async fn the_first_read_misses_and_the_second_hits() {
     let mut afterword = Setup::default().no_worker().start().await;
-    let mut missed = Vec::new();
+    let mut misses = Vec::new();
     for path in ["/articles", "/articles/7"] {
-        let answer = afterword.get(path).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        missed.push((path, answer));
+        let response = afterword.get(path).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        misses.push((path, response));
     }
-    assert_eq!(
-        afterword.supabase().requests().len(),
-        2,
-        "each asked the origin once"
-    );
+    let requests = afterword.supabase().requests().len();
+    assert_eq!(requests, 2, "each miss sent one request to the origin");
     afterword
         .wait_for_queue(&["/articles", "/articles/7"])
         .await;
     afterword.start_worker().await.unwrap();
-    for (path, missed) in missed {
+    for (path, miss) in misses {
         let hit = afterword.wait_for_hit(path).await;
-        assert_eq!((hit.status, &hit.body), (200, &missed.body));
+        assert_eq!((hit.status, &hit.body), (200, &miss.body));
         assert_eq!(
             hit.header("etag"),
-            missed.header("etag"),
-            "the content is the same, whoever fetched it"
+            miss.header("etag"),
+            "the reader and the worker fetched the same content"
         );
         assert_eq!(hit.header("content-type"), "application/json");
     }
@@ -48,7 +43,7 @@ async fn the_first_read_misses_and_the_second_hits() {
 }
 
 #[tokio::test]
-async fn a_hit_asks_neither_the_origin_nor_redis() {
+async fn a_hit_needs_neither_the_origin_nor_redis() {
     let afterword = Setup::default().start().await;
     afterword.wait_for_hit("/articles/7").await;
     afterword.redis.kill().await;
@@ -60,21 +55,19 @@ async fn a_hit_asks_neither_the_origin_nor_redis() {
 }
 
 #[tokio::test]
-async fn a_thousand_hits_leave_no_mark() {
+async fn a_thousand_hits_queue_nothing() {
     let afterword = Setup::default().start().await;
     afterword.wait_for_hit("/articles/7").await;
-    let before: u64 = afterword
-        .redis_command(&["GET", "{afterword}:v1:counter"])
-        .await
-        .unwrap();
+    let counter = ["GET", &redis_key("counter")];
+    let before: u64 = afterword.redis_command(&counter).await.unwrap();
     for _ in 0..1_000 {
         assert_eq!(afterword.get("/articles/7").await.status, 200);
     }
-    let after: u64 = afterword
-        .redis_command(&["GET", "{afterword}:v1:counter"])
-        .await
-        .unwrap();
-    assert_eq!(before, after, "each mark and each lease takes a number");
+    let after: u64 = afterword.redis_command(&counter).await.unwrap();
+    assert_eq!(
+        before, after,
+        "every version and every lease takes a number"
+    );
 }
 
 #[tokio::test]
@@ -85,50 +78,33 @@ async fn a_stale_entry_is_sent_and_refreshed_after_the_response() {
         .start()
         .await;
     let before = afterword.get("/articles/7").await;
-    afterword_stack::eventually(PATIENCE, "storing the entry", async || {
-        anyhow::ensure!(
-            afterword.log().contains("updated cache: /articles/7"),
-            "not stored"
-        );
+    eventually(PATIENCE, "waiting for the entry", async || {
+        let stored = afterword.log().contains("updated cache: /articles/7");
+        ensure!(stored, "it is not stored");
         Ok(())
     })
     .await
     .unwrap();
-    afterword
-        .change(
-            Method::PATCH,
-            "?id=eq.7",
-            serde_json::json!({"title": "Changed"}),
-        )
-        .await;
-    // The origin answers no read in time: what comes can only come from the store.
-    afterword.supabase().set_dials(slow_reads()).unwrap();
-    assert_eq!(afterword.get("/articles/7").await.body, before.body);
-    afterword.supabase().set_dials(Dials::default()).unwrap();
-    afterword_stack::eventually(PATIENCE, "refreshing the entry", async || {
-        anyhow::ensure!(
-            afterword.get("/articles/7").await.json()["title"] == "Changed",
-            "it is still the old one"
-        );
-        Ok(())
-    })
-    .await
-    .unwrap();
-}
-
-fn slow_reads() -> Dials {
-    let slow = RestDial {
+    let title = json!({"title": "Changed"});
+    afterword.change(Method::PATCH, "?id=eq.7", title).await;
+    // The origin is too slow for any read, so the response must come from the store.
+    afterword.set_origin_faults(vec![RestDial {
         delay_ms: 600_000,
         ..RestDial::default()
-    };
-    Dials {
-        rest: vec![slow],
-        ..Dials::default()
-    }
+    }]);
+    assert_eq!(afterword.get("/articles/7").await.body, before.body);
+    afterword.heal_origin();
+    eventually(PATIENCE, "refreshing the entry", async || {
+        let item = afterword.get("/articles/7").await.json();
+        ensure!(item["title"] == "Changed", "it is still the old row");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
-async fn an_entry_too_old_for_its_failing_origin_is_not_sent() {
+async fn an_entry_older_than_stale_if_error_is_not_sent() {
     let mut afterword = Setup::default()
         .variable("max_age", "0")
         .variable("stale_while_revalidate", "0")
@@ -142,7 +118,7 @@ async fn an_entry_too_old_for_its_failing_origin_is_not_sent() {
 }
 
 #[tokio::test]
-async fn head_equals_get_without_the_content() {
+async fn a_head_response_is_the_get_response_without_the_content() {
     let afterword = Setup::default().start().await;
     for _ in 0..2 {
         let head = afterword.send(Method::HEAD, "/articles/7", &[], "").await;
@@ -156,7 +132,7 @@ async fn head_equals_get_without_the_content() {
 }
 
 #[tokio::test]
-async fn an_unknown_id_is_404_and_leaves_no_trace() {
+async fn an_unknown_id_gets_404_and_is_not_queued() {
     let afterword = Setup::default().no_worker().start().await;
     for id in [
         "999999",
@@ -164,18 +140,18 @@ async fn an_unknown_id_is_404_and_leaves_no_trace() {
         "99999999999999999999999999",
         "007",
     ] {
-        let answer = afterword.get(&format!("/articles/{id}")).await;
-        assert_eq!(answer.status, 404, "{id}: {answer:?}");
-        assert_eq!(answer.header("content-type"), "application/problem+json");
-        assert_eq!(answer.json()["status"], 404);
+        let response = afterword.get(&format!("/articles/{id}")).await;
+        assert_eq!(response.status, 404, "{id}: {response:?}");
+        assert_eq!(response.header("content-type"), "application/problem+json");
+        assert_eq!(response.json()["status"], 404);
     }
-    // What is marked after the response would be there by the time of another's mark.
+    // A task queued after one of these responses would precede this one.
     afterword.get("/articles/7").await;
     afterword.wait_for_queue(&["/articles/7"]).await;
 }
 
 #[tokio::test]
-async fn a_path_that_no_article_can_have_is_404_without_a_request_to_the_origin() {
+async fn an_impossible_path_gets_404_without_a_request_to_the_origin() {
     let afterword = Setup::default().start().await;
     let long = format!("/articles/{}", "x".repeat(256));
     for path in [
@@ -187,14 +163,14 @@ async fn a_path_that_no_article_can_have_is_404_without_a_request_to_the_origin(
         "/articles/%3x",
         &long,
     ] {
-        let answer = afterword.get(path).await;
-        assert_eq!(answer.status, 404, "{path}: {answer:?}");
+        let response = afterword.get(path).await;
+        assert_eq!(response.status, 404, "{path}: {response:?}");
     }
     assert_eq!(afterword.supabase().requests(), []);
 }
 
 #[tokio::test]
-async fn another_method_is_405_with_what_is_allowed() {
+async fn another_method_gets_405_and_the_allowed_methods() {
     let afterword = Setup::default().start().await;
     for method in [
         Method::POST,
@@ -204,23 +180,23 @@ async fn another_method_is_405_with_what_is_allowed() {
         Method::TRACE,
         Method::from_bytes(b"PURGE").unwrap(),
     ] {
-        let answer = afterword.send(method, "/articles/7", &[], "{}").await;
+        let response = afterword.send(method, "/articles/7", &[], "{}").await;
         assert_eq!(
-            (answer.status, answer.header("allow")),
+            (response.status, response.header("allow")),
             (405, "GET, HEAD, OPTIONS")
         );
     }
-    let answer = afterword.get("/revalidate").await;
+    let response = afterword.get("/revalidate").await;
     assert_eq!(
-        (answer.status, answer.header("allow")),
+        (response.status, response.header("allow")),
         (405, "POST, OPTIONS")
     );
     for (path, allow) in [
         ("/articles/7", "GET, HEAD, OPTIONS"),
         ("/revalidate", "POST, OPTIONS"),
     ] {
-        let answer = afterword.send(Method::OPTIONS, path, &[], "").await;
-        assert_eq!((answer.status, answer.header("allow")), (204, allow));
+        let response = afterword.send(Method::OPTIONS, path, &[], "").await;
+        assert_eq!((response.status, response.header("allow")), (204, allow));
     }
 }
 
@@ -240,29 +216,19 @@ async fn another_unique_column_can_be_the_id() {
             .origin("?select=slug,title&order=title.desc")
             .await
     );
-    afterword
-        .change(
-            Method::PATCH,
-            "?id=eq.7",
-            serde_json::json!({"slug": "another-slug"}),
-        )
-        .await;
-    assert_eq!(
-        afterword
-            .wait_for_hit("/articles/another-slug")
-            .await
-            .json()["slug"],
-        "another-slug"
-    );
+    let slug = json!({"slug": "another-slug"});
+    afterword.change(Method::PATCH, "?id=eq.7", slug).await;
+    let renamed = afterword.wait_for_hit("/articles/another-slug").await;
+    assert_eq!(renamed.json()["slug"], "another-slug");
     assert_eq!(
         afterword.get(&path).await.status,
         404,
-        "the old slug's entry is gone"
+        "the entry of the old slug is removed"
     );
 }
 
 #[tokio::test]
-async fn a_publishable_key_reads_too() {
+async fn a_publishable_key_can_be_used() {
     let keys = afterword_supabase::Options::default().keys;
     let afterword = Setup::default()
         .variable("supabase_anon_key", keys.publishable)
@@ -275,7 +241,7 @@ async fn a_publishable_key_reads_too() {
 }
 
 #[tokio::test]
-async fn a_key_that_reads_past_row_level_security_is_refused_by_name() {
+async fn a_key_that_bypasses_row_level_security_is_refused_by_name() {
     let keys = afterword_supabase::Options::default().keys;
     for (key, name) in [(keys.service, "service_role"), (keys.secret, "sb_secret_")] {
         let mut afterword = Setup::default()
@@ -284,14 +250,17 @@ async fn a_key_that_reads_past_row_level_security_is_refused_by_name() {
             .start()
             .await;
         afterword.start_worker().await.unwrap();
-        afterword.worker().line_with(name, PATIENCE).await.unwrap();
+        afterword.wait_for_worker_log(name).await;
         assert_eq!(afterword.get("/articles/7").await.status, 500);
         assert_eq!(
             afterword.supabase().requests(),
             [],
             "nothing was fetched with it"
         );
-        assert!(afterword.log().contains(name), "the log names it");
-        assert!(!afterword.log().contains(&key), "but does not show it");
+        assert!(afterword.log().contains(name), "the log names its kind");
+        assert!(
+            !afterword.log().contains(&key),
+            "the log does not show the key"
+        );
     }
 }

@@ -1,11 +1,11 @@
-//! From a change in the database to a fresh read.
+//! Refreshes: from a change in the database to a fresh read.
 
 use afterword_scenarios::Setup;
 use reqwest::Method;
 use serde_json::json;
 
 #[tokio::test]
-async fn an_insert_is_stored_before_anyone_reads_it() {
+async fn an_inserted_row_is_stored_before_its_first_read() {
     let afterword = Setup::default().start().await;
     afterword.wait_for_hit("/articles").await;
     afterword
@@ -18,26 +18,16 @@ async fn an_insert_is_stored_before_anyone_reads_it() {
     afterword.wait_until_drained().await.unwrap();
     afterword.supabase().clear_requests();
     assert_eq!(afterword.get("/articles/100").await.json()["title"], "New");
-    assert!(
-        afterword
-            .get("/articles")
-            .await
-            .json()
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|row| row["id"] == 100)
-    );
-    assert_eq!(
-        afterword.supabase().requests(),
-        [],
-        "both came from the store"
-    );
+    let list = afterword.get("/articles").await.json();
+    let mut rows = list.as_array().unwrap().iter();
+    assert!(rows.any(|row| row["id"] == 100));
+    let requests = afterword.supabase().requests();
+    assert_eq!(requests, [], "both came from the store");
     assert!(afterword.log().contains("updated cache"));
 }
 
 #[tokio::test]
-async fn an_update_is_read_fresh_from_the_store() {
+async fn an_updated_row_is_read_from_the_store() {
     let afterword = Setup::default().start().await;
     afterword.wait_for_hit("/articles/7").await;
     afterword
@@ -61,7 +51,7 @@ async fn an_update_is_read_fresh_from_the_store() {
 }
 
 #[tokio::test]
-async fn a_deleted_row_is_gone_from_the_store() {
+async fn a_deleted_row_is_removed_from_the_store() {
     let afterword = Setup::default().start().await;
     afterword.wait_for_hit("/articles/7").await;
     afterword.wait_for_hit("/articles").await;
@@ -70,27 +60,23 @@ async fn a_deleted_row_is_gone_from_the_store() {
         .await;
     afterword.wait_until_drained().await.unwrap();
     assert_eq!(afterword.get("/articles/7").await.status, 404);
-    assert!(
-        afterword
-            .wait_for_hit("/articles")
-            .await
-            .json()
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|row| row["id"] != 7)
-    );
+    let list = afterword.wait_for_hit("/articles").await.json();
+    let mut rows = list.as_array().unwrap().iter();
+    assert!(rows.all(|row| row["id"] != 7));
 }
 
 #[tokio::test]
-async fn a_webhook_of_the_type_skip_refreshes_the_list_alone() {
+async fn a_webhook_of_type_skip_refreshes_only_the_list() {
     let afterword = Setup::default().no_webhooks().start().await;
     let item = afterword.wait_for_hit("/articles/7").await;
     afterword.wait_for_hit("/articles").await;
     afterword
         .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
         .await;
-    let skip = json!({"type": "skip", "table": "articles", "schema": "public", "record": {"id": 7}, "old_record": null});
+    let skip = json!({
+        "type": "skip", "table": "articles", "schema": "public",
+        "record": {"id": 7}, "old_record": null,
+    });
     assert_eq!(afterword.webhook(skip.to_string()).await.status, 202);
     afterword.wait_until_drained().await.unwrap();
     assert_eq!(
@@ -101,7 +87,7 @@ async fn a_webhook_of_the_type_skip_refreshes_the_list_alone() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_id_moves_the_entry() {
+async fn a_changed_id_moves_the_entry() {
     let afterword = Setup::default().start().await;
     afterword.wait_for_hit("/articles/7").await;
     afterword
@@ -116,7 +102,7 @@ async fn a_change_of_the_id_moves_the_entry() {
 }
 
 #[tokio::test]
-async fn a_webhook_about_a_row_that_is_not_there_stores_nothing() {
+async fn a_webhook_about_a_missing_row_stores_nothing() {
     let afterword = Setup::default().start().await;
     for id in [
         json!(999_999),
@@ -124,13 +110,14 @@ async fn a_webhook_about_a_row_that_is_not_there_stores_nothing() {
         json!("007"),
         json!("null"),
     ] {
-        let body = json!({"type": "INSERT", "table": "articles", "schema": "public", "record": {"id": id}, "old_record": null});
+        let body = json!({
+            "type": "INSERT", "table": "articles", "schema": "public",
+            "record": {"id": id}, "old_record": null,
+        });
         assert_eq!(afterword.webhook(body.to_string()).await.status, 202);
     }
-    // They share a batch with one that is there: a bad id holds up no other.
-    afterword
-        .webhook(json!({"type": "UPDATE", "record": {"id": 7}}).to_string())
-        .await;
+    // They share a batch with an existing row, which an invalid id does not delay.
+    afterword.webhook(update(7)).await;
     afterword.wait_until_drained().await.unwrap();
     afterword.supabase().clear_requests();
     assert_eq!(afterword.get("/articles/7").await.status, 200);
@@ -139,15 +126,12 @@ async fn a_webhook_about_a_row_that_is_not_there_stores_nothing() {
 }
 
 #[tokio::test]
-async fn marked_items_are_fetched_a_hundred_at_a_time() {
-    let afterword = Setup::default().no_articles().no_worker().start().await;
+async fn queued_items_are_fetched_in_batches_of_a_hundred() {
+    let mut afterword = Setup::default().no_articles().no_worker().start().await;
     afterword.supabase().execute(&rows(250)).unwrap();
     for id in 1..=250 {
-        afterword
-            .webhook(json!({"type": "UPDATE", "record": {"id": id}}).to_string())
-            .await;
+        afterword.webhook(update(id)).await;
     }
-    let mut afterword = afterword;
     afterword.supabase().clear_requests();
     afterword.start_worker().await.unwrap();
     afterword.wait_until_drained().await.unwrap();
@@ -163,44 +147,44 @@ async fn marked_items_are_fetched_a_hundred_at_a_time() {
     );
     afterword.supabase().clear_requests();
     for id in [1, 100, 101, 250] {
-        assert_eq!(
-            afterword.get(&format!("/articles/{id}")).await.json()["id"],
-            id
-        );
+        let item = afterword.get(&format!("/articles/{id}")).await;
+        assert_eq!(item.json()["id"], id);
     }
     assert_eq!(afterword.supabase().requests(), []);
 }
 
+/// The body of a webhook about an updated row.
+fn update(id: u32) -> String {
+    json!({"type": "UPDATE", "record": {"id": id}}).to_string()
+}
+
+/// SQL that inserts this many rows, with the ids 1, 2, ….
 pub fn rows(count: usize) -> String {
     format!(
         "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {count})
-         INSERT INTO articles (id, slug, title, body, published) SELECT n, 'row-' || n, 'Row ' || n, 'Text', true FROM number"
+         INSERT INTO articles (id, slug, title, body, published)
+         SELECT n, 'row-' || n, 'Row ' || n, 'Text', true FROM number"
     )
 }
 
 #[tokio::test]
-async fn a_burst_about_one_article_costs_few_requests() {
+async fn a_burst_of_webhooks_about_one_article_costs_few_requests() {
     let afterword = Setup::default().start().await;
     afterword.wait_for_hit("/articles/7").await;
     afterword.wait_for_hit("/articles").await;
     afterword.supabase().clear_requests();
     for _ in 0..300 {
-        assert_eq!(
-            afterword
-                .webhook(json!({"type": "UPDATE", "record": {"id": 7}}).to_string())
-                .await
-                .status,
-            202
-        );
+        assert_eq!(afterword.webhook(update(7)).await.status, 202);
     }
     afterword.wait_until_drained().await.unwrap();
-    // Two refreshes a second of two keys, and far fewer than one for each webhook, however slow this machine is.
+    // Two refreshes a second of two keys: far fewer than one for each webhook, even on a slow
+    // machine.
     let requests = afterword.supabase().requests().len();
     assert!((2..150).contains(&requests), "{requests} requests");
 }
 
 #[tokio::test]
-async fn two_readers_and_a_webhook_racing_for_one_row_end_with_the_newer_row() {
+async fn two_readers_and_a_webhook_that_race_for_a_row_leave_the_newer_row() {
     let afterword = Setup::default().start().await;
     for version in 1..=20 {
         let title = format!("Version {version}");
@@ -217,7 +201,7 @@ async fn two_readers_and_a_webhook_racing_for_one_row_end_with_the_newer_row() {
 }
 
 #[tokio::test]
-async fn of_two_workers_one_drains() {
+async fn only_one_of_two_workers_drains() {
     let mut afterword = Setup::default().start().await;
     afterword.start_worker().await.unwrap();
     afterword.wait_until_drained().await.unwrap();

@@ -1,24 +1,22 @@
-//! Stale entries: served while they are revalidated, and beyond that only if the origin fails (RFC
-//! 5861).
+//! Stale entries: served while they are refreshed, and beyond that time only if the origin fails
+//! (RFC 5861).
 
 use std::time::Duration;
 
-use afterword_scenarios::{Afterword, Response, Setup};
+use afterword_scenarios::{Afterword, PATIENCE, Response, Setup};
 use afterword_stack::eventually;
-use afterword_supabase::{Dials, Fault, RestDial};
+use afterword_supabase::{Fault, RestDial};
+use anyhow::ensure;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::stored::make_old;
-
-/// Far longer than anything here takes on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::store_file::make_old;
 
 const ITEM: &str = "/articles/7";
 
-/// An application that holds [`ITEM`], and its answer. An entry is fresh for 300 s and served stale
-/// for 600 s more; if the origin fails, for 1,200 s more.
-async fn holding() -> (Afterword, Response) {
+/// An application that stores [`ITEM`], and its response. An entry is fresh for 300 s, and served
+/// stale for 600 s more; if the origin fails, for 1,200 s more.
+async fn with_entry() -> (Afterword, Response) {
     let mut afterword = Setup::default()
         .variable("max_age", "300")
         .variable("stale_while_revalidate", "600")
@@ -26,49 +24,40 @@ async fn holding() -> (Afterword, Response) {
         .no_webhooks()
         .start()
         .await;
-    let held = afterword.wait_for_hit(ITEM).await;
+    let stored = afterword.wait_for_hit(ITEM).await;
     afterword.kill_workers().await;
-    (afterword, held)
+    (afterword, stored)
 }
 
-fn fail(afterword: &Afterword, fault: Option<Fault>) {
-    let every = RestDial {
-        fault,
-        ..RestDial::default()
-    };
-    let dials = Dials {
-        rest: vec![every],
-        ..Dials::default()
-    };
-    afterword.supabase().set_dials(dials).unwrap();
-}
-
-/// What `Cache-Status` says, without its `ttl`, which moves.
-fn told(answer: &Response) -> String {
-    let told = answer.header("cache-status").split("; ");
-    let lasting: Vec<&str> = told.filter(|part| !part.starts_with("ttl=-")).collect();
-    lasting.join("; ")
+/// `Cache-Status` without `ttl`, which changes every second.
+fn cache_status(response: &Response) -> String {
+    let parts = response.header("cache-status").split("; ");
+    let parts: Vec<&str> = parts.filter(|part| !part.starts_with("ttl=-")).collect();
+    parts.join("; ")
 }
 
 #[tokio::test]
-async fn an_entry_beyond_its_window_waits_for_the_origin() {
-    let (afterword, held) = holding().await;
+async fn a_reader_beyond_stale_while_revalidate_waits_for_the_origin() {
+    let (afterword, stored) = with_entry().await;
     afterword
         .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
         .await;
     make_old(&afterword, ITEM, Duration::from_secs(800));
     let within = afterword.get(ITEM).await;
-    assert_eq!(within.body, held.body);
-    assert_eq!(told(&within), "afterword; hit");
+    assert_eq!(within.body, stored.body);
+    assert_eq!(cache_status(&within), "afterword; hit");
     make_old(&afterword, ITEM, Duration::from_secs(1_000));
     let beyond = afterword.get(ITEM).await;
     assert_eq!(beyond.json()["title"], "Changed");
-    assert_eq!(told(&beyond), "afterword; fwd=stale; fwd-status=200");
+    assert_eq!(
+        cache_status(&beyond),
+        "afterword; fwd=stale; fwd-status=200"
+    );
 }
 
 #[tokio::test]
-async fn an_entry_beyond_its_window_is_served_if_the_origin_fails() {
-    let (mut afterword, held) = holding().await;
+async fn an_entry_beyond_stale_while_revalidate_is_served_if_the_origin_fails() {
+    let (mut afterword, stored) = with_entry().await;
     make_old(&afterword, ITEM, Duration::from_secs(1_000));
     for (fault, status) in [
         (Fault::Status(503), "; fwd-status=503"),
@@ -78,29 +67,32 @@ async fn an_entry_beyond_its_window_is_served_if_the_origin_fails() {
         (Fault::Drop, ""),
         (Fault::Cut, ""),
     ] {
-        fail(&afterword, Some(fault));
-        let answer = afterword.get(ITEM).await;
-        assert_eq!((answer.status, &answer.body), (200, &held.body));
+        afterword.set_origin_faults(vec![RestDial {
+            fault: Some(fault),
+            ..RestDial::default()
+        }]);
+        let response = afterword.get(ITEM).await;
+        assert_eq!((response.status, &response.body), (200, &stored.body));
         assert_eq!(
-            told(&answer),
+            cache_status(&response),
             format!("afterword; fwd=stale{status}; detail=stale-if-error")
         );
-        let age: u64 = answer.header("age").parse().unwrap();
+        let age: u64 = response.header("age").parse().unwrap();
         assert!(age >= 1_000, "{age} s");
         afterword.release_fetch_locks().await;
     }
-    let unchanged = [("if-none-match", held.header("etag"))];
+    let unchanged = [("if-none-match", stored.header("etag"))];
     assert_eq!(afterword.get_with(ITEM, &unchanged).await.status, 304);
 
-    // The failure is remembered; the next reader gets the entry without a request.
-    fail(&afterword, Some(Fault::Status(503)));
-    let known = eventually(PATIENCE, "waiting for a known failure", async || {
-        let answer = afterword.get(ITEM).await;
-        assert_eq!((answer.status, &answer.body), (200, &held.body));
-        anyhow::ensure!(told(&answer) == "afterword; hit; detail=stale-if-error");
+    // The negative cache has the failure, so the next reader gets the entry without a request.
+    afterword.fail_origin(503);
+    let remembered = eventually(PATIENCE, "waiting for the negative cache", async || {
+        let response = afterword.get(ITEM).await;
+        assert_eq!((response.status, &response.body), (200, &stored.body));
+        ensure!(cache_status(&response) == "afterword; hit; detail=stale-if-error");
         Ok(())
     });
-    known.await.unwrap();
+    remembered.await.unwrap();
 
     make_old(&afterword, ITEM, Duration::from_secs(1_600));
     afterword.release_fetch_locks().await;
@@ -108,12 +100,12 @@ async fn an_entry_beyond_its_window_is_served_if_the_origin_fails() {
     make_old(&afterword, ITEM, Duration::from_secs(1_000));
     afterword.stop_origin().await;
     afterword.release_fetch_locks().await;
-    assert_eq!(afterword.get(ITEM).await.body, held.body);
+    assert_eq!(afterword.get(ITEM).await.body, stored.body);
 }
 
 #[tokio::test]
-async fn an_entry_beyond_its_window_is_not_served_if_its_row_is_gone() {
-    let (afterword, _) = holding().await;
+async fn an_entry_beyond_stale_while_revalidate_is_not_served_if_its_row_is_deleted() {
+    let (afterword, _) = with_entry().await;
     make_old(&afterword, ITEM, Duration::from_secs(1_000));
     afterword
         .change(Method::DELETE, "?id=eq.7", json!(null))
@@ -124,15 +116,16 @@ async fn an_entry_beyond_its_window_is_not_served_if_its_row_is_gone() {
 }
 
 #[tokio::test]
-async fn an_entry_that_stays_stale_is_told_in_the_log() {
-    const SAYS: &str = "has been stale for";
-    let (afterword, _) = holding().await;
+async fn an_entry_that_stays_stale_is_logged() {
+    const MESSAGE: &str = "has been stale for";
+    let (afterword, _) = with_entry().await;
     make_old(&afterword, ITEM, Duration::from_secs(330));
-    assert_eq!(told(&afterword.get(ITEM).await), "afterword; hit");
+    assert_eq!(cache_status(&afterword.get(ITEM).await), "afterword; hit");
     make_old(&afterword, ITEM, Duration::from_secs(400));
-    assert_eq!(told(&afterword.get(ITEM).await), "afterword; hit");
-    let line = afterword.http().line_with(SAYS, PATIENCE).await.unwrap();
+    assert_eq!(cache_status(&afterword.get(ITEM).await), "afterword; hit");
+    let line = afterword.wait_for_http_log(MESSAGE).await;
     assert!(line.contains(ITEM), "{line}");
     assert!(line.contains("docs/operating.md"), "{line}");
-    assert_eq!(afterword.log().matches(SAYS).count(), 1, "not the first");
+    let lines = afterword.log().matches(MESSAGE).count();
+    assert_eq!(lines, 1, "not for the younger entry");
 }

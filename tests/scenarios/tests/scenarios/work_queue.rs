@@ -1,24 +1,28 @@
-//! The scripts of the marks, against a real Redis: what is atomic, and what the sequence numbers and the lease are for.
+//! The script of the work queue, with a real Redis: atomicity, versions and the lease.
+
+use std::time::Duration;
 
 use afterword::queue::script;
-use afterword_scenarios::redis_program;
+use afterword_scenarios::{redis_key, redis_program};
 use afterword_stack::Redis;
-use redis::{FromRedisValue, aio::MultiplexedConnection};
+use futures_util::StreamExt;
+use redis::aio::{MultiplexedConnection, PubSub};
+use redis::{FromRedisValue, RedisResult};
 
-/// The key-value store and the origin of the application.
+/// The application's key-value store and origin.
 const APPLICATION: [&str; 2] = ["a-store", "https://a.example public.articles"];
 
 /// The channel that wakes a worker.
 const CHANNEL: &str = "{afterword}:refresh";
 
-/// A Redis of its own, and a connection.
-struct Marks {
-    _redis: Redis,
+/// The work queue in a Redis of its own.
+struct Queue {
+    redis: Redis,
     connection: MultiplexedConnection,
     _dir: tempfile::TempDir,
 }
 
-impl Marks {
+impl Queue {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let redis = Redis::start(&redis_program(), dir.path(), &[])
@@ -30,28 +34,35 @@ impl Marks {
             .await
             .unwrap();
         Self {
-            _redis: redis,
+            redis,
             connection,
             _dir: dir,
         }
     }
 
-    async fn run<T: FromRedisValue>(&mut self, verb: &str, arguments: &[&str]) -> T {
+    /// Runs an operation of the script.
+    async fn run<T: FromRedisValue>(&mut self, operation: &str, arguments: &[&str]) -> T {
+        self.try_run(operation, arguments).await.unwrap()
+    }
+
+    async fn try_run<T: FromRedisValue>(
+        &mut self,
+        operation: &str,
+        arguments: &[&str],
+    ) -> RedisResult<T> {
+        let keys = script::NAMES.map(|name| format!("{{afterword}}:{name}"));
         let mut command = redis::cmd("EVAL");
         command
             .arg(script::TEXT)
-            .arg(script::NAMES.len())
-            .arg(
-                script::NAMES
-                    .map(|name| format!("{{afterword}}:{name}"))
-                    .to_vec(),
-            )
-            .arg(verb)
+            .arg(keys.len())
+            .arg(&keys[..])
+            .arg(operation)
             .arg(arguments);
-        command.query_async(&mut self.connection).await.unwrap()
+        command.query_async(&mut self.connection).await
     }
 
-    async fn ask<T: FromRedisValue>(&mut self, command: &[&str]) -> T {
+    /// Runs a Redis command.
+    async fn command<T: FromRedisValue>(&mut self, command: &[&str]) -> T {
         redis::cmd(command[0])
             .arg(&command[1..])
             .query_async(&mut self.connection)
@@ -59,15 +70,39 @@ impl Marks {
             .unwrap()
     }
 
-    async fn changed(&mut self, key: &str) -> i64 {
+    /// Whether one of the queue's keys exists.
+    async fn exists(&mut self, name: &str) -> bool {
+        self.command(&["EXISTS", &redis_key(name)]).await
+    }
+
+    /// Deletes one of the queue's keys.
+    async fn delete(&mut self, name: &str) {
+        self.command::<()>(&["DEL", &redis_key(name)]).await;
+    }
+
+    /// Subscribes to the wake-ups.
+    async fn subscribe(&self) -> PubSub {
+        let client = redis::Client::open(self.redis.url()).unwrap();
+        let mut subscriber = client.get_async_pubsub().await.unwrap();
+        subscriber.subscribe(CHANNEL).await.unwrap();
+        subscriber
+    }
+
+    /// Redis's clock in milliseconds.
+    async fn now(&mut self) -> u64 {
+        let (seconds, micros): (u64, u64) = self.command(&["TIME"]).await;
+        seconds * 1_000 + micros / 1_000
+    }
+
+    async fn invalidate(&mut self, key: &str) -> i64 {
         self.run("invalidate", &[key]).await
     }
 
-    async fn wanted(&mut self, key: &str) -> i64 {
+    async fn request_refresh(&mut self, key: &str) -> i64 {
         self.run("request_refresh", &[key]).await
     }
 
-    async fn take(&mut self) -> String {
+    async fn acquire(&mut self) -> String {
         self.run::<Option<String>>("acquire", &APPLICATION)
             .await
             .expect("the lease is free")
@@ -78,10 +113,10 @@ impl Marks {
         self.claim_as(token, "this").await
     }
 
-    /// The same by a worker with another configuration.
-    async fn claim_as(&mut self, token: &str, setup: &str) -> Vec<(String, String)> {
+    /// The same with this digest of the configuration.
+    async fn claim_as(&mut self, token: &str, configuration: &str) -> Vec<(String, String)> {
         let claimed: Vec<String> = self
-            .run::<Option<_>>("claim", &[token, "800", setup])
+            .run::<Option<_>>("claim", &[token, "800", configuration])
             .await
             .expect("the lease is held");
         claimed[2..]
@@ -92,27 +127,32 @@ impl Marks {
 
     /// The version of a queued task.
     async fn version(&mut self, task: &str) -> String {
-        self.ask(&["HGET", "{afterword}:v1:versions", task]).await
+        self.command(&["HGET", &redis_key("versions"), task]).await
     }
 
+    /// Completes a task that was claimed just now.
     async fn complete(&mut self, token: &str, task: &str, version: &str) -> String {
-        let (now, _): (u64, u64) = self.ask(&["TIME"]).await;
-        let claimed = (now * 1_000).to_string();
+        let claimed = self.now().await.to_string();
         self.run("complete", &[token, task, version, &claimed, "0"])
             .await
     }
 
-    /// Tasks failed by the origin's fault. Returns for how long the circuit breaker has been open.
+    async fn back_off(&mut self, token: &str, why: &str, task: &str, delay: &str) -> i64 {
+        self.run("back_off", &[token, why, task, delay]).await
+    }
+
+    /// Tasks failed because the origin failed. Returns for how many milliseconds the circuit
+    /// breaker has been open, or -1 if it stays closed.
     async fn trip(&mut self, token: &str, tasks: &[&str]) -> i64 {
         self.trip_for(token, "5000", "0", tasks).await
     }
 
+    /// The same with this pause in milliseconds. If `always` is 1, suspects trip it, too.
     async fn trip_for(&mut self, token: &str, pause: &str, always: &str, tasks: &[&str]) -> i64 {
         let tasks = tasks.iter().flat_map(|task| [*task, "1000"]);
-        let arguments: Vec<&str> = [token, "the origin answered 503", "this", pause, always]
-            .into_iter()
-            .chain(tasks)
-            .collect();
+        let why = "the origin responded with 503";
+        let mut arguments = vec![token, why, "this", pause, always];
+        arguments.extend(tasks);
         self.run("trip", &arguments).await
     }
 
@@ -120,772 +160,688 @@ impl Marks {
         self.run::<i64>("recovered", &[token]).await == 1
     }
 
-    /// As if the time of the next probe had come.
+    /// Makes the next probe due.
     async fn probe_now(&mut self) {
-        let _: i64 = self
-            .ask(&["HSET", "{afterword}:v1:breaker", "probe", "0"])
-            .await;
+        let probe = ["HSET", &redis_key("breaker"), "probe", "0"];
+        self.command::<()>(&probe).await;
     }
 
     async fn release(&mut self, token: &str) -> Option<i64> {
         self.run("release", &[token, "300000"]).await
     }
 
-    /// Waits for the beginning of a turn, so that what follows falls into one.
-    async fn turn_begins(&mut self) {
+    /// Waits for the start of a debounce window, so that the next commands fall into one window.
+    async fn wait_for_debounce_window(&mut self) {
         loop {
-            let (_, microseconds): (u64, u64) = self.ask(&["TIME"]).await;
-            let into = microseconds / 1_000 % 500;
-            if into < 100 {
+            let elapsed = self.now().await % 500;
+            if elapsed < 100 {
                 return;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(505 - into)).await;
+            tokio::time::sleep(Duration::from_millis(505 - elapsed)).await;
         }
     }
 
-    async fn due(&mut self, key: &str) -> Option<f64> {
-        self.ask(&["ZSCORE", "{afterword}:v1:queue", key]).await
+    /// The time at which a task is due; `None` if it is not queued.
+    async fn due_at(&mut self, task: &str) -> Option<f64> {
+        self.command(&["ZSCORE", &redis_key("queue"), task]).await
+    }
+
+    /// The remaining time of the alarm in milliseconds.
+    async fn alarm(&mut self) -> i64 {
+        self.command(&["PTTL", &redis_key("alarm")]).await
     }
 }
 
 #[tokio::test]
-async fn every_change_gets_a_version_of_its_own_and_a_queued_key_keeps_its_place() {
-    let mut marks = Marks::start().await;
-    let first = marks.changed("/articles/1").await;
-    let (due, version) = (
-        marks.due("/articles/1").await,
-        marks.version("/articles/1").await,
-    );
-    let second = marks.changed("/articles/1").await;
+async fn every_invalidation_gets_a_new_version_and_a_queued_key_keeps_its_time() {
+    let mut queue = Queue::start().await;
+    let first = queue.invalidate("/articles/1").await;
+    let due = queue.due_at("/articles/1").await;
+    let version = queue.version("/articles/1").await;
+    let second = queue.invalidate("/articles/1").await;
     assert!(second > first);
-    assert_eq!(marks.due("/articles/1").await, due);
-    let token = marks.take().await;
-    let claimed = marks.claim(&token).await;
+    assert_eq!(queue.due_at("/articles/1").await, due);
+    let token = queue.acquire().await;
+    let claimed = queue.claim(&token).await;
     assert_eq!(
         claimed,
-        [("/articles/1".into(), marks.version("/articles/1").await)]
+        [("/articles/1".into(), queue.version("/articles/1").await)]
     );
     assert_ne!(claimed[0].1, version);
 }
 
 #[tokio::test]
-async fn a_request_of_a_reader_changes_nothing_about_a_key_that_is_queued() {
-    let mut marks = Marks::start().await;
-    assert_eq!(marks.wanted("/articles/1").await, 1);
-    let version = marks.version("/articles/1").await;
-    let token = marks.take().await;
-    marks.claim(&token).await;
-    let _: i64 = marks
-        .run("back_off", &[&token, "why", "/articles/1", "60000"])
-        .await;
-    let due = marks.due("/articles/1").await;
-    assert_eq!(marks.wanted("/articles/1").await, 0);
-    assert_eq!(marks.due("/articles/1").await, due, "its back-off stands");
-    assert_eq!(marks.version("/articles/1").await, version);
+async fn a_readers_request_does_not_change_a_queued_key() {
+    let mut queue = Queue::start().await;
+    assert_eq!(queue.request_refresh("/articles/1").await, 1);
+    let version = queue.version("/articles/1").await;
+    let token = queue.acquire().await;
+    queue.claim(&token).await;
+    queue.back_off(&token, "why", "/articles/1", "60000").await;
+    let due = queue.due_at("/articles/1").await;
+    assert_eq!(queue.request_refresh("/articles/1").await, 0);
+    assert_eq!(queue.due_at("/articles/1").await, due, "it still backs off");
+    assert_eq!(queue.version("/articles/1").await, version);
 }
 
 #[tokio::test]
-async fn a_change_does_not_undo_a_back_off_but_takes_a_new_number() {
-    let mut marks = Marks::start().await;
-    let first = marks.changed("/articles/1").await;
-    let token = marks.take().await;
-    let _: i64 = marks
-        .run(
-            "back_off",
-            &[&token, "the origin answered 400", "/articles/1", "60000"],
+async fn an_invalidation_does_not_undo_a_back_off_but_gets_a_new_version() {
+    let mut queue = Queue::start().await;
+    let first = queue.invalidate("/articles/1").await;
+    let token = queue.acquire().await;
+    queue
+        .back_off(
+            &token,
+            "the origin responded with 400",
+            "/articles/1",
+            "60000",
         )
         .await;
-    let due = marks.due("/articles/1").await;
-    assert!(marks.claim(&token).await.is_empty());
-    assert!(marks.changed("/articles/1").await > first);
-    assert_eq!(marks.due("/articles/1").await, due);
+    let due = queue.due_at("/articles/1").await;
+    assert!(queue.claim(&token).await.is_empty());
+    assert!(queue.invalidate("/articles/1").await > first);
+    assert_eq!(queue.due_at("/articles/1").await, due);
+    let failures = ["HGET", &redis_key("failures"), "/articles/1"];
+    assert_eq!(queue.command::<i64>(&failures).await, 1);
+    let error = ["HGET", &redis_key("errors"), "/articles/1"];
     assert_eq!(
-        marks
-            .ask::<i64>(&["HGET", "{afterword}:v1:failures", "/articles/1"])
-            .await,
-        1
-    );
-    assert_eq!(
-        marks
-            .ask::<String>(&["HGET", "{afterword}:v1:errors", "/articles/1"])
-            .await,
-        "the origin answered 400"
+        queue.command::<String>(&error).await,
+        "the origin responded with 400"
     );
 }
 
 #[tokio::test]
-async fn a_mark_set_after_the_claim_is_not_cleared_and_waits_for_its_turn() {
-    let mut marks = Marks::start().await;
-    marks.changed("/articles/1").await;
-    let token = marks.take().await;
-    let claimed = marks.claim(&token).await[0].1.clone();
-    marks.turn_begins().await;
-    marks.changed("/articles/1").await;
-    let again = marks.version("/articles/1").await;
+async fn a_key_invalidated_after_its_claim_stays_queued_for_the_next_debounce_window() {
+    let mut queue = Queue::start().await;
+    queue.invalidate("/articles/1").await;
+    let token = queue.acquire().await;
+    let claimed = queue.claim(&token).await[0].1.clone();
+    queue.wait_for_debounce_window().await;
+    queue.invalidate("/articles/1").await;
+    let again = queue.version("/articles/1").await;
     assert_eq!(
-        marks.complete(&token, "/articles/1", &claimed).await,
+        queue.complete(&token, "/articles/1", &claimed).await,
         "again"
     );
     assert!(
-        marks.claim(&token).await.is_empty(),
-        "it was refreshed a moment ago"
+        queue.claim(&token).await.is_empty(),
+        "it was completed a moment ago"
     );
-    let wait = marks
+    let wait = queue
         .release(&token)
         .await
         .expect("the lease is kept for it");
     assert!((0..=500).contains(&wait), "{wait}");
-    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(
-        marks.claim(&token).await,
+        queue.claim(&token).await,
         [("/articles/1".into(), again.clone())]
     );
     assert_eq!(
-        marks.complete(&token, "/articles/1", &again).await,
+        queue.complete(&token, "/articles/1", &again).await,
         "completed"
     );
-    for key in ["queue", "versions", "queued_at", "failures", "errors"] {
-        assert_eq!(
-            marks
-                .ask::<i64>(&["EXISTS", &format!("{{afterword}}:v1:{key}")])
-                .await,
-            0,
-            "{key} is empty"
-        );
+    for name in ["queue", "versions", "queued_at", "failures", "errors"] {
+        assert!(!queue.exists(name).await, "{name} is empty");
     }
 }
 
 #[tokio::test]
-async fn a_key_refreshed_a_moment_ago_waits_for_its_next_turn() {
-    let mut marks = Marks::start().await;
-    marks.changed("/articles/1").await;
-    let version = marks.version("/articles/1").await;
-    let token = marks.take().await;
-    marks.turn_begins().await;
-    marks.complete(&token, "/articles/1", &version).await;
-    marks.changed("/articles/1").await;
-    marks.changed("/articles/2").await;
-    let claimed = marks.claim(&token).await;
-    assert_eq!(claimed.len(), 1, "only the other: {claimed:?}");
+async fn a_key_completed_a_moment_ago_waits_for_the_next_debounce_window() {
+    let mut queue = Queue::start().await;
+    queue.invalidate("/articles/1").await;
+    let version = queue.version("/articles/1").await;
+    let token = queue.acquire().await;
+    queue.wait_for_debounce_window().await;
+    queue.complete(&token, "/articles/1", &version).await;
+    queue.invalidate("/articles/1").await;
+    queue.invalidate("/articles/2").await;
+    let claimed = queue.claim(&token).await;
+    assert_eq!(claimed.len(), 1, "only the other key: {claimed:?}");
     assert_eq!(claimed[0].0, "/articles/2");
 }
 
 #[tokio::test]
-async fn one_worker_has_the_lease_and_a_token_is_never_given_twice() {
-    let mut marks = Marks::start().await;
-    let first = marks.take().await;
+async fn one_worker_holds_the_lease_and_tokens_are_unique() {
+    let mut queue = Queue::start().await;
+    let first = queue.acquire().await;
     assert_eq!(
-        marks.run::<Option<String>>("acquire", &APPLICATION).await,
+        queue.run::<Option<String>>("acquire", &APPLICATION).await,
         None
     );
-    assert_eq!(marks.release(&first).await, None);
-    let second = marks.take().await;
+    assert_eq!(queue.release(&first).await, None);
+    let second = queue.acquire().await;
     assert_ne!(first, second);
-    assert_eq!(marks.run::<i64>("renew", &[&first]).await, 0);
-    assert_eq!(marks.run::<i64>("renew", &[&second]).await, 1);
-    assert_eq!(marks.release(&first).await, None);
-    assert_eq!(
-        marks.ask::<i64>(&["EXISTS", "{afterword}:v1:lease"]).await,
-        1,
-        "another's lease cannot be released"
+    assert_eq!(queue.run::<i64>("renew", &[&first]).await, 0);
+    assert_eq!(queue.run::<i64>("renew", &[&second]).await, 1);
+    assert_eq!(queue.release(&first).await, None);
+    assert!(
+        queue.exists("lease").await,
+        "another worker's lease cannot be released"
     );
 }
 
 #[tokio::test]
-async fn who_lost_the_lease_claims_nothing_and_what_it_wrote_is_marked_again() {
-    let mut marks = Marks::start().await;
-    marks.changed("/articles/1").await;
-    let version = marks.version("/articles/1").await;
-    let lost = marks.take().await;
-    marks.claim(&lost).await;
-    let _: i64 = marks.ask(&["DEL", "{afterword}:v1:lease"]).await;
-    let holder = marks.take().await;
+async fn a_worker_that_lost_the_lease_claims_nothing_and_its_task_is_queued_again() {
+    let mut queue = Queue::start().await;
+    queue.invalidate("/articles/1").await;
+    let version = queue.version("/articles/1").await;
+    let lost = queue.acquire().await;
+    queue.claim(&lost).await;
+    queue.delete("lease").await;
+    let holder = queue.acquire().await;
     assert_eq!(
-        marks.complete(&holder, "/articles/1", &version).await,
+        queue.complete(&holder, "/articles/1", &version).await,
         "completed"
     );
-    assert_eq!(marks.complete(&lost, "/articles/1", &version).await, "lost");
+    assert_eq!(queue.complete(&lost, "/articles/1", &version).await, "lost");
     assert_eq!(
-        marks
+        queue
             .run::<Option<Vec<String>>>("claim", &[&lost, "800", "this"])
             .await,
         None
     );
     assert!(
-        marks.due("/articles/1").await.is_some(),
-        "whoever holds the lease writes last"
+        queue.due_at("/articles/1").await.is_some(),
+        "the holder of the lease writes last"
     );
     assert!(
-        marks.release(&holder).await.is_some(),
-        "and does not stop before"
+        queue.release(&holder).await.is_some(),
+        "the holder does not stop before that"
     );
 }
 
 #[tokio::test]
-async fn what_may_have_been_written_without_the_lease_is_marked_again() {
-    let mut marks = Marks::start().await;
-    marks.changed("/articles/1").await;
-    let version = marks.version("/articles/1").await;
-    let lost = marks.take().await;
-    let _: i64 = marks.ask(&["DEL", "{afterword}:v1:lease"]).await;
-    let holder = marks.take().await;
+async fn a_task_that_backs_off_without_the_lease_is_queued_again() {
+    let mut queue = Queue::start().await;
+    queue.invalidate("/articles/1").await;
+    let version = queue.version("/articles/1").await;
+    let lost = queue.acquire().await;
+    queue.delete("lease").await;
+    let holder = queue.acquire().await;
     assert_eq!(
-        marks.complete(&holder, "/articles/1", &version).await,
+        queue.complete(&holder, "/articles/1", &version).await,
         "completed"
     );
-    let arguments = [&lost, "the store did not answer", "/articles/1", "60000"];
-    assert_eq!(marks.run::<i64>("back_off", &arguments).await, 0);
-    assert!(marks.due("/articles/1").await.is_some());
+    let why = "the store did not respond";
+    let held = queue.back_off(&lost, why, "/articles/1", "60000").await;
+    assert_eq!(held, 0);
+    assert!(queue.due_at("/articles/1").await.is_some());
 }
 
 #[tokio::test]
-async fn a_mark_wakes_only_where_nobody_is_at_work_or_has_been_woken() {
-    let mut marks = Marks::start().await;
-    marks.changed("/articles/1").await;
-    let waking = async |marks: &mut Marks| {
-        marks
-            .ask::<i64>(&["EXISTS", "{afterword}:v1:wake_pending"])
-            .await
-    };
-    assert_eq!(
-        waking(&mut marks).await,
-        0,
-        "nobody heard it: the next mark tries again"
+async fn a_wake_up_is_published_only_if_none_is_pending_and_the_lease_is_free() {
+    let mut queue = Queue::start().await;
+    queue.invalidate("/articles/1").await;
+    assert!(
+        !queue.exists("wake_pending").await,
+        "it reached no worker, so the next invalidation tries again"
     );
 
-    let client = redis::Client::open(marks._redis.url()).unwrap();
-    let mut subscriber = client.get_async_pubsub().await.unwrap();
-    subscriber.subscribe(CHANNEL).await.unwrap();
-    marks.changed("/articles/1").await;
-    marks.changed("/articles/2").await;
-    assert_eq!(waking(&mut marks).await, 1);
-    let token = marks.take().await;
-    assert_eq!(waking(&mut marks).await, 0);
-    marks.changed("/articles/3").await;
-    assert_eq!(
-        waking(&mut marks).await,
-        0,
+    let mut subscriber = queue.subscribe().await;
+    queue.invalidate("/articles/1").await;
+    queue.invalidate("/articles/2").await;
+    assert!(queue.exists("wake_pending").await);
+    let token = queue.acquire().await;
+    assert!(!queue.exists("wake_pending").await);
+    queue.invalidate("/articles/3").await;
+    assert!(
+        !queue.exists("wake_pending").await,
         "the worker looks again before it stops"
     );
-    for (key, version) in marks.claim(&token).await {
-        marks.complete(&token, &key, &version).await;
+    for (key, version) in queue.claim(&token).await {
+        queue.complete(&token, &key, &version).await;
     }
-    assert_eq!(marks.release(&token).await, None);
-    marks.changed("/articles/4").await;
-    // A message that shows where the wake-ups end.
-    let _: i64 = marks.ask(&["PUBLISH", CHANNEL, "end"]).await;
-    let mut heard = Vec::new();
+    assert_eq!(queue.release(&token).await, None);
+    queue.invalidate("/articles/4").await;
+    // This message marks the end of the wake-ups.
+    queue.command::<()>(&["PUBLISH", CHANNEL, "end"]).await;
+    let mut published = Vec::new();
     let mut messages = subscriber.on_message();
-    while heard.last().is_none_or(|last| last != "end") {
-        let message = futures_util::StreamExt::next(&mut messages).await.unwrap();
-        heard.push(message.get_payload::<String>().unwrap());
+    while published.last().is_none_or(|last| last != "end") {
+        let message = messages.next().await.unwrap();
+        published.push(message.get_payload::<String>().unwrap());
     }
-    assert_eq!(heard, ["wake", "wake", "end"]);
+    assert_eq!(published, ["wake", "wake", "end"]);
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_publish_still_marks() {
-    let mut marks = Marks::start().await;
-    let _: String = marks
-        .ask(&[
-            "ACL",
-            "SETUSER",
-            "quiet",
-            "on",
-            ">pw",
-            "~{afterword}:*",
-            "+@all",
-            "-publish",
-            "resetchannels",
-        ])
-        .await;
-    let _: String = marks.ask(&["AUTH", "quiet", "pw"]).await;
-    assert!(marks.changed("/articles/1").await > 0);
-    assert!(marks.due("/articles/1").await.is_some());
+async fn a_user_without_the_right_to_publish_can_invalidate() {
+    let mut queue = Queue::start().await;
+    let rights = "on >pw ~{afterword}:* +@all -publish resetchannels";
+    let rights = rights.split(' ');
+    let user: Vec<&str> = ["ACL", "SETUSER", "quiet"]
+        .into_iter()
+        .chain(rights)
+        .collect();
+    queue.command::<()>(&user).await;
+    queue.command::<()>(&["AUTH", "quiet", "pw"]).await;
+    assert!(queue.invalidate("/articles/1").await > 0);
+    assert!(queue.due_at("/articles/1").await.is_some());
 }
 
 #[tokio::test]
-async fn a_mark_for_a_key_that_is_backing_off_wakes_nobody() {
-    let mut marks = Marks::start().await;
-    let client = redis::Client::open(marks._redis.url()).unwrap();
-    let mut subscriber = client.get_async_pubsub().await.unwrap();
-    let token = marks.take().await;
-    marks.changed("/articles/1").await;
-    let _: i64 = marks
-        .run("back_off", &[&token, "why", "/articles/1", "60000"])
-        .await;
-    assert_eq!(marks.release(&token).await, None);
-    subscriber.subscribe(CHANNEL).await.unwrap();
-    marks.wanted("/articles/1").await;
-    marks.changed("/articles/1").await;
-    assert_eq!(
-        marks
-            .ask::<i64>(&["EXISTS", "{afterword}:v1:wake_pending"])
-            .await,
-        0
-    );
+async fn a_key_that_backs_off_wakes_no_worker() {
+    let mut queue = Queue::start().await;
+    let token = queue.acquire().await;
+    queue.invalidate("/articles/1").await;
+    queue.back_off(&token, "why", "/articles/1", "60000").await;
+    assert_eq!(queue.release(&token).await, None);
+    let _subscriber = queue.subscribe().await;
+    queue.request_refresh("/articles/1").await;
+    queue.invalidate("/articles/1").await;
+    assert!(!queue.exists("wake_pending").await);
 }
 
 #[tokio::test]
-async fn while_the_origin_fails_one_key_is_claimed_every_five_seconds() {
-    let mut marks = Marks::start().await;
+async fn an_open_circuit_breaker_allows_one_task_every_five_seconds() {
+    let mut queue = Queue::start().await;
     for key in ["/articles/1", "/articles/2", "/articles/3"] {
-        marks.changed(key).await;
+        queue.invalidate(key).await;
     }
-    let token = marks.take().await;
-    assert_eq!(marks.claim(&token).await.len(), 3);
-    assert!(marks.trip(&token, &["/articles/1"]).await >= 0);
+    let token = queue.acquire().await;
+    assert_eq!(queue.claim(&token).await.len(), 3);
+    assert!(queue.trip(&token, &["/articles/1"]).await >= 0);
     assert!(
-        marks.claim(&token).await.is_empty(),
+        queue.claim(&token).await.is_empty(),
         "the next probe is 5 s away"
     );
     assert!(
-        marks.release(&token).await.is_none(),
-        "nothing to wait for with the lease in hand"
+        queue.release(&token).await.is_none(),
+        "the lease is not kept until then"
     );
-    let left: i64 = marks.ask(&["PTTL", "{afterword}:v1:alarm"]).await;
+    let left = queue.alarm().await;
     assert!(
         (1..=5_000).contains(&left),
-        "the alarm is set to the probe: {left}"
+        "the alarm is set to the next probe: {left}"
     );
 
-    let token = marks.take().await;
-    marks.probe_now().await;
-    let probe = marks.claim(&token).await;
+    let token = queue.acquire().await;
+    queue.probe_now().await;
+    let probe = queue.claim(&token).await;
     assert_eq!(probe.len(), 1);
-    assert_ne!(probe[0].0, "/articles/1", "another key's turn");
-    assert!(marks.claim(&token).await.is_empty(), "one probe at a time");
-    let other_probe = marks.trip(&token, &[&probe[0].0]).await;
+    assert_ne!(probe[0].0, "/articles/1", "the next probe is another key");
+    assert!(queue.claim(&token).await.is_empty(), "one probe at a time");
+    let other_probe = queue.trip(&token, &[&probe[0].0]).await;
     assert!(other_probe >= 0);
-    assert!(marks.claim(&token).await.is_empty());
+    assert!(queue.claim(&token).await.is_empty());
 }
 
 #[tokio::test]
-async fn after_an_outage_tasks_are_released_gradually() {
-    let mut marks = Marks::start().await;
+async fn after_an_outage_the_claims_double_until_the_circuit_breaker_closes() {
+    let mut queue = Queue::start().await;
     let keys: Vec<String> = (0..300).map(|id| format!("/articles/{id}")).collect();
     for key in &keys {
-        marks.changed(key).await;
+        queue.invalidate(key).await;
     }
-    let token = marks.take().await;
+    let token = queue.acquire().await;
     let all: Vec<&str> = keys.iter().map(String::as_str).collect();
-    marks.trip(&token, &all).await;
-    marks.probe_now().await;
+    queue.trip(&token, &all).await;
+    queue.probe_now().await;
     let mut claimed = Vec::new();
     for _ in 0..7 {
-        let tasks = marks.claim(&token).await;
+        let tasks = queue.claim(&token).await;
         assert!(
-            marks.claim(&token).await.is_empty(),
-            "the outcome is waited for"
+            queue.claim(&token).await.is_empty(),
+            "the outcome of the last claim is not known"
         );
         claimed.push(tasks.len());
         for (task, version) in &tasks {
-            marks.complete(&token, task, version).await;
+            queue.complete(&token, task, version).await;
         }
-        marks.recovered(&token).await;
+        queue.recovered(&token).await;
     }
     assert_eq!(claimed, [1, 2, 4, 8, 16, 32, 64]);
-    assert_eq!(marks.claim(&token).await.len(), 300 - 127, "it is closed");
+    assert_eq!(queue.claim(&token).await.len(), 300 - 127, "it is closed");
 
-    // Half-way, failures in a row open it again.
-    marks.trip_for(&token, "5000", "1", &all[200..201]).await;
-    marks.probe_now().await;
-    marks.claim(&token).await;
-    assert!(!marks.recovered(&token).await);
-    let two: Vec<(String, String)> = marks.claim(&token).await;
-    assert_eq!(two.len(), 2);
-    let both = [two[0].0.as_str(), two[1].0.as_str()];
-    assert!(marks.trip_for(&token, "5000", "1", &both).await >= 0);
-    assert!(marks.claim(&token).await.is_empty());
+    // Failures in a row trip it again before it closes.
+    queue.trip_for(&token, "5000", "1", &all[200..201]).await;
+    queue.probe_now().await;
+    queue.claim(&token).await;
+    assert!(!queue.recovered(&token).await);
+    let claimed = queue.claim(&token).await;
+    assert_eq!(claimed.len(), 2);
+    let tasks = [claimed[0].0.as_str(), claimed[1].0.as_str()];
+    assert!(queue.trip_for(&token, "5000", "1", &tasks).await >= 0);
+    assert!(queue.claim(&token).await.is_empty());
 }
 
 #[tokio::test]
-async fn many_failures_in_a_row_open_the_breaker_whosever_they_are() {
-    let mut marks = Marks::start().await;
+async fn many_failures_in_a_row_trip_the_circuit_breaker_even_for_a_suspect() {
+    let mut queue = Queue::start().await;
     for key in ["/articles/1", "/articles/2"] {
-        marks.changed(key).await;
+        queue.invalidate(key).await;
     }
-    let token = marks.take().await;
-    let _: i64 = marks
-        .ask(&["HSET", "{afterword}:v1:suspects", "/articles/1", "own"])
-        .await;
-    assert_eq!(marks.trip(&token, &["/articles/1"]).await, -1, "its own");
-    assert_eq!(marks.claim(&token).await.len(), 1, "the other goes on");
-    assert!(marks.trip_for(&token, "5000", "1", &["/articles/1"]).await >= 0);
-    assert!(marks.claim(&token).await.is_empty());
+    let token = queue.acquire().await;
+    let suspect = ["HSET", &redis_key("suspects"), "/articles/1", "own"];
+    queue.command::<()>(&suspect).await;
+    let open_for = queue.trip(&token, &["/articles/1"]).await;
+    assert_eq!(open_for, -1, "the breaker stays closed");
+    assert_eq!(queue.claim(&token).await.len(), 1, "the other is due");
+    assert!(queue.trip_for(&token, "5000", "1", &["/articles/1"]).await >= 0);
+    assert!(queue.claim(&token).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_refusal_is_probed_after_a_second_and_then_after_twice_as_long_each_time() {
-    let mut marks = Marks::start().await;
+async fn the_pause_after_a_refusal_is_a_second_and_doubles_with_each_trip() {
+    let mut queue = Queue::start().await;
     for key in ["/articles/1", "/articles/2", "/articles/3"] {
-        marks.changed(key).await;
+        queue.invalidate(key).await;
     }
-    let token = marks.take().await;
+    let token = queue.acquire().await;
     let mut pauses = Vec::new();
     for _ in 0..11 {
-        // Two requests that were under way together count once.
-        marks.trip_for(&token, "0", "0", &["/articles/1"]).await;
-        marks.trip_for(&token, "0", "0", &["/articles/2"]).await;
-        let probe: u64 = marks
-            .ask(&["HGET", "{afterword}:v1:breaker", "probe"])
-            .await;
-        let (seconds, micros): (u64, u64) = marks.ask(&["TIME"]).await;
-        let left = probe as f64 - (seconds * 1_000) as f64 - micros as f64 / 1_000.0;
-        pauses.push((left / 1_000.0).ceil() as u64);
-        marks.probe_now().await;
-        assert_eq!(marks.claim(&token).await.len(), 1);
+        // Two concurrent requests count as one trip.
+        queue.trip_for(&token, "0", "0", &["/articles/1"]).await;
+        queue.trip_for(&token, "0", "0", &["/articles/2"]).await;
+        let probe = ["HGET", &redis_key("breaker"), "probe"];
+        let probe: u64 = queue.command(&probe).await;
+        let left = probe.saturating_sub(queue.now().await);
+        pauses.push(left.div_ceil(1_000));
+        queue.probe_now().await;
+        assert_eq!(queue.claim(&token).await.len(), 1);
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
 }
 
 #[tokio::test]
-async fn a_key_that_fails_where_others_succeed_backs_off_alone() {
-    let mut marks = Marks::start().await;
+async fn a_key_that_fails_while_others_succeed_backs_off_alone() {
+    let mut queue = Queue::start().await;
     for key in ["/articles", "/articles/1"] {
-        marks.changed(key).await;
+        queue.invalidate(key).await;
     }
-    let token = marks.take().await;
-    marks.trip(&token, &["/articles"]).await;
-    marks.probe_now().await;
-    let probe = marks.claim(&token).await;
+    let token = queue.acquire().await;
+    queue.trip(&token, &["/articles"]).await;
+    queue.probe_now().await;
+    let probe = queue.claim(&token).await;
     assert_eq!(probe[0].0, "/articles/1");
-    marks.complete(&token, "/articles/1", &probe[0].1).await;
-    assert!(!marks.recovered(&token).await);
-    assert_eq!(marks.claim(&token).await[0].0, "/articles", "it was freed");
-    assert_eq!(marks.trip(&token, &["/articles"]).await, -1);
-    marks.changed("/articles/2").await;
-    let next = marks.claim(&token).await;
-    assert_eq!(next[0].0, "/articles/2", "it holds up no other now");
-    assert!(marks.recovered(&token).await, "no more was due");
+    queue.complete(&token, "/articles/1", &probe[0].1).await;
+    assert!(!queue.recovered(&token).await);
+    assert_eq!(
+        queue.claim(&token).await[0].0,
+        "/articles",
+        "it is a suspect now, and due"
+    );
+    assert_eq!(queue.trip(&token, &["/articles"]).await, -1);
+    queue.invalidate("/articles/2").await;
+    let next = queue.claim(&token).await;
+    assert_eq!(next[0].0, "/articles/2", "the suspect delays no other key");
+    assert!(
+        queue.recovered(&token).await,
+        "the claim contained all due tasks"
+    );
 }
 
 #[tokio::test]
-async fn an_origin_set_up_otherwise_is_asked_at_once() {
-    let mut marks = Marks::start().await;
-    marks.changed("/articles/1").await;
-    marks.changed("/articles/2").await;
-    let token = marks.take().await;
-    marks.trip(&token, &["/articles/1"]).await;
-    assert!(marks.claim(&token).await.is_empty());
-    let claimed = marks.claim_as(&token, "another").await;
+async fn another_configuration_closes_the_circuit_breaker() {
+    let mut queue = Queue::start().await;
+    queue.invalidate("/articles/1").await;
+    queue.invalidate("/articles/2").await;
+    let token = queue.acquire().await;
+    queue.trip(&token, &["/articles/1"]).await;
+    assert!(queue.claim(&token).await.is_empty());
+    let claimed = queue.claim_as(&token, "another").await;
     assert!(
-        claimed.iter().any(|(key, ..)| key == "/articles/2"),
+        claimed.iter().any(|(task, _)| task == "/articles/2"),
         "{claimed:?}"
     );
 }
 
 #[tokio::test]
 async fn a_task_without_a_version_is_completed_and_a_foreign_name_is_forgotten() {
-    let mut marks = Marks::start().await;
-    marks.changed("/articles/1").await;
-    // The hash was evicted; an operator added a member.
-    let _: i64 = marks.ask(&["DEL", "{afterword}:v1:versions"]).await;
-    let _: i64 = marks
-        .ask(&[
-            "ZADD",
-            "{afterword}:v1:queue",
-            "1",
-            "/articles/2",
-            "2",
-            "nonsense",
-        ])
-        .await;
-    let token = marks.take().await;
-    // The origin fails, which neither says anything about.
-    marks.trip(&token, &["/articles/9"]).await;
-    for (task, version) in [("/articles/1", ""), ("/articles/2", "")] {
-        assert_eq!(marks.complete(&token, task, version).await, "completed");
+    let mut queue = Queue::start().await;
+    queue.invalidate("/articles/1").await;
+    // The versions were evicted, and an operator added members.
+    queue.delete("versions").await;
+    let add = [
+        "ZADD",
+        &redis_key("queue"),
+        "1",
+        "/articles/2",
+        "2",
+        "nonsense",
+    ];
+    queue.command::<()>(&add).await;
+    let token = queue.acquire().await;
+    // The completions do not close the circuit breaker.
+    queue.trip(&token, &["/articles/9"]).await;
+    for task in ["/articles/1", "/articles/2"] {
+        assert_eq!(queue.complete(&token, task, "").await, "completed");
     }
-    let _: Option<String> = marks.run("forget", &[&token, "nonsense"]).await;
-    let due: Vec<String> = marks
-        .ask(&["ZRANGE", "{afterword}:v1:queue", "0", "-1"])
-        .await;
-    assert_eq!(due, [""; 0]);
-    let open: bool = marks.ask(&["EXISTS", "{afterword}:v1:breaker"]).await;
-    assert!(open, "it still fails");
+    queue.run::<()>("forget", &[&token, "nonsense"]).await;
+    assert!(!queue.exists("queue").await);
+    assert!(queue.exists("breaker").await);
 }
 
 #[tokio::test]
-async fn a_task_that_lost_its_version_and_is_changed_meanwhile_stays_queued() {
-    let mut marks = Marks::start().await;
-    let _: i64 = marks
-        .ask(&["ZADD", "{afterword}:v1:queue", "1", "/articles/1"])
-        .await;
-    let token = marks.take().await;
-    assert_eq!(marks.claim(&token).await[0].1, "");
-    marks.changed("/articles/1").await;
-    assert_eq!(marks.complete(&token, "/articles/1", "").await, "again");
+async fn a_task_without_a_version_that_is_invalidated_after_its_claim_stays_queued() {
+    let mut queue = Queue::start().await;
+    let add = ["ZADD", &redis_key("queue"), "1", "/articles/1"];
+    queue.command::<()>(&add).await;
+    let token = queue.acquire().await;
+    assert_eq!(queue.claim(&token).await[0].1, "");
+    queue.invalidate("/articles/1").await;
+    assert_eq!(queue.complete(&token, "/articles/1", "").await, "again");
 }
 
 #[tokio::test]
-async fn a_change_is_refreshed_once_more_after_the_replicas_lag() {
-    let mut marks = Marks::start().await;
-    marks.changed("/articles/1").await;
-    marks.wanted("/articles/2").await;
-    let token = marks.take().await;
-    let complete = async |marks: &mut Marks, task: &str, claimed: &str| -> String {
-        let version = marks.version(task).await;
+async fn a_change_is_refreshed_once_more_after_the_replica_lag() {
+    let mut queue = Queue::start().await;
+    queue.invalidate("/articles/1").await;
+    queue.request_refresh("/articles/2").await;
+    let token = queue.acquire().await;
+    let complete = async |queue: &mut Queue, task: &str, claimed: &str| -> String {
+        let version = queue.version(task).await;
         let arguments = [&token, task, &version, claimed, "2000"];
-        marks.run("complete", &arguments).await
+        queue.run("complete", &arguments).await
     };
-    let (now, _): (u64, u64) = marks.ask(&["TIME"]).await;
-    let now = now * 1_000;
+    let now = queue.now().await / 1_000 * 1_000;
     let claimed = now.to_string();
-    assert_eq!(
-        complete(&mut marks, "/articles/1", &claimed).await,
-        "lagging"
-    );
-    let due = marks.due("/articles/1").await.unwrap();
+    let outcome = complete(&mut queue, "/articles/1", &claimed).await;
+    assert_eq!(outcome, "lagging");
+    let due = queue.due_at("/articles/1").await.unwrap();
     let expected = (now + 1_000) as f64..=(now + 3_000) as f64;
     assert!(expected.contains(&due), "{due} is not within {expected:?}");
-    // A further change does not wait for that.
-    marks.changed("/articles/1").await;
-    let due = marks.due("/articles/1").await.unwrap();
+    // Another change does not wait for that.
+    queue.invalidate("/articles/1").await;
+    let due = queue.due_at("/articles/1").await.unwrap();
     assert!(due <= (now + 2_000) as f64, "{due}");
-    // A reader's request is no change.
-    assert_eq!(
-        complete(&mut marks, "/articles/2", &claimed).await,
-        "completed"
-    );
+    // A reader's request is not a change.
+    let outcome = complete(&mut queue, "/articles/2", &claimed).await;
+    assert_eq!(outcome, "completed");
     let later = (now + 4_000).to_string();
-    assert_eq!(
-        complete(&mut marks, "/articles/1", &later).await,
-        "completed"
-    );
+    let outcome = complete(&mut queue, "/articles/1", &later).await;
+    assert_eq!(outcome, "completed");
 }
 
 #[tokio::test]
-async fn another_application_with_another_origin_is_refused_while_the_first_one_lives() {
-    let mut marks = Marks::start().await;
-    let token = marks.take().await;
-    marks.release(&token).await;
-    let take = async |marks: &mut Marks, store: &str, origin: &str| -> redis::Value {
-        let taken = marks.run("acquire", &[store, origin]).await;
-        let _: i64 = marks.ask(&["DEL", "{afterword}:v1:lease"]).await;
-        taken
+async fn another_application_with_another_origin_is_refused_while_the_first_is_alive() {
+    let mut queue = Queue::start().await;
+    let token = queue.acquire().await;
+    queue.release(&token).await;
+    let is_refused = async |queue: &mut Queue, store: &str, origin: &str| {
+        let acquired: redis::Value = queue.run("acquire", &[store, origin]).await;
+        queue.delete("lease").await;
+        matches!(acquired, redis::Value::Array(_))
     };
-    let refused = |taken: &redis::Value| matches!(taken, redis::Value::Array(_));
     let [store, origin] = APPLICATION;
-    let other = take(
-        &mut marks,
-        "another-store",
-        "https://b.example public.articles",
-    )
-    .await;
-    assert!(refused(&other), "{other:?}");
+    let other_origin = "https://b.example public.articles";
+    assert!(is_refused(&mut queue, "another-store", other_origin).await);
     for (store, origin) in [
         (store, "https://c.example x.y"),
         ("emptied", "https://c.example x.y"),
     ] {
-        let taken = take(&mut marks, store, origin).await;
-        assert!(!refused(&taken), "{store} {origin}: {taken:?}");
+        let refused = is_refused(&mut queue, store, origin).await;
+        assert!(!refused, "{store} {origin}");
     }
-    let _: i64 = marks.ask(&["DEL", "{afterword}:v1:owner"]).await;
-    assert!(!refused(&take(&mut marks, "another-store", origin).await));
+    queue.delete("owner").await;
+    assert!(!is_refused(&mut queue, "another-store", origin).await);
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_back_by_an_hour_holds_nothing_up() {
-    let mut marks = Marks::start().await;
-    marks.changed("/articles/1").await;
-    let (now, _): (u64, u64) = marks.ask(&["TIME"]).await;
-    let hour = ((now + 3_600) * 1_000).to_string();
-    // As the clock before it wrote them.
+async fn a_clock_that_is_set_back_by_an_hour_delays_nothing() {
+    let mut queue = Queue::start().await;
+    queue.invalidate("/articles/1").await;
+    // All times were written before the clock was set back.
+    let hour = (queue.now().await + 3_600_000).to_string();
     for command in [
-        ["ZADD", "{afterword}:v1:queue", &hour, "/articles/1"],
-        ["ZADD", "{afterword}:v1:completed", &hour, "/articles/2"],
-        ["HSET", "{afterword}:v1:breaker", "probe", &hour],
-        ["HSET", "{afterword}:v1:breaker", "configuration", "this"],
+        ["ZADD", &redis_key("queue"), &hour, "/articles/1"],
+        ["ZADD", &redis_key("completed"), &hour, "/articles/2"],
+        ["HSET", &redis_key("breaker"), "probe", &hour],
+        ["HSET", &redis_key("breaker"), "configuration", "this"],
     ] {
-        let _: i64 = marks.ask(&command).await;
+        queue.command::<()>(&command).await;
     }
-    for key in ["lease", "wake_pending"] {
-        let name = format!("{{afterword}}:v1:{key}");
-        let _: () = marks.ask(&["SET", &name, "gone", "PX", "3600000"]).await;
+    for name in ["lease", "wake_pending"] {
+        let set = ["SET", &redis_key(name), "gone", "PX", "3600000"];
+        queue.command::<()>(&set).await;
     }
-    let _: () = marks
-        .ask(&["SET", "{afterword}:v1:reconciled", &format!("{hour} this")])
-        .await;
+    let set = ["SET", &redis_key("reconciled"), &format!("{hour} this")];
+    queue.command::<()>(&set).await;
     assert_eq!(
-        marks.run::<Option<String>>("acquire", &APPLICATION).await,
+        queue.run::<Option<String>>("acquire", &APPLICATION).await,
         None
     );
-    let left: i64 = marks.ask(&["PTTL", "{afterword}:v1:lease"]).await;
+    let left: i64 = queue.command(&["PTTL", &redis_key("lease")]).await;
     assert!(left <= 15_000, "the dead worker's lease lasts {left} ms");
-    let _: i64 = marks.ask(&["DEL", "{afterword}:v1:lease"]).await;
-    let token = marks.take().await;
-    assert_eq!(marks.claim(&token).await[0].0, "/articles/1");
-    let _: i64 = marks.ask(&["DEL", "{afterword}:v1:breaker"]).await;
+    queue.delete("lease").await;
+    let token = queue.acquire().await;
+    assert_eq!(queue.claim(&token).await[0].0, "/articles/1");
+    queue.delete("breaker").await;
     let arguments = [&token, "300000", "this"];
     assert_eq!(
-        marks.run::<i64>("queue_reconciliation", &arguments).await,
+        queue.run::<i64>("queue_reconciliation", &arguments).await,
         1
     );
-    marks.changed("/articles/2").await;
+    queue.invalidate("/articles/2").await;
+    let claimed = queue.claim(&token).await;
     assert!(
-        marks
-            .claim(&token)
-            .await
-            .iter()
-            .any(|(task, _)| task == "/articles/2"),
+        claimed.iter().any(|(task, _)| task == "/articles/2"),
         "its debounce window is over"
     );
 }
 
 #[tokio::test]
-async fn a_version_and_a_token_stay_unique_when_a_failover_loses_the_counter() {
-    let mut marks = Marks::start().await;
-    marks.changed("/articles/1").await;
-    let lost = marks.version("/articles/1").await;
-    let token = marks.take().await;
-    let _: i64 = marks
-        .ask(&["DEL", "{afterword}:v1:counter", "{afterword}:v1:lease"])
-        .await;
-    marks.changed("/articles/1").await;
-    assert_ne!(marks.version("/articles/1").await, lost);
-    assert_ne!(marks.take().await, token);
+async fn versions_and_tokens_stay_unique_after_a_failover_loses_the_counter() {
+    let mut queue = Queue::start().await;
+    queue.invalidate("/articles/1").await;
+    let lost = queue.version("/articles/1").await;
+    let token = queue.acquire().await;
+    queue.delete("counter").await;
+    queue.delete("lease").await;
+    queue.invalidate("/articles/1").await;
+    assert_ne!(queue.version("/articles/1").await, lost);
+    assert_ne!(queue.acquire().await, token);
 }
 
 #[tokio::test]
-async fn a_full_redis_takes_no_changes_but_its_worker_goes_on() {
-    let mut marks = Marks::start().await;
+async fn a_full_redis_refuses_invalidations_but_the_worker_continues() {
+    let mut queue = Queue::start().await;
     for id in 1..=3 {
-        marks.changed(&format!("/articles/{id}")).await;
+        queue.invalidate(&format!("/articles/{id}")).await;
     }
-    let _: () = marks.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    let refused = redis::cmd("EVAL")
-        .arg(script::TEXT)
-        .arg(script::NAMES.len())
-        .arg(
-            script::NAMES
-                .map(|name| format!("{{afterword}}:{name}"))
-                .to_vec(),
-        )
-        .arg(&["invalidate", "/articles/4"])
-        .query_async::<i64>(&mut marks.connection)
-        .await;
+    let full = ["CONFIG", "SET", "maxmemory", "1"];
+    queue.command::<()>(&full).await;
+    let refused = queue.try_run::<i64>("invalidate", &["/articles/4"]).await;
     assert!(refused.unwrap_err().to_string().contains("OOM"));
-    let token = marks.take().await;
-    assert_eq!(marks.run::<i64>("renew", &[&token]).await, 1);
-    let claimed = marks.claim(&token).await;
+    let token = queue.acquire().await;
+    assert_eq!(queue.run::<i64>("renew", &[&token]).await, 1);
+    let claimed = queue.claim(&token).await;
     assert_eq!(claimed.len(), 3);
     let (task, version) = &claimed[0];
-    assert_eq!(marks.complete(&token, task, version).await, "completed");
-    let _: i64 = marks
-        .run("back_off", &[&token, "why", "/articles/2", "60000"])
-        .await;
-    assert!(marks.trip(&token, &["/articles/3"]).await >= 0);
-    assert_eq!(marks.release(&token).await, None);
+    assert_eq!(queue.complete(&token, task, version).await, "completed");
+    queue.back_off(&token, "why", "/articles/2", "60000").await;
+    assert!(queue.trip(&token, &["/articles/3"]).await >= 0);
+    assert_eq!(queue.release(&token).await, None);
 }
 
 #[tokio::test]
-async fn the_safety_net_wakes_for_what_is_overdue_and_when_the_alarm_is_gone() {
-    let mut marks = Marks::start().await;
-    let client = redis::Client::open(marks._redis.url()).unwrap();
-    let mut subscriber = client.get_async_pubsub().await.unwrap();
-    subscriber.subscribe(CHANNEL).await.unwrap();
-    let check = async |marks: &mut Marks| marks.run::<i64>("check", &[]).await;
-    assert_eq!(check(&mut marks).await, 1, "no worker has ever been here");
+async fn a_check_wakes_a_worker_if_a_task_is_overdue_or_the_alarm_is_missing() {
+    let mut queue = Queue::start().await;
+    let _subscriber = queue.subscribe().await;
+    let check = async |queue: &mut Queue| queue.run::<i64>("check", &[]).await;
+    assert_eq!(check(&mut queue).await, 1, "no worker has set an alarm");
 
-    let token = marks.take().await;
-    assert_eq!(check(&mut marks).await, 0, "one is at work");
-    assert_eq!(marks.release(&token).await, None);
+    let token = queue.acquire().await;
+    assert_eq!(check(&mut queue).await, 0, "a worker holds the lease");
+    assert_eq!(queue.release(&token).await, None);
     assert_eq!(
-        check(&mut marks).await,
+        check(&mut queue).await,
         0,
         "nothing is due, the alarm is set"
     );
 
-    let _: i64 = marks
-        .ask(&["ZADD", "{afterword}:v1:queue", "1", "/articles/1"])
-        .await;
-    assert_eq!(check(&mut marks).await, 1);
-    let (now, _): (u64, u64) = marks.ask(&["TIME"]).await;
-    let soon = ((now + 4) * 1_000).to_string();
-    let _: i64 = marks
-        .ask(&["HSET", "{afterword}:v1:breaker", "probe", &soon])
-        .await;
-    assert_eq!(check(&mut marks).await, 0, "the origin is left in peace");
-    let _: i64 = marks.ask(&["DEL", "{afterword}:v1:breaker"]).await;
+    let add = ["ZADD", &redis_key("queue"), "1", "/articles/1"];
+    queue.command::<()>(&add).await;
+    assert_eq!(check(&mut queue).await, 1);
+    let soon = (queue.now().await + 4_000).to_string();
+    let probe = ["HSET", &redis_key("breaker"), "probe", &soon];
+    queue.command::<()>(&probe).await;
+    assert_eq!(check(&mut queue).await, 0, "the circuit breaker is open");
+    queue.delete("breaker").await;
 
-    // A Redis that refuses writes still tells.
-    let _: () = marks
-        .ask(&["CONFIG", "SET", "min-replicas-to-write", "1"])
-        .await;
-    assert_eq!(check(&mut marks).await, 1);
+    // It works while Redis refuses writes.
+    let refuse_writes = ["CONFIG", "SET", "min-replicas-to-write", "1"];
+    queue.command::<()>(&refuse_writes).await;
+    assert_eq!(check(&mut queue).await, 1);
 }
 
 #[tokio::test]
-async fn a_task_that_backs_off_leaves_an_alarm() {
-    let mut marks = Marks::start().await;
-    marks.changed("/articles/1").await;
-    let token = marks.take().await;
-    let _: i64 = marks.ask(&["DEL", "{afterword}:v1:alarm"]).await;
-    let _: i64 = marks
-        .run("back_off", &[&token, "why", "/articles/1", "4000"])
-        .await;
-    let left: i64 = marks.ask(&["PTTL", "{afterword}:v1:alarm"]).await;
+async fn a_task_that_backs_off_sets_an_alarm() {
+    let mut queue = Queue::start().await;
+    queue.invalidate("/articles/1").await;
+    let token = queue.acquire().await;
+    queue.delete("alarm").await;
+    queue.back_off(&token, "why", "/articles/1", "4000").await;
+    let left = queue.alarm().await;
     assert!((1..=4_000).contains(&left), "{left}");
 }
 
 #[tokio::test]
-async fn every_mark_leaves_an_alarm_of_two_seconds_at_most() {
-    let mut marks = Marks::start().await;
-    let alarm = async |marks: &mut Marks| marks.ask::<i64>(&["PTTL", "{afterword}:v1:alarm"]).await;
+async fn every_queued_task_sets_an_alarm_of_at_most_two_seconds() {
+    let mut queue = Queue::start().await;
     for operation in ["invalidate", "request_refresh"] {
-        let _: i64 = marks
-            .run(operation, &[&format!("/articles/{operation}")])
-            .await;
-        let left = alarm(&mut marks).await;
+        let key = format!("/articles/{operation}");
+        queue.run::<i64>(operation, &[&key]).await;
+        let left = queue.alarm().await;
         assert!((1..=2_000).contains(&left), "{operation}: {left}");
-        let _: i64 = marks
-            .ask(&["PEXPIRE", "{afterword}:v1:alarm", "60000"])
-            .await;
+        let prolong = ["PEXPIRE", &redis_key("alarm"), "60000"];
+        queue.command::<()>(&prolong).await;
     }
-    let token = marks.take().await;
-    for (key, version) in marks.claim(&token).await {
-        marks.complete(&token, &key, &version).await;
+    let token = queue.acquire().await;
+    for (key, version) in queue.claim(&token).await {
+        queue.complete(&token, &key, &version).await;
     }
-    let _: i64 = marks.ask(&["DEL", "{afterword}:v1:alarm"]).await;
-    assert_eq!(marks.release(&token).await, None);
-    let left = alarm(&mut marks).await;
-    assert!(
-        (2_001..=60_000).contains(&left),
-        "with nothing due, the heartbeat: {left}"
-    );
+    queue.delete("alarm").await;
+    assert_eq!(queue.release(&token).await, None);
+    let left = queue.alarm().await;
+    assert!((2_001..=60_000).contains(&left), "nothing is due: {left}");
 }
 
 #[tokio::test]
-async fn a_reconciliation_is_due_at_first_once_in_a_while_and_with_another_configuration() {
-    let mut marks = Marks::start().await;
-    let token = marks.take().await;
-    let due = async |marks: &mut Marks, configuration: &str| {
-        let queued = marks
-            .run::<i64>("queue_reconciliation", &[&token, "60000", configuration])
-            .await;
-        let _: i64 = marks
-            .ask(&["ZREM", "{afterword}:v1:queue", "reconcile"])
-            .await;
+async fn a_reconciliation_is_queued_first_then_at_intervals_and_with_a_new_configuration() {
+    let mut queue = Queue::start().await;
+    let token = queue.acquire().await;
+    let queues = async |queue: &mut Queue, configuration: &str| {
+        let arguments = [&token, "60000", configuration];
+        let queued: i64 = queue.run("queue_reconciliation", &arguments).await;
+        let remove = ["ZREM", &redis_key("queue"), "reconcile"];
+        queue.command::<()>(&remove).await;
         queued
     };
-    assert_eq!(due(&mut marks, "this").await, 1);
-    let _: i64 = marks.run("reconciled", &[&token, "0", "this"]).await;
-    assert_eq!(due(&mut marks, "this").await, 0);
-    assert_eq!(due(&mut marks, "another").await, 1);
-    let _: i64 = marks.run("reconciled", &[&token, "60000", "this"]).await;
-    assert_eq!(due(&mut marks, "this").await, 1);
+    assert_eq!(queues(&mut queue, "this").await, 1);
+    queue.run::<i64>("reconciled", &[&token, "0", "this"]).await;
+    assert_eq!(queues(&mut queue, "this").await, 0);
+    assert_eq!(queues(&mut queue, "another").await, 1);
+    queue
+        .run::<i64>("reconciled", &[&token, "60000", "this"])
+        .await;
+    assert_eq!(queues(&mut queue, "this").await, 1);
 
-    marks
-        .run::<i64>("queue_reconciliation", &[&token, "60000", "this"])
-        .await;
-    let version = marks.version("reconcile").await;
-    let again = marks
-        .run::<i64>("queue_reconciliation", &[&token, "60000", "this"])
-        .await;
-    assert_eq!(
-        (again, marks.version("reconcile").await),
-        (0, version),
-        "it is queued"
-    );
+    let arguments = [&token, "60000", "this"];
+    queue.run::<i64>("queue_reconciliation", &arguments).await;
+    let version = queue.version("reconcile").await;
+    let again: i64 = queue.run("queue_reconciliation", &arguments).await;
+    assert_eq!(again, 0, "it is queued");
+    assert_eq!(queue.version("reconcile").await, version);
 }

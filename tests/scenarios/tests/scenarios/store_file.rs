@@ -1,4 +1,5 @@
-//! The key-value store's file, as Spin and the embedded host write it: for what a scenario cannot wait for, or nobody should write.
+//! The key-value store's file, as Spin and the embedded host write it. Scenarios change it to make
+//! entries old or invalid.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub fn keys(afterword: &Afterword) -> Vec<String> {
     keys.collect::<Result<_, _>>().unwrap()
 }
 
-/// The value of a key, which is there.
+/// The value of an existing key.
 pub fn value(afterword: &Afterword, key: &str) -> Vec<u8> {
     let query = "SELECT value FROM spin_key_value WHERE key = ?1";
     open(afterword)
@@ -32,16 +33,16 @@ pub fn value(afterword: &Afterword, key: &str) -> Vec<u8> {
         .unwrap_or_else(|error| panic!("{key}: {error}"))
 }
 
-/// Puts another value in place of that of a key, which is there.
+/// Replaces the value of an existing key.
 pub fn replace(afterword: &Afterword, key: &str, value: &[u8]) {
     let update = "UPDATE spin_key_value SET value = ?2 WHERE key = ?1";
     let changed = open(afterword)
         .execute(update, params![key, value])
         .unwrap();
-    assert_eq!(changed, 1, "{key} is there");
+    assert_eq!(changed, 1, "{key} exists");
 }
 
-/// Adds a key, which is not there.
+/// Adds a new key.
 pub fn insert(afterword: &Afterword, key: &str, value: &[u8]) {
     let insert = "INSERT INTO spin_key_value (store, key, value) VALUES ('default', ?1, ?2)";
     open(afterword)
@@ -49,12 +50,12 @@ pub fn insert(afterword: &Afterword, key: &str, value: &[u8]) {
         .unwrap();
 }
 
-/// The entry of a path, which is there.
+/// The stored entry of a path.
 pub fn entry(afterword: &Afterword, path: &str) -> Entry {
     Entry::decode(value(afterword, path)).expect("an entry")
 }
 
-/// Makes an entry as old as this.
+/// Gives an entry this age.
 pub fn make_old(afterword: &Afterword, path: &str, age: Duration) {
     let mut entry = entry(afterword, path);
     entry.fetched_at = host::now() - u64::try_from(age.as_millis()).unwrap();

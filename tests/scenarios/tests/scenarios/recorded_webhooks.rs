@@ -1,6 +1,7 @@
-//! The webhooks that a real Supabase trigger sent, in the order in which they arrived: not the order of the changes.
+//! The recorded webhooks of a real Supabase trigger, in the order of their arrival. The changes had
+//! another order.
 
-use afterword_scenarios::Setup;
+use afterword_scenarios::{SECRET, Setup};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -12,8 +13,9 @@ fn recorded() -> impl Iterator<Item = Value> {
         .map(|line| serde_json::from_str(line).expect("each line is a webhook"))
 }
 
-/// The table at the end: the forty rows of the bulk insert, one of them at the last of its twelve updates.
-fn end_state() -> Vec<Value> {
+/// The final rows of the table: the forty rows of the bulk insert, one of them after the last of
+/// its twelve updates.
+fn final_rows() -> Vec<Value> {
     let bodies: Vec<Value> = recorded()
         .filter(|webhook| webhook["path"] == "/revalidate")
         .map(|webhook| serde_json::from_str(webhook["body"].as_str().unwrap()).unwrap())
@@ -42,9 +44,9 @@ fn end_state() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_recorded_webhooks_in_their_order_leave_the_cache_equal_to_the_database() {
+async fn the_cache_equals_the_database_after_the_recorded_webhooks() {
     let afterword = Setup::default().no_articles().start().await;
-    let rows = end_state();
+    let rows = final_rows();
     assert_eq!(rows.len(), 40);
     afterword
         .supabase()
@@ -52,29 +54,18 @@ async fn the_recorded_webhooks_in_their_order_leave_the_cache_equal_to_the_datab
         .unwrap();
     let mut replayed = 0;
     for webhook in recorded().filter(|webhook| webhook["path"] == "/revalidate") {
-        // As it was sent, but for this application's own secret.
-        let answer = afterword
-            .send(
-                Method::POST,
-                "/revalidate",
-                &[
-                    (
-                        "authorization",
-                        &format!("Bearer {}", afterword_scenarios::SECRET),
-                    ),
-                    (
-                        "content-type",
-                        webhook["headers"]["content-type"].as_str().unwrap(),
-                    ),
-                    (
-                        "user-agent",
-                        webhook["headers"]["user-agent"].as_str().unwrap(),
-                    ),
-                ],
-                webhook["body"].as_str().unwrap().to_owned(),
-            )
+        // As recorded, except for the secret.
+        let header = |name: &str| webhook["headers"][name].as_str().unwrap();
+        let headers = [
+            ("authorization", &*format!("Bearer {SECRET}")),
+            ("content-type", header("content-type")),
+            ("user-agent", header("user-agent")),
+        ];
+        let body = webhook["body"].as_str().unwrap().to_owned();
+        let response = afterword
+            .send(Method::POST, "/revalidate", &headers, body)
             .await;
-        assert_eq!(answer.status, 202, "{webhook}");
+        assert_eq!(response.status, 202, "{webhook}");
         replayed += 1;
     }
     assert_eq!(replayed, 57);
@@ -83,18 +74,13 @@ async fn the_recorded_webhooks_in_their_order_leave_the_cache_equal_to_the_datab
     afterword.supabase().clear_requests();
     assert_eq!(afterword.get("/articles").await.json(), origin);
     for row in origin.as_array().unwrap() {
-        assert_eq!(
-            &afterword
-                .get(&format!("/articles/{}", row["id"]))
-                .await
-                .json(),
-            row
-        );
+        let item = afterword.get(&format!("/articles/{}", row["id"])).await;
+        assert_eq!(&item.json(), row);
     }
     assert_eq!(
         afterword.supabase().requests(),
         [],
-        "all of it came from the store"
+        "every response came from the store"
     );
     assert!(
         origin
@@ -103,7 +89,7 @@ async fn the_recorded_webhooks_in_their_order_leave_the_cache_equal_to_the_datab
             .iter()
             .any(|row| row["title"] == "v12")
     );
-    // The first article was deleted in the end, whatever order its webhooks came in.
+    // The first article was deleted in the end, though its webhooks arrived in another order.
     assert_eq!(afterword.get("/articles/1").await.status, 404);
     assert_eq!(json!(afterword.queue().await.unwrap()), json!([]));
 }
