@@ -192,7 +192,6 @@ async fn every_kind_of_refusal_is_logged_without_what_was_sent() {
         let sent = afterword.send(Method::POST, "/revalidate", fields, body.to_owned());
         sent.await.status
     };
-    let deep = format!("{{\"{hidden}\":{}", "[".repeat(1_001));
     let json = format!("\"{hidden}\"");
     let large = "x".repeat(5 << 20);
     for _ in 0..3 {
@@ -202,7 +201,6 @@ async fn every_kind_of_refusal_is_logged_without_what_was_sent() {
         assert_eq!(signed(&afterword, SIGNING, hidden, 310).await.status, 401);
         assert_eq!(send(&right, hidden).await, 400);
         assert_eq!(send(&right, &json).await, 400);
-        assert_eq!(send(&right, &deep).await, 400);
     }
     assert_eq!(signed(&afterword, SIGNING, &large, 0).await.status, 413);
     for (status, why) in [
@@ -212,7 +210,6 @@ async fn every_kind_of_refusal_is_logged_without_what_was_sent() {
         (401, "five minutes"),
         (400, "is not JSON"),
         (400, "is not a JSON object"),
-        (400, "more than a thousand deep"),
         (413, "4 MiB"),
     ] {
         let line = afterword.http().line_with(why, PATIENCE).await.unwrap();

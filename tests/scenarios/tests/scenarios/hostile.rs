@@ -196,17 +196,7 @@ fn table() -> Vec<(u16, Vec<u8>)> {
     table.push((400, post(b"{\"a\":\"\xff\xfe\"}")));
     table.push((400, post(&[0; 1_000])));
     // Of a longer one, the first part is read.
-    for long in [
-        " ",
-        "[",
-        "{\"a\":",
-        "{\"type\":\"",
-        "\"",
-        "\\",
-        "7",
-        "]",
-        "{}{",
-    ] {
+    for long in [" ", "[", "{\"type\":\"", "\"", "\\", "7", "]", "{}{"] {
         table.push((400, post(long.repeat((5 << 20) / long.len()).as_bytes())));
     }
     // Each byte a chunk of its own: no more memory than in one piece.
