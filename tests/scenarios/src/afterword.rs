@@ -8,8 +8,8 @@ use afterword_stack::{App, Port, Process, Redis, WakeUp, eventually, http_answer
 use afterword_supabase::{Supabase, Webhook};
 use anyhow::{Context, Result, ensure};
 
-use crate::environment::{host, real_postgrest, redis_program};
-use crate::setup::{Setup, readable_columns};
+use crate::environment::{host, redis_program};
+use crate::setup::Setup;
 
 /// The webhook secret of every scenario.
 pub const SECRET: &str = "the-scenarios-secret";
@@ -84,11 +84,6 @@ impl Afterword {
         });
 
         let mut origin = setup.supabase;
-        origin.upstream = real_postgrest(origin.row_cap);
-        let variables = match origin.upstream {
-            Some(_) => readable_columns(setup.variables),
-            None => setup.variables,
-        };
         origin.database = Some(dir.path().join("supabase.db"));
         let (origin_port, supabase) = on_free_port(async |address| {
             origin.listen = address;
@@ -96,7 +91,7 @@ impl Afterword {
         })
         .await?;
 
-        let own = [
+        let variables = [
             ("supabase_url", supabase.url()),
             ("supabase_anon_key", supabase.anon_key().to_owned()),
             ("webhook_secret", SECRET.to_owned()),
@@ -107,10 +102,10 @@ impl Afterword {
             manifest: manifest()?,
             components: vec!["articles".into(), "revalidate".into()],
             state_dir: dir.path().join("state"),
-            variables: own
+            variables: variables
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value))
-                .chain(variables)
+                .chain(setup.variables)
                 .collect(),
             runtime_config: runtime_config.transpose()?,
             ..App::default()
@@ -196,8 +191,8 @@ impl Afterword {
         WakeUp::new(&self.redis.url(), prefix)
     }
 
-    /// Starts another replica, with all components in one process (under Spin, with a child for each
-    /// trigger). Returns its base URL.
+    /// Starts another replica, with all components in one process (under Spin, with a child for
+    /// each trigger). Returns its base URL.
     ///
     /// # Errors
     /// It does not start.
@@ -221,8 +216,8 @@ impl Afterword {
         Ok(url)
     }
 
-    /// Starts another application on the same Redis, with its own rows, store and processes; returns
-    /// when it serves.
+    /// Starts another application on the same Redis, with its own rows, store and processes;
+    /// returns when it serves.
     ///
     /// # Errors
     /// It does not start.
@@ -307,11 +302,6 @@ impl Afterword {
         Ok(())
     }
 
-    /// Whether the origin is a real PostgREST behind the stand-in's gateway.
-    pub(crate) fn has_real_postgrest(&self) -> bool {
-        self.origin.upstream.is_some()
-    }
-
     /// Kills the workers, like a crash.
     pub async fn kill_workers(&mut self) {
         for worker in self.workers.drain(..) {
@@ -358,6 +348,16 @@ impl Afterword {
     /// The base URL of the HTTP side, without a trailing slash.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The address of the HTTP side, such as `127.0.0.1:3000`.
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    /// An HTTP client.
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
     }
 
     /// The first worker.

@@ -1,29 +1,42 @@
-//! A running Afterword for each scenario: a Redis, the stand-in for Supabase, and the application in
-//! two processes (the HTTP side and the worker), each with its own ports and folder.
+//! A running Afterword for each scenario: a Redis, the stand-in for Supabase, and the application
+//! in two processes (the HTTP side and the worker), each with its own ports and folder.
 //!
 //! | module | content |
 //! | --- | --- |
 //! | `setup` | how the application is started |
 //! | `environment` | what `cargo xtask test` passes |
 //! | `afterword` | its processes |
+//! | `articles` | the origin's articles |
 //! | `requests` | requests to the application and to the origin |
+//! | `webhooks` | webhooks to the application |
+//! | `reads` | reads until the response is as expected |
+//! | `comparison` | comparisons of the cache with the origin |
 //! | `redis` | the work queue, and waiting for it |
 //! | `faults` | faults of the origin and of the host |
+//! | `log` | assertions on the log |
+//! | `waiting` | waiting for a condition |
 //! | `response` | a response, read whole |
 //!
-//! The scenarios are in `tests/`; `cargo xtask test` builds what they need. A failing scenario prints
-//! the output of each process.
+//! The scenarios are in `tests/`; `cargo xtask test` builds what they need. A failing scenario
+//! prints the output of each process.
 
 mod afterword;
+mod articles;
+mod comparison;
 mod environment;
 mod faults;
+mod log;
+mod reads;
 mod redis;
 mod requests;
 mod response;
 mod setup;
+mod waiting;
+mod webhooks;
 
 pub use afterword::{Afterword, OtherApplication, PATIENCE, SECRET};
 pub use environment::{host_has_dials, redis_program};
 pub use redis::redis_key;
 pub use response::Response;
 pub use setup::Setup;
+pub use waiting::{wait_at_most, wait_until};

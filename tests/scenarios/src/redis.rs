@@ -2,7 +2,6 @@
 
 use afterword_stack::eventually;
 use anyhow::{Context, Result, ensure};
-use redis::AsyncConnectionConfig;
 
 use crate::afterword::{Afterword, PATIENCE};
 
@@ -17,12 +16,8 @@ impl Afterword {
     /// # Errors
     /// Redis does not respond, or with another type.
     pub async fn redis_command<T: redis::FromRedisValue>(&self, command: &[&str]) -> Result<T> {
-        // The defaults of half a second and a second are short for a busy machine.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
         let mut connection = redis::Client::open(self.redis.url())?
-            .get_multiplexed_async_connection_with_config(&config)
+            .get_multiplexed_async_connection()
             .await?;
         let (name, arguments) = command.split_first().context("a command has a name")?;
         let mut command = redis::cmd(name);
@@ -129,5 +124,39 @@ impl Afterword {
         let locks = redis_key("fetch_locks");
         let deleted = self.redis_command::<u64>(&["DEL", &locks]).await;
         deleted.expect("Redis responds");
+    }
+
+    /// The number of versions and lease tokens given so far.
+    ///
+    /// # Panics
+    /// Redis does not respond.
+    pub async fn counter(&self) -> u64 {
+        let get = ["GET", &redis_key("counter")];
+        self.redis_command(&get).await.expect("Redis responds")
+    }
+
+    /// The time of the Redis server, in milliseconds since 1970.
+    ///
+    /// # Panics
+    /// Redis does not respond.
+    pub async fn redis_now(&self) -> u64 {
+        let now: Result<(u64, u64)> = self.redis_command(&["TIME"]).await;
+        let (seconds, micros) = now.expect("Redis responds");
+        seconds * 1_000 + micros / 1_000
+    }
+
+    /// A number of `INFO`, such as `total_connections_received` or `cmdstat_publish:calls`. 0 if
+    /// Redis does not report it.
+    ///
+    /// # Panics
+    /// Redis does not respond.
+    pub async fn redis_statistic(&self, name: &str) -> u64 {
+        let info: Result<String> = self.redis_command(&["INFO", "all"]).await;
+        let info = info.expect("Redis responds");
+        let value = info.lines().find_map(|line| {
+            let rest = line.strip_prefix(name)?.strip_prefix([':', '='])?;
+            rest.split(',').next()?.trim().parse().ok()
+        });
+        value.unwrap_or(0)
     }
 }

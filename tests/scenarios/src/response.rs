@@ -38,6 +38,11 @@ impl Response {
         })
     }
 
+    /// The `Cache-Status` header.
+    pub fn cache_status(&self) -> &str {
+        self.header("cache-status")
+    }
+
     /// Whether there is such a header.
     pub fn has(&self, name: &str) -> bool {
         self.headers.contains_key(name)
@@ -50,5 +55,16 @@ impl Response {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body)
             .unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
+    }
+
+    /// The rows of a list.
+    ///
+    /// # Panics
+    /// The content is not a JSON array.
+    pub fn rows(&self) -> Vec<Value> {
+        let Value::Array(rows) = self.json() else {
+            panic!("not an array: {:?}", self.body);
+        };
+        rows
     }
 }

@@ -1,4 +1,4 @@
-//! Which pages in browsers may read the answers.
+//! Cross-origin reads by web pages (CORS).
 
 use afterword_scenarios::Setup;
 use reqwest::Method;
@@ -15,23 +15,23 @@ fn preflight(origin: &str) -> [(&str, &str); 3] {
 }
 
 #[tokio::test]
-async fn without_a_list_no_other_origin_may_read() {
+async fn without_configuration_no_other_origin_may_read() {
     let afterword = Setup::default().no_worker().start().await;
-    let answer = afterword
+    let response = afterword
         .get_with("/articles/7", &[("origin", ALLOWED)])
         .await;
-    assert_eq!(answer.status, 200);
-    assert!(!answer.has("access-control-allow-origin"));
-    assert_eq!(answer.header("vary"), "Accept-Encoding");
-    let answer = afterword
+    assert_eq!(response.status, 200);
+    assert!(!response.has("access-control-allow-origin"));
+    assert_eq!(response.header("vary"), "Accept-Encoding");
+    let response = afterword
         .send(Method::OPTIONS, "/articles/7", &preflight(ALLOWED), "")
         .await;
-    assert_eq!(answer.status, 204);
-    assert!(!answer.has("access-control-allow-methods"));
+    assert_eq!(response.status, 204);
+    assert!(!response.has("access-control-allow-methods"));
 }
 
 #[tokio::test]
-async fn a_listed_origin_may_read_hits_misses_and_errors_and_caches_are_told() {
+async fn a_listed_origin_may_read_hits_misses_and_errors_and_responses_vary() {
     let afterword = Setup::default()
         .variable(
             "cors_allow_origins",
@@ -39,14 +39,11 @@ async fn a_listed_origin_may_read_hits_misses_and_errors_and_caches_are_told() {
         )
         .start()
         .await;
-    let tag = afterword
-        .wait_for_hit("/articles/7")
-        .await
-        .header("etag")
-        .to_owned();
-    for (path, field, status) in [
+    let hit = afterword.wait_for_hit("/articles/7").await;
+    let tag = hit.header("etag");
+    for (path, header, status) in [
         ("/articles/7", ("accept", "*/*"), 200),
-        ("/articles/7", ("if-none-match", tag.as_str()), 304),
+        ("/articles/7", ("if-none-match", tag), 304),
         ("/articles/8", ("accept", "*/*"), 200),
         ("/articles/4711", ("accept", "*/*"), 404),
         ("/articles/1/2", ("accept", "*/*"), 404),
@@ -58,9 +55,11 @@ async fn a_listed_origin_may_read_hits_misses_and_errors_and_caches_are_told() {
             (OTHER, ""),
             ("null", ""),
         ] {
-            let answer = afterword.get_with(path, &[("origin", origin), field]).await;
-            assert_eq!(answer.status, status, "{path}");
-            let values: Vec<_> = answer
+            let response = afterword
+                .get_with(path, &[("origin", origin), header])
+                .await;
+            assert_eq!(response.status, status, "{path}");
+            let values: Vec<_> = response
                 .headers
                 .get_all("access-control-allow-origin")
                 .iter()
@@ -68,46 +67,46 @@ async fn a_listed_origin_may_read_hits_misses_and_errors_and_caches_are_told() {
             let expected = Some(allowed).filter(|allowed| !allowed.is_empty());
             assert_eq!(values, Vec::from_iter(expected), "{origin} {path}");
             assert_eq!(
-                answer.has("access-control-expose-headers"),
+                response.has("access-control-expose-headers"),
                 !allowed.is_empty()
             );
-            assert!(!answer.has("access-control-allow-credentials"));
-            let varies = answer.headers.get_all("vary");
+            assert!(!response.has("access-control-allow-credentials"));
+            let varies = response.headers.get_all("vary");
             assert!(
                 varies.iter().any(|value| value == "Origin"),
-                "{path}: {answer:?}"
+                "{path}: {response:?}"
             );
         }
-        let answer = afterword.get_with(path, &[field]).await;
-        assert!(!answer.has("access-control-allow-origin"), "no origin");
+        let response = afterword.get_with(path, &[header]).await;
+        assert!(!response.has("access-control-allow-origin"), "no origin");
     }
 }
 
 #[tokio::test]
-async fn a_star_lets_all_read_and_nothing_varies() {
+async fn with_a_star_every_origin_may_read_and_responses_do_not_vary() {
     let afterword = Setup::default()
         .variable("cors_allow_origins", "*")
         .no_worker()
         .start()
         .await;
-    for fields in [&[("origin", OTHER)][..], &[]] {
-        let answer = afterword.get_with("/articles/7", fields).await;
-        assert_eq!(answer.header("access-control-allow-origin"), "*");
-        assert_eq!(answer.header("vary"), "Accept-Encoding");
+    for headers in [&[("origin", OTHER)][..], &[]] {
+        let response = afterword.get_with("/articles/7", headers).await;
+        assert_eq!(response.header("access-control-allow-origin"), "*");
+        assert_eq!(response.header("vary"), "Accept-Encoding");
     }
 }
 
 #[tokio::test]
-async fn a_preflight_from_an_allowed_origin_is_answered_without_a_look_into_anything() {
+async fn the_response_to_a_preflight_allows_a_listed_origin() {
     let afterword = Setup::default()
         .variable("cors_allow_origins", ALLOWED)
         .no_worker()
         .start()
         .await;
-    let answer = afterword
+    let response = afterword
         .send(Method::OPTIONS, "/articles/7", &preflight(ALLOWED), "")
         .await;
-    assert_eq!((answer.status, answer.bytes.len()), (204, 0));
+    assert_eq!((response.status, response.bytes.len()), (204, 0));
     for (name, value) in [
         ("access-control-allow-origin", ALLOWED),
         ("access-control-allow-methods", "GET, HEAD"),
@@ -116,35 +115,35 @@ async fn a_preflight_from_an_allowed_origin_is_answered_without_a_look_into_anyt
         ("vary", "Origin"),
         ("allow", "GET, HEAD, OPTIONS"),
     ] {
-        // Once: a browser takes none of two.
-        let values: Vec<_> = answer.headers.get_all(name).iter().collect();
+        // Exactly once: browsers reject a header that is repeated.
+        let values: Vec<_> = response.headers.get_all(name).iter().collect();
         assert_eq!(values, [value], "{name}");
     }
-    // Whatever the path, so that the page learns what is wrong with it.
-    let odd = afterword
+    // Invalid paths too, so that the page can read the error that follows.
+    let invalid = afterword
         .send(Method::OPTIONS, "/articles/1/2", &preflight(ALLOWED), "")
         .await;
-    assert_eq!(odd.status, 204);
+    assert_eq!(invalid.status, 204);
     let other = afterword
         .send(Method::OPTIONS, "/articles/7", &preflight(OTHER), "")
         .await;
     assert_eq!(other.status, 204);
     assert!(!other.has("access-control-allow-origin"));
     assert!(!other.has("access-control-allow-methods"));
-    assert_eq!(afterword.supabase().requests(), []);
+    afterword.assert_no_origin_request();
 }
 
 #[tokio::test]
-async fn a_list_that_means_nothing_is_refused_by_name() {
+async fn an_invalid_list_of_origins_is_an_error_that_names_the_variable() {
     let afterword = Setup::default()
         .variable("cors_allow_origins", "example.org")
         .no_worker()
         .start()
         .await;
-    let answer = afterword.get("/articles/7").await;
-    assert_eq!(answer.status, 500);
+    let response = afterword.get("/articles/7").await;
+    assert_eq!(response.status, 500);
     assert_eq!(
-        answer.json()["type"],
+        response.json()["type"],
         "urn:problem-type:afterword:not-configured"
     );
     assert!(afterword.log().contains("cors_allow_origins"));

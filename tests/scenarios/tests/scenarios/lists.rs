@@ -1,19 +1,15 @@
 //! Lists: complete, however few rows the origin puts into a response.
 
-use afterword_scenarios::{Afterword, PATIENCE, Setup, redis_key};
-use afterword_stack::eventually;
+use afterword_scenarios::{Afterword, Setup, redis_key, wait_until};
 use afterword_supabase::{Fault, RestDial};
 use anyhow::ensure;
-use reqwest::Method;
-use serde_json::{Value, json};
-
-use crate::refreshing::rows;
+use serde_json::Value;
 
 /// An application with this many rows and no worker yet.
 async fn with_rows(setup: Setup, count: usize) -> Afterword {
     let afterword = setup.no_articles().no_worker().start().await;
     if count > 0 {
-        afterword.supabase().execute(&rows(count)).unwrap();
+        afterword.insert_articles(count);
     }
     afterword
 }
@@ -47,7 +43,7 @@ async fn a_list_of_2500_rows_is_complete_with_a_row_cap_of_1000_and_of_100() {
     for (cap, requests) in [(1_000, 3), (100, 25)] {
         let afterword = with_rows(Setup::default().row_cap(cap), 2_500).await;
         afterword.get("/articles").await;
-        assert_eq!(afterword.supabase().requests().len(), requests);
+        assert_eq!(afterword.count_origin_requests(), requests);
         assert_eq!(ids(afterword).await, (1..=2_500).collect::<Vec<_>>());
     }
 }
@@ -111,7 +107,7 @@ async fn rows_with_a_null_id_are_in_the_list_once_and_where_the_order_puts_them(
                 .start()
                 .await;
             let rows = rows_with_bodies(with_body + nulls, with_body);
-            afterword.supabase().execute(&rows).unwrap();
+            afterword.execute(&rows);
             let list = afterword.get("/articles").await.json();
             let listed = list.as_array().unwrap().iter();
             let bodies: Vec<&Value> = listed.map(|row| &row["body"]).collect();
@@ -149,12 +145,12 @@ async fn a_list_paged_by_offset_is_not_stored_while_webhooks_keep_coming() {
         .variable("list_query", "select=title&order=id.asc")
         .start()
         .await;
-    afterword.supabase().execute(&rows(250)).unwrap();
+    afterword.insert_articles(250);
     // A webhook arrives before the end of each fetch.
-    afterword.set_origin_faults(vec![slow("offset=200", 1_000)]);
+    afterword.set_origin_fault(slow("offset=200", 1_000));
     afterword.start_worker().await.unwrap();
     for fetch in 1..=3 {
-        eventually(PATIENCE, "waiting for the last page", async || {
+        wait_until("waiting for the last page", async || {
             let requests = afterword.supabase().requests();
             let last_pages = requests
                 .iter()
@@ -163,9 +159,8 @@ async fn a_list_paged_by_offset_is_not_stored_while_webhooks_keep_coming() {
             ensure!(last_pages >= fetch, "{last_pages} requests for it");
             Ok(())
         })
-        .await
-        .unwrap();
-        afterword.webhook("{}").await;
+        .await;
+        afterword.invalidate_list().await;
     }
     let changing = "the list changed each time while it was fetched";
     afterword.wait_for_worker_log(changing).await;
@@ -183,10 +178,10 @@ async fn a_list_with_a_limit_is_not_counted() {
         fault: Some(Fault::Status(503)),
         ..RestDial::default()
     };
-    afterword.set_origin_faults(vec![counts]);
+    afterword.set_origin_fault(counts);
     let list = afterword.get("/articles").await;
     assert_eq!(list.json().as_array().map(Vec::len), Some(50), "{list:?}");
-    assert_eq!(afterword.supabase().requests().len(), 1);
+    assert_eq!(afterword.count_origin_requests(), 1);
 }
 
 #[tokio::test]
@@ -214,7 +209,7 @@ async fn a_list_whose_count_fails_is_fetched_without_a_count() {
     let afterword = with_rows(Setup::default(), 250).await;
     fail_counts(&afterword, Fault::Status(503));
     assert_eq!(afterword.get("/articles").await.status, 503);
-    let requests = afterword.supabase().requests().len();
+    let requests = afterword.count_origin_requests();
     assert_eq!(requests, 1, "an origin that asks for a pause gets it");
 }
 
@@ -234,13 +229,10 @@ async fn a_failed_page_leaves_the_stored_list_unchanged() {
             fault: Some(fault.clone()),
             ..RestDial::default()
         };
-        afterword
-            .supabase()
-            .execute("UPDATE articles SET title = title || '!'")
-            .unwrap();
-        afterword.set_origin_faults(vec![last_page]);
+        afterword.execute("UPDATE articles SET title = title || '!'");
+        afterword.set_origin_fault(last_page);
         afterword.supabase().clear_requests();
-        afterword.webhook("{}").await;
+        afterword.invalidate_list().await;
         afterword.wait_for_failures(1).await;
         afterword.wait_for_origin_request("id=gt.200").await;
         assert_eq!(
@@ -277,17 +269,11 @@ async fn a_change_during_the_fetch_of_a_list_causes_another_fetch() {
     };
     let before = writes(&afterword);
     // The delayed response has the rows from before the change below.
-    afterword.set_origin_faults(vec![slow("id=gt.200", 1_500)]);
+    afterword.set_origin_fault(slow("id=gt.200", 1_500));
     afterword.supabase().clear_requests();
-    afterword.webhook("{}").await;
+    afterword.invalidate_list().await;
     afterword.wait_for_origin_request("id=gt.200").await;
-    afterword
-        .change(
-            Method::PATCH,
-            "?id=eq.1",
-            json!({"title": "Changed meanwhile"}),
-        )
-        .await;
+    afterword.update_title(1, "Changed meanwhile").await;
     afterword.heal_origin();
     afterword.wait_until_drained().await.unwrap();
     assert_eq!(
@@ -297,7 +283,7 @@ async fn a_change_during_the_fetch_of_a_list_causes_another_fetch() {
     );
     afterword.supabase().clear_requests();
     let list = afterword.get("/articles").await.json();
-    assert_eq!(afterword.supabase().requests(), []);
+    afterword.assert_no_origin_request();
     assert_eq!(list.as_array().map(Vec::len), Some(250));
     assert_eq!(list[0]["title"], Value::from("Changed meanwhile"));
 }
@@ -308,24 +294,17 @@ async fn an_item_is_refreshed_while_a_long_list_is_fetched() {
     afterword.start_worker().await.unwrap();
     afterword.wait_until_reconciled().await.unwrap();
     afterword.wait_for_hit("/articles/7").await;
-    afterword.set_origin_faults(vec![slow("id=gt.200", 10_000)]);
+    afterword.set_origin_fault(slow("id=gt.200", 10_000));
     afterword.supabase().clear_requests();
-    afterword.webhook("{}").await;
+    afterword.invalidate_list().await;
     afterword.wait_for_origin_request("id=gt.200").await;
-    afterword
-        .change(
-            Method::PATCH,
-            "?id=eq.7",
-            json!({"title": "Changed meanwhile"}),
-        )
-        .await;
-    eventually(PATIENCE, "refreshing the item", async || {
+    afterword.update_title(7, "Changed meanwhile").await;
+    wait_until("refreshing the item", async || {
         let item = afterword.get("/articles/7").await.json();
         ensure!(item["title"] == "Changed meanwhile", "it is the old row");
         Ok(())
     })
-    .await
-    .unwrap();
+    .await;
     assert!(
         afterword
             .queue()

@@ -1,33 +1,32 @@
-//! What Afterword does, sentence by sentence, with everything running for real.
+//! The behaviour of Afterword, with every part running for real.
 
-mod acknowledging;
-mod authority;
-mod coding;
-mod conditional;
+mod cache_status;
+mod concurrent_misses;
+mod conditional_requests;
+mod content_coding;
 mod cors;
-mod crowds;
-mod door;
-mod ending;
-mod equal;
-mod explaining;
-mod failing;
-mod faults;
-mod hiding;
-mod hostile;
-mod ids;
-mod leaving;
+mod durability;
+mod hidden_data;
+mod hostile_requests;
+mod item_ids;
+mod least_authority;
 mod lists;
 mod model;
 mod origin_failing;
+mod partial_failures;
 mod progress;
+mod random_rounds;
+mod raw_http;
 mod reading;
 mod recorded_webhooks;
 mod refreshing;
 mod replicas;
+mod response_segments;
 mod shared_redis;
+mod shutdown;
 mod stale;
 mod store_file;
 mod wake_ups;
+mod webhook_acknowledgement;
+mod webhook_authentication;
 mod work_queue;
-
-use store_file as stored;

@@ -8,13 +8,12 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant, SystemTime};
 
-use afterword_scenarios::{Afterword, Setup, redis_key};
-use afterword_stack::eventually;
+use afterword_scenarios::{Afterword, Setup, redis_key, wait_at_most};
 use afterword_supabase::{Fault, RestDial};
 use anyhow::{Result, ensure};
 use fastrand::Rng;
 use futures_util::{FutureExt, StreamExt};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The steps of a history.
 const STEPS: usize = 30;
@@ -70,8 +69,8 @@ struct History {
 
 impl History {
     async fn start(seed: u64) -> Self {
-        // With `everysec`, a Redis that is killed while a slow disk syncs loses what it acknowledged
-        // in the last two seconds.
+        // With `everysec`, a Redis that is killed while a slow disk syncs loses what it
+        // acknowledged in the last two seconds.
         let setup = Setup::default().redis_args(&["--appendfsync", "always"]);
         let afterword = setup.no_articles().no_webhooks().start().await;
         let mut history = Self {
@@ -202,7 +201,7 @@ impl History {
     /// Changes a row. One webhook in five is sent twice. One in five is lost, but none before all
     /// rows have been inserted.
     async fn change(&mut self, id: u64, sql: &str) {
-        self.afterword.supabase().execute(sql).unwrap();
+        self.afterword.execute(sql);
         let all_are_inserted = self.rows.len() as u64 == *PASSING.end();
         let times = match self.random.u64(..5) {
             0 if all_are_inserted => 0,
@@ -211,9 +210,7 @@ impl History {
         };
         eprintln!("{sql}: {times} webhooks");
         for _ in 0..times {
-            let body = json!({"type": "UPDATE", "record": {"id": id}}).to_string();
-            let response = self.afterword.webhook(body).await;
-            assert_eq!(response.status, 202, "{response:?}");
+            self.afterword.invalidate(id).await;
         }
         self.rows
             .get_mut(&id)
@@ -238,16 +235,13 @@ impl History {
             }
             return;
         }
-        let response = self.afterword.get(&format!("/articles/{id}")).await;
+        let response = self.afterword.get_article(id).await;
         let row = self.rows.get_mut(&id).expect("the model has all rows");
         let fails = self.origin_fails || self.origin_changed.elapsed() < Duration::from_secs(5);
         let failing = fails && matches!(response.status, 502..=504);
         if LASTING.contains(&id) && !(row.may_be_missing && failing) {
             assert_eq!(response.status, 200, "{response:?}");
-            if !response
-                .header("cache-status")
-                .starts_with("afterword; hit")
-            {
+            if !response.cache_status().starts_with("afterword; hit") {
                 assert!(row.may_be_missing, "{response:?}");
                 return;
             }
@@ -305,7 +299,7 @@ impl History {
         };
         eprintln!("the origin fails: {} ({faulty:?})", self.origin_fails);
         if self.origin_fails {
-            self.afterword.set_origin_faults(vec![faulty]);
+            self.afterword.set_origin_fault(faulty);
         } else {
             self.afterword.heal_origin();
         }
@@ -321,15 +315,14 @@ impl History {
         self.afterword.heal_origin();
         self.origin_fails = false;
         self.origin_changed = Instant::now();
-        let origin = self.afterword.origin("?order=id.asc").await;
-        eventually(LIMIT, "waiting for the acknowledged changes", async || {
+        let origin = self.afterword.origin_list().await;
+        wait_at_most(LIMIT, "waiting for the acknowledged changes", async || {
             for (id, _) in self.rows.iter().filter(|(_, row)| row.acknowledged) {
                 self.check_item(*id, &origin).await?;
             }
             Ok(())
         })
-        .await
-        .unwrap_or_else(|error| panic!("{error:#}"));
+        .await;
 
         // A reconciliation that has begun before would count as the one that follows.
         self.afterword.wait_until_drained().await.unwrap();
@@ -342,7 +335,7 @@ impl History {
         // The negative cache may have a row whose webhook was lost: in Redis, or, if Redis refused
         // writes, in an instance's memory.
         self.afterword.release_fetch_locks().await;
-        eventually(
+        wait_at_most(
             LIMIT,
             "waiting for the end of the negative cache",
             async || {
@@ -352,8 +345,7 @@ impl History {
                 Ok(())
             },
         )
-        .await
-        .unwrap_or_else(|error| panic!("{error:#}"));
+        .await;
         for id in 0..=*PASSING.end() {
             self.read(id).await;
         }
@@ -361,7 +353,7 @@ impl History {
 
     /// Checks that an item equals its row.
     async fn check_item(&self, id: u64, origin: &Value) -> Result<()> {
-        let response = self.afterword.get(&format!("/articles/{id}")).await;
+        let response = self.afterword.get_article(id).await;
         match origin
             .as_array()
             .unwrap()

@@ -5,8 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use afterword_scenarios::{Afterword, PATIENCE, Response, Setup, redis_key};
-use afterword_stack::eventually;
+use afterword_scenarios::{Afterword, Response, Setup, redis_key, wait_until};
 use afterword_supabase::{Fault, RestDial};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -59,14 +58,9 @@ fn change_rows(afterword: &Afterword) {
         .unwrap();
 }
 
-async fn webhook_about(afterword: &Afterword, id: u32) {
-    let body = json!({"type": "UPDATE", "record": {"id": id}}).to_string();
-    assert_eq!(afterword.webhook(body).await.status, 202);
-}
-
 async fn send_webhooks(afterword: &Afterword) {
     for id in CHANGED {
-        webhook_about(afterword, id).await;
+        afterword.invalidate(id).await;
     }
 }
 
@@ -132,14 +126,10 @@ async fn check_all_fresh(afterword: &Afterword) {
         let row = rows.iter().find(|row| row["id"] == id);
         assert_eq!(row.is_none(), id == 6, "{id}: {rows:?}");
         if let Some(row) = row {
-            assert_eq!(&afterword.get(&format!("/articles/{id}")).await.json(), row);
+            assert_eq!(&afterword.get_article(id).await.json(), row);
         }
     }
-    assert_eq!(
-        afterword.supabase().requests(),
-        [],
-        "every response came from the store"
-    );
+    afterword.assert_no_origin_request();
     assert_eq!(afterword.get("/articles/6").await.status, 404);
     let failures = afterword.key_exists("failures").await.unwrap();
     assert!(!failures, "completion forgets the failures");
@@ -170,7 +160,7 @@ async fn check_outage(kind: Option<Fault>, delay_ms: u64) {
     let began = Instant::now();
     send_webhooks(&afterword).await;
     check_reads_during_outage(&afterword, &entries, &[]).await;
-    check_few(afterword.supabase().requests().len(), began.elapsed());
+    check_few(afterword.count_origin_requests(), began.elapsed());
     assert_eq!(
         afterword.queue().await.unwrap().len(),
         CHANGED.len() + 1,
@@ -220,7 +210,7 @@ async fn half_a_list_is_not_stored_and_delays_no_article() {
     fail(&afterword, &["id=gt."], Some(Fault::Status(503)), 0);
     // The article 6 is deleted: its refresh would remove the entry.
     for id in CHANGED.into_iter().filter(|id| *id != 6) {
-        webhook_about(&afterword, id).await;
+        afterword.invalidate(id).await;
     }
     let fresh = ["/articles/2", "/articles/3", "/articles/4", "/articles/5"];
     let began = Instant::now();
@@ -236,7 +226,7 @@ async fn half_a_list_is_not_stored_and_delays_no_article() {
         let title = afterword.get(path).await.json()["title"].clone();
         assert!(title.as_str().unwrap().starts_with("Changed"), "{path}");
     }
-    webhook_about(&afterword, 6).await;
+    afterword.invalidate(6).await;
     afterword.heal_origin();
     check_all_fresh(&afterword).await;
 }
@@ -249,7 +239,7 @@ async fn stale_reads_and_due_reconciliations_send_few_requests_to_a_failing_orig
     afterword.supabase().clear_requests();
     let began = Instant::now();
     check_reads_during_outage(&afterword, &entries, &[]).await;
-    check_few(afterword.supabase().requests().len(), began.elapsed());
+    check_few(afterword.count_origin_requests(), began.elapsed());
     afterword.heal_origin();
     // The reconciliation finds the deleted row and the new one. It is due again all the time, so
     // the queue hardly ever is empty.
@@ -271,9 +261,7 @@ async fn stale_reads_and_due_reconciliations_send_few_requests_to_a_failing_orig
 
 /// Reads a path until the response passes the check.
 async fn wait_for_read(afterword: &Afterword, path: &str, check: impl Fn(Response) -> Result<()>) {
-    eventually(PATIENCE, path, async || check(afterword.get(path).await))
-        .await
-        .unwrap_or_else(|error| panic!("{error:#}"));
+    wait_until(path, async || check(afterword.get(path).await)).await;
 }
 
 /// Replaces the origin: counts the requests, and responds with 503 and `Retry-After`.
@@ -340,17 +328,17 @@ async fn a_rejected_api_key_is_logged_as_stuck_and_not_retried_all_the_time() {
     afterword.wait_for_worker_log("stuck: ").await;
     // The worker releases the lease when its last request has ended.
     afterword.wait_for_key("lease", false).await;
-    let before = afterword.supabase().requests().len();
+    let before = afterword.count_origin_requests();
     assert!((2..=CONCURRENT + 1).contains(&before), "{before} requests");
     send_webhooks(&afterword).await;
     check_reads_during_outage(&afterword, &entries, &[]).await;
-    assert_eq!(afterword.supabase().requests().len(), before);
+    assert_eq!(afterword.count_origin_requests(), before);
     assert_eq!(afterword.queue().await.unwrap().len(), CHANGED.len() + 1);
     afterword.heal_origin();
     // As if five minutes had passed.
     let probe_now = ["HSET", &breaker, "probe", "0"];
     afterword.redis_command::<u64>(&probe_now).await.unwrap();
-    webhook_about(&afterword, 2).await;
+    afterword.invalidate(2).await;
     check_all_fresh(&afterword).await;
 }
 
@@ -383,9 +371,8 @@ async fn an_article_whose_request_fails_with_500_delays_no_other() {
         ensure!(queue == ["/articles/3"], "queued are {queue:?}");
         Ok(Ok(()))
     };
-    eventually(PATIENCE, "waiting for the other articles", others_are_fresh)
+    wait_until("waiting for the other articles", others_are_fresh)
         .await
-        .unwrap_or_else(|error| panic!("{error:#}"))
         .unwrap_or_else(|tasks| panic!("others back off, too: {tasks:?}"));
     let requests = afterword.supabase().requests();
     assert!(
@@ -397,9 +384,9 @@ async fn an_article_whose_request_fails_with_500_delays_no_other() {
     for round in 1..=3 {
         let title = format!("Round {round}");
         let sql = format!("UPDATE articles SET title = '{title}' WHERE id = 4");
-        afterword.supabase().execute(&sql).unwrap();
-        webhook_about(&afterword, 4).await;
-        webhook_about(&afterword, 3).await;
+        afterword.execute(&sql);
+        afterword.invalidate(4).await;
+        afterword.invalidate(3).await;
         afterword.wait_for_queue(&["/articles/3"]).await;
         assert_eq!(afterword.get("/articles/4").await.json()["title"], title);
     }

@@ -3,59 +3,35 @@
 
 use std::time::Duration;
 
-use afterword_scenarios::{Afterword, PATIENCE, Setup, host_has_dials, redis_key};
-use afterword_stack::eventually;
+use afterword_scenarios::{
+    Afterword, PATIENCE, Setup, host_has_dials, redis_key, wait_at_most, wait_until,
+};
 use afterword_supabase::{Fault, RestDial};
 use anyhow::ensure;
 use serde_json::json;
 
 use crate::store_file;
 
-fn change(afterword: &Afterword, id: u32, title: &str) {
-    let sql = format!("UPDATE articles SET title = '{title}' WHERE id = {id}");
-    afterword.supabase().execute(&sql).unwrap();
-}
-
-async fn webhook_about(afterword: &Afterword, id: u32) {
-    let body = json!({"type": "UPDATE", "record": {"id": id}}).to_string();
-    let response = afterword.webhook(body).await;
-    assert_eq!(response.status, 202, "{response:?}");
-}
-
 /// Waits until a read of the item contains this text.
 async fn wait_for_item(afterword: &Afterword, id: u32, text: &str) {
-    eventually(PATIENCE, &format!("waiting for {text:?}"), async || {
-        let response = afterword.get(&format!("/articles/{id}")).await;
+    wait_until(&format!("waiting for {text:?}"), async || {
+        let response = afterword.get_article(id).await;
         ensure!(response.body.contains(text), "{response:?}");
         Ok(())
     })
-    .await
-    .unwrap_or_else(|error| panic!("{error:#}"));
-}
-
-/// Waits until a read of the list contains this text.
-async fn wait_for_list(afterword: &Afterword, text: &str) {
-    let what = format!("waiting for {text:?} in the list");
-    eventually(PATIENCE, &what, async || {
-        let response = afterword.get("/articles").await;
-        ensure!(response.body.contains(text), "it is an older list");
-        Ok(())
-    })
-    .await
-    .unwrap_or_else(|error| panic!("{error:#}"));
+    .await;
 }
 
 /// Waits until the stored entry of the item contains this text. Does not read it, which would
 /// request a refresh.
 async fn wait_for_entry(afterword: &Afterword, id: u32, text: &str, limit: Duration) {
     let what = format!("waiting for {text:?} in the store");
-    eventually(limit, &what, async || {
+    wait_at_most(limit, &what, async || {
         let content = stored_content(afterword, id);
         ensure!(content.contains(text), "{content}");
         Ok(())
     })
-    .await
-    .unwrap_or_else(|error| panic!("{error:#}"));
+    .await;
 }
 
 fn stored_content(afterword: &Afterword, id: u32) -> String {
@@ -82,11 +58,11 @@ async fn the_list_is_written_despite_unreadable_entries() {
     }
     let afterword = Setup::default().dials().no_webhooks().start().await;
     afterword.wait_for_hit("/articles/7").await;
-    change(&afterword, 7, "Changed");
-    let failing = json!({"faults": {"key-value.get": {"fail": true}}});
-    afterword.set_worker_dials(failing).await;
+    afterword.update_title_with_sql(7, "Changed");
+    let failing = json!({"key-value.get": {"fail": true}});
+    afterword.set_worker_faults(failing).await;
     reconcile(&afterword).await;
-    wait_for_list(&afterword, "Changed").await;
+    afterword.wait_for_text("/articles", "Changed").await;
     wait_for_item(&afterword, 7, "Changed").await;
 }
 
@@ -100,7 +76,7 @@ async fn a_foreign_name_is_removed_and_a_task_without_a_version_is_refreshed_onc
     afterword.redis_command::<u64>(&add).await.unwrap();
     afterword.wake_up().until_heard(PATIENCE).await.unwrap();
     afterword.wait_until_drained().await.unwrap();
-    assert_eq!(afterword.supabase().requests().len(), 1);
+    assert_eq!(afterword.count_origin_requests(), 1);
 }
 
 #[tokio::test]
@@ -126,7 +102,7 @@ async fn a_flapping_origin_gets_few_requests_however_many_tasks_are_queued() {
     afterword.set_origin_faults(vec![works, fails]);
     afterword.supabase().clear_requests();
     for _ in 0..30 {
-        webhook_about(&afterword, 999).await;
+        afterword.invalidate(999).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     let requests = afterword.supabase().requests();
@@ -146,14 +122,14 @@ async fn a_passing_refusal_delays_nothing_and_is_not_logged_as_stuck() {
     for (status, code) in [(401, "PGRST303"), (404, "PGRST205")] {
         let afterword = Setup::default().no_webhooks().start().await;
         afterword.wait_for_hit("/articles/7").await;
-        change(&afterword, 7, "Changed");
+        afterword.update_title_with_sql(7, "Changed");
         let passes = RestDial {
             times: Some(2),
             fault: refusal(status, code),
             ..RestDial::default()
         };
-        afterword.set_origin_faults(vec![passes]);
-        webhook_about(&afterword, 7).await;
+        afterword.set_origin_fault(passes);
+        afterword.invalidate(7).await;
         wait_for_item(&afterword, 7, "Changed").await;
         let log = afterword.log();
         assert!(!log.contains("stuck"), "{log}");
@@ -166,7 +142,7 @@ async fn an_id_that_a_firewall_refuses_delays_no_other() {
     let mut afterword = Setup::default().no_webhooks().start().await;
     for id in [3, 4, 5] {
         afterword.wait_for_hit(&format!("/articles/{id}")).await;
-        change(&afterword, id, &format!("Changed {id}"));
+        afterword.update_title_with_sql(id, &format!("Changed {id}"));
     }
     afterword.kill_workers().await;
     let refuses = |matching: &str| RestDial {
@@ -176,7 +152,7 @@ async fn an_id_that_a_firewall_refuses_delays_no_other() {
     };
     afterword.set_origin_faults(vec![refuses("%223%22"), refuses("id=eq.3")]);
     for id in [3, 4, 5] {
-        webhook_about(&afterword, id).await;
+        afterword.invalidate(id).await;
     }
     afterword.start_worker().await.unwrap();
     afterword.wait_for_queue(&["/articles/3"]).await;
@@ -191,7 +167,7 @@ async fn an_id_that_a_firewall_refuses_delays_no_other() {
 async fn a_row_whose_statement_fails_is_found_by_bisection_and_delays_no_other() {
     let mut afterword = Setup::default().no_webhooks().start().await;
     for id in 1..=20 {
-        change(&afterword, id, &format!("Changed {id}"));
+        afterword.update_title_with_sql(id, &format!("Changed {id}"));
     }
     afterword.kill_workers().await;
     let fails = |matching: &str| RestDial {
@@ -201,7 +177,7 @@ async fn a_row_whose_statement_fails_is_found_by_bisection_and_delays_no_other()
     };
     afterword.set_origin_faults(vec![fails("%2213%22"), fails("id=eq.13")]);
     for id in 1..=20 {
-        webhook_about(&afterword, id).await;
+        afterword.invalidate(id).await;
     }
     afterword.supabase().clear_requests();
     afterword.start_worker().await.unwrap();
@@ -228,14 +204,14 @@ async fn statements_that_time_out_for_many_keys_trip_the_circuit_breaker() {
         fault: refusal(500, "57014"),
         ..RestDial::default()
     };
-    afterword.set_origin_faults(vec![overload]);
+    afterword.set_origin_fault(overload);
     for id in 1..=25 {
-        webhook_about(&afterword, id).await;
+        afterword.invalidate(id).await;
     }
     afterword.supabase().clear_requests();
     afterword.start_worker().await.unwrap();
     afterword.wait_for_key("breaker", true).await;
-    let requests = afterword.supabase().requests().len();
+    let requests = afterword.count_origin_requests();
     assert!((16..=24).contains(&requests), "{requests} requests");
     afterword.heal_origin();
     afterword.wait_until_drained().await.unwrap();
@@ -256,14 +232,14 @@ async fn check_refreshes_without_a_list(fault: Option<Fault>) {
         fault,
         ..RestDial::default()
     };
-    afterword.set_origin_faults(vec![no_list]);
-    change(&afterword, 7, "Changed");
+    afterword.set_origin_fault(no_list);
+    afterword.update_title_with_sql(7, "Changed");
     // Neither a read nor a webhook queues it.
     wait_for_entry(&afterword, 7, "Changed", PATIENCE * 2).await;
     let message = "refreshing every stored item, because there is no list";
     assert!(afterword.log().contains(message));
     afterword.heal_origin();
-    wait_for_list(&afterword, "Changed").await;
+    afterword.wait_for_text("/articles", "Changed").await;
 }
 
 #[tokio::test]
@@ -289,18 +265,18 @@ async fn steady_writes_starve_neither_the_reconciliation_nor_the_sign_of_life() 
         delay_ms: 400,
         ..RestDial::default()
     };
-    afterword.set_origin_faults(vec![slow]);
-    webhook_about(&afterword, 1).await;
+    afterword.set_origin_fault(slow);
+    afterword.invalidate(1).await;
     let get_alive = ["GET", &redis_key("alive")];
     let alive: String = afterword.redis_command(&get_alive).await.unwrap();
-    change(&afterword, 7, "Changed");
+    afterword.update_title_with_sql(7, "Changed");
     let writes = async {
         loop {
-            webhook_about(&afterword, 1).await;
+            afterword.invalidate(1).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let corrected = eventually(PATIENCE, "correcting a lost webhook", async || {
+    let corrected = wait_until("correcting a lost webhook", async || {
         let content = stored_content(&afterword, 7);
         ensure!(content.contains("Changed"), "{content}");
         let now: String = afterword.redis_command(&get_alive).await?;
@@ -308,7 +284,7 @@ async fn steady_writes_starve_neither_the_reconciliation_nor_the_sign_of_life() 
         Ok(())
     });
     tokio::select! {
-        corrected = corrected => corrected.unwrap_or_else(|error| panic!("{error:#}")),
+        () = corrected => {}
         () = writes => {}
     }
 }
@@ -318,7 +294,7 @@ async fn the_queue_of_a_full_redis_is_drained_and_the_outbox_follows() {
     let afterword = Setup::default().no_webhooks().start().await;
     for id in [7, 8] {
         afterword.wait_for_hit(&format!("/articles/{id}")).await;
-        change(&afterword, id, "Changed");
+        afterword.update_title_with_sql(id, "Changed");
     }
     let limit_memory = async |bytes: &str| {
         let set = ["CONFIG", "SET", "maxmemory", bytes];
@@ -329,8 +305,8 @@ async fn the_queue_of_a_full_redis_is_drained_and_the_outbox_follows() {
         delay_ms: 1_500,
         ..RestDial::default()
     };
-    afterword.set_origin_faults(vec![slow]);
-    webhook_about(&afterword, 7).await;
+    afterword.set_origin_fault(slow);
+    afterword.invalidate(7).await;
     afterword.wait_for_origin_request("id=eq.7").await;
     limit_memory("1").await;
     let response = afterword
@@ -349,7 +325,7 @@ async fn the_queue_of_a_full_redis_is_drained_and_the_outbox_follows() {
 async fn a_reader_wakes_the_worker_after_redis_refused_writes_for_a_while() {
     let afterword = Setup::default().no_webhooks().start().await;
     afterword.wait_for_hit("/articles/7").await;
-    change(&afterword, 7, "Changed");
+    afterword.update_title_with_sql(7, "Changed");
     let refuse = async |replicas: &str| {
         let set = ["CONFIG", "SET", "min-replicas-to-write", replicas];
         afterword.redis_command::<()>(&set).await.unwrap();
@@ -359,14 +335,13 @@ async fn a_reader_wakes_the_worker_after_redis_refused_writes_for_a_while() {
     let set_alarm = ["SET", &alarm, "1", "PX", "500"];
     afterword.redis_command::<()>(&set_alarm).await.unwrap();
     refuse("1").await;
-    webhook_about(&afterword, 7).await;
-    eventually(PATIENCE, "waiting for the alarm", async || {
+    afterword.invalidate(7).await;
+    wait_until("waiting for the alarm", async || {
         let left: i64 = afterword.redis_command(&["PTTL", &alarm]).await?;
         ensure!(left < 0, "{left} ms are left");
         Ok(())
     })
-    .await
-    .unwrap();
+    .await;
     // Longer than a worker that was woken meanwhile keeps trying.
     tokio::time::sleep(Duration::from_secs(25)).await;
     refuse("0").await;
@@ -382,10 +357,10 @@ async fn a_store_that_lists_its_keys_slowly_is_listed_to_the_end() {
     for id in 1..=6 {
         afterword.wait_for_hit(&format!("/articles/{id}")).await;
     }
-    change(&afterword, 6, "Changed");
+    afterword.update_title_with_sql(6, "Changed");
     // About eight keys, which take more than ten seconds together.
-    let slow = json!({"faults": {"key-value.get-keys": {"each_ms": 1_600}}});
-    afterword.set_worker_dials(slow).await;
+    let slow = json!({"key-value.get-keys": {"each_ms": 1_600}});
+    afterword.set_worker_faults(slow).await;
     reconcile(&afterword).await;
     wait_for_item(&afterword, 6, "Changed").await;
 }
@@ -398,8 +373,8 @@ async fn an_outbox_record_that_cannot_be_read_yet_is_not_deleted() {
     let afterword = Setup::default().dials().no_webhooks().start().await;
     afterword.wait_for_hit("/articles/7").await;
     // The store lists the record, but does not have its value yet.
-    let absent = json!({"faults": {"key-value.get": {"absent": true}}});
-    afterword.set_worker_dials(absent).await;
+    let absent = json!({"key-value.get": {"absent": true}});
+    afterword.set_worker_faults(absent).await;
     store_file::insert(&afterword, "outbox/record", b"/articles/7\n");
     store_file::insert(&afterword, "outbox", b"");
     reconcile(&afterword).await;
@@ -407,8 +382,8 @@ async fn an_outbox_record_that_cannot_be_read_yet_is_not_deleted() {
     let exists = |name: &str| store_file::keys(&afterword).iter().any(|key| key == name);
     assert!(exists("outbox/record"));
 
-    change(&afterword, 7, "Changed");
-    afterword.set_worker_dials(json!({})).await;
+    afterword.update_title_with_sql(7, "Changed");
+    afterword.set_worker_faults(json!({})).await;
     afterword.wake_up().until_heard(PATIENCE).await.unwrap();
     wait_for_item(&afterword, 7, "Changed").await;
     afterword.wait_until_drained().await.unwrap();
@@ -424,10 +399,10 @@ async fn a_change_that_the_origins_replicas_get_late_is_refreshed_once_more() {
         .await;
     afterword.wait_for_hit("/articles/7").await;
     afterword.supabase().clear_requests();
-    webhook_about(&afterword, 7).await;
+    afterword.invalidate(7).await;
     afterword.wait_for_origin_request("id=eq.7").await;
     // The origin gets the change only after the first refresh.
-    change(&afterword, 7, "Changed");
+    afterword.update_title_with_sql(7, "Changed");
     wait_for_entry(&afterword, 7, "Changed", PATIENCE).await;
     afterword.wait_until_drained().await.unwrap();
     let requests = afterword.supabase().requests();
@@ -448,7 +423,7 @@ async fn a_change_of_a_related_table_refreshes_the_columns_that_the_list_lacks()
         afterword.wait_for_hit(&format!("/articles/{id}")).await;
     }
     let sql = "UPDATE articles SET body = 'Embedded' WHERE id = 7";
-    afterword.supabase().execute(sql).unwrap();
+    afterword.execute(sql);
     let add = ["ZADD", &redis_key("queue"), "1", "related"];
     afterword.redis_command::<u64>(&add).await.unwrap();
     afterword.wake_up().until_heard(PATIENCE).await.unwrap();
@@ -469,13 +444,12 @@ async fn items_outside_a_limited_list_cost_no_request_and_are_evicted() {
         afterword.wait_for_hit(&format!("/articles/{id}")).await;
     }
     afterword.supabase().clear_requests();
-    eventually(PATIENCE, "waiting for the eviction", async || {
+    wait_until("waiting for the eviction", async || {
         let keys = store_file::keys(&afterword);
         ensure!(!keys.iter().any(|key| key == "/articles/9"), "{keys:?}");
         Ok(())
     })
-    .await
-    .unwrap_or_else(|error| panic!("{error:#}"));
+    .await;
     let requests = afterword.supabase().requests();
     let items: Vec<_> = requests
         .iter()

@@ -1,7 +1,6 @@
 //! Reads: hits, misses, and invalid requests.
 
-use afterword_scenarios::{PATIENCE, Setup, redis_key};
-use afterword_stack::eventually;
+use afterword_scenarios::{Setup, redis_key, wait_until};
 use afterword_supabase::RestDial;
 use anyhow::ensure;
 use reqwest::Method;
@@ -16,7 +15,7 @@ async fn the_first_read_misses_and_the_second_hits() {
         assert_eq!(response.status, 200, "{response:?}");
         misses.push((path, response));
     }
-    let requests = afterword.supabase().requests().len();
+    let requests = afterword.count_origin_requests();
     assert_eq!(requests, 2, "each miss sent one request to the origin");
     afterword
         .wait_for_queue(&["/articles", "/articles/7"])
@@ -38,7 +37,7 @@ async fn the_first_read_misses_and_the_second_hits() {
     );
     assert_eq!(
         afterword.wait_for_hit("/articles").await.json(),
-        afterword.origin("?order=id.asc").await
+        afterword.origin_list().await
     );
 }
 
@@ -51,7 +50,7 @@ async fn a_hit_needs_neither_the_origin_nor_redis() {
     for _ in 0..20 {
         assert_eq!(afterword.get("/articles/7").await.status, 200);
     }
-    assert_eq!(afterword.supabase().requests(), []);
+    afterword.assert_no_origin_request();
 }
 
 #[tokio::test]
@@ -78,13 +77,12 @@ async fn a_stale_entry_is_sent_and_refreshed_after_the_response() {
         .start()
         .await;
     let before = afterword.get("/articles/7").await;
-    eventually(PATIENCE, "waiting for the entry", async || {
+    wait_until("waiting for the entry", async || {
         let stored = afterword.log().contains("updated cache: /articles/7");
         ensure!(stored, "it is not stored");
         Ok(())
     })
-    .await
-    .unwrap();
+    .await;
     let title = json!({"title": "Changed"});
     afterword.change(Method::PATCH, "?id=eq.7", title).await;
     // The origin is too slow for any read, so the response must come from the store.
@@ -94,13 +92,12 @@ async fn a_stale_entry_is_sent_and_refreshed_after_the_response() {
     }]);
     assert_eq!(afterword.get("/articles/7").await.body, before.body);
     afterword.heal_origin();
-    eventually(PATIENCE, "refreshing the entry", async || {
+    wait_until("refreshing the entry", async || {
         let item = afterword.get("/articles/7").await.json();
         ensure!(item["title"] == "Changed", "it is still the old row");
         Ok(())
     })
-    .await
-    .unwrap();
+    .await;
 }
 
 #[tokio::test]
@@ -140,7 +137,7 @@ async fn an_unknown_id_gets_404_and_is_not_queued() {
         "99999999999999999999999999",
         "007",
     ] {
-        let response = afterword.get(&format!("/articles/{id}")).await;
+        let response = afterword.get_article(id).await;
         assert_eq!(response.status, 404, "{id}: {response:?}");
         assert_eq!(response.header("content-type"), "application/problem+json");
         assert_eq!(response.json()["status"], 404);
@@ -166,7 +163,7 @@ async fn an_impossible_path_gets_404_without_a_request_to_the_origin() {
         let response = afterword.get(path).await;
         assert_eq!(response.status, 404, "{path}: {response:?}");
     }
-    assert_eq!(afterword.supabase().requests(), []);
+    afterword.assert_no_origin_request();
 }
 
 #[tokio::test]
@@ -252,11 +249,7 @@ async fn a_key_that_bypasses_row_level_security_is_refused_by_name() {
         afterword.start_worker().await.unwrap();
         afterword.wait_for_worker_log(name).await;
         assert_eq!(afterword.get("/articles/7").await.status, 500);
-        assert_eq!(
-            afterword.supabase().requests(),
-            [],
-            "nothing was fetched with it"
-        );
+        afterword.assert_no_origin_request();
         assert!(afterword.log().contains(name), "the log names its kind");
         assert!(
             !afterword.log().contains(&key),

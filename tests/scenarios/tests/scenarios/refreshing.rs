@@ -30,16 +30,11 @@ async fn an_inserted_row_is_stored_before_its_first_read() {
 async fn an_updated_row_is_read_from_the_store() {
     let afterword = Setup::default().start().await;
     afterword.wait_for_hit("/articles/7").await;
-    afterword
-        .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
-        .await;
-    assert_eq!(
-        afterword.wait_for_hit("/articles/7").await.json()["title"],
-        "Changed"
-    );
+    afterword.update_title(7, "Changed").await;
+    afterword.assert_hit_has_title(7, "Changed").await;
     assert_eq!(
         afterword.wait_for_hit("/articles").await.json(),
-        afterword.origin("?order=id.asc").await
+        afterword.origin_list().await
     );
     assert!(
         afterword
@@ -70,9 +65,7 @@ async fn a_webhook_of_type_skip_refreshes_only_the_list() {
     let afterword = Setup::default().no_webhooks().start().await;
     let item = afterword.wait_for_hit("/articles/7").await;
     afterword.wait_for_hit("/articles").await;
-    afterword
-        .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
-        .await;
+    afterword.update_title(7, "Changed").await;
     let skip = json!({
         "type": "skip", "table": "articles", "schema": "public",
         "record": {"id": 7}, "old_record": null,
@@ -81,7 +74,7 @@ async fn a_webhook_of_type_skip_refreshes_only_the_list() {
     afterword.wait_until_drained().await.unwrap();
     assert_eq!(
         afterword.wait_for_hit("/articles").await.json(),
-        afterword.origin("?order=id.asc").await
+        afterword.origin_list().await
     );
     assert_eq!(afterword.wait_for_hit("/articles/7").await.body, item.body);
 }
@@ -117,20 +110,20 @@ async fn a_webhook_about_a_missing_row_stores_nothing() {
         assert_eq!(afterword.webhook(body.to_string()).await.status, 202);
     }
     // They share a batch with an existing row, which an invalid id does not delay.
-    afterword.webhook(update(7)).await;
+    afterword.invalidate(7).await;
     afterword.wait_until_drained().await.unwrap();
     afterword.supabase().clear_requests();
     assert_eq!(afterword.get("/articles/7").await.status, 200);
-    assert_eq!(afterword.supabase().requests(), []);
+    afterword.assert_no_origin_request();
     assert_eq!(afterword.get("/articles/999999").await.status, 404);
 }
 
 #[tokio::test]
 async fn queued_items_are_fetched_in_batches_of_a_hundred() {
     let mut afterword = Setup::default().no_articles().no_worker().start().await;
-    afterword.supabase().execute(&rows(250)).unwrap();
+    afterword.insert_articles(250);
     for id in 1..=250 {
-        afterword.webhook(update(id)).await;
+        afterword.invalidate(id).await;
     }
     afterword.supabase().clear_requests();
     afterword.start_worker().await.unwrap();
@@ -147,24 +140,10 @@ async fn queued_items_are_fetched_in_batches_of_a_hundred() {
     );
     afterword.supabase().clear_requests();
     for id in [1, 100, 101, 250] {
-        let item = afterword.get(&format!("/articles/{id}")).await;
+        let item = afterword.get_article(id).await;
         assert_eq!(item.json()["id"], id);
     }
-    assert_eq!(afterword.supabase().requests(), []);
-}
-
-/// The body of a webhook about an updated row.
-fn update(id: u32) -> String {
-    json!({"type": "UPDATE", "record": {"id": id}}).to_string()
-}
-
-/// SQL that inserts this many rows, with the ids 1, 2, ….
-pub fn rows(count: usize) -> String {
-    format!(
-        "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {count})
-         INSERT INTO articles (id, slug, title, body, published)
-         SELECT n, 'row-' || n, 'Row ' || n, 'Text', true FROM number"
-    )
+    afterword.assert_no_origin_request();
 }
 
 #[tokio::test]
@@ -174,12 +153,12 @@ async fn a_burst_of_webhooks_about_one_article_costs_few_requests() {
     afterword.wait_for_hit("/articles").await;
     afterword.supabase().clear_requests();
     for _ in 0..300 {
-        assert_eq!(afterword.webhook(update(7)).await.status, 202);
+        afterword.invalidate(7).await;
     }
     afterword.wait_until_drained().await.unwrap();
     // Two refreshes a second of two keys: far fewer than one for each webhook, even on a slow
     // machine.
-    let requests = afterword.supabase().requests().len();
+    let requests = afterword.count_origin_requests();
     assert!((2..150).contains(&requests), "{requests} requests");
 }
 
@@ -190,7 +169,7 @@ async fn two_readers_and_a_webhook_that_race_for_a_row_leave_the_newer_row() {
         let title = format!("Version {version}");
         tokio::join!(
             afterword.get("/articles/7"),
-            afterword.change(Method::PATCH, "?id=eq.7", json!({ "title": title })),
+            afterword.update_title(7, &title),
             afterword.get("/articles/7"),
         );
         assert_eq!(
@@ -208,9 +187,7 @@ async fn only_one_of_two_workers_drains() {
     afterword.supabase().clear_requests();
     for version in 1..=10 {
         let title = format!("Version {version}");
-        afterword
-            .change(Method::PATCH, "?id=eq.8", json!({ "title": title }))
-            .await;
+        afterword.update_title(8, &title).await;
         afterword.wait_until_drained().await.unwrap();
         assert_eq!(
             afterword.wait_for_hit("/articles/8").await.json()["title"],

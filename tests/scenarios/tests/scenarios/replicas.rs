@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use afterword_scenarios::{SECRET, Setup};
-use reqwest::Method;
 use serde_json::{Value, json};
 
 const DEBOUNCE_WINDOW_MS: u128 = 500;
@@ -20,14 +19,12 @@ async fn every_wake_up_reaches_three_replicas_but_only_one_drains() {
     for _ in 0..3 {
         replicas.push(afterword.start_replica().await.unwrap());
     }
-    afterword.webhook("{}").await;
+    afterword.invalidate_list().await;
     afterword.wait_until_reconciled().await.unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for version in 1..=15 {
         let title = format!("Version {version}");
-        afterword
-            .change(Method::PATCH, "?id=eq.7", json!({ "title": title }))
-            .await;
+        afterword.update_title(7, &title).await;
         afterword.supabase().clear_requests();
         let began = Instant::now();
         // Each replica gets the webhook and queues the key.
@@ -47,7 +44,7 @@ async fn every_wake_up_reaches_three_replicas_but_only_one_drains() {
             let item: Value = read.unwrap().json().await.unwrap();
             assert_eq!(item["title"], title);
         }
-        let requests = afterword.supabase().requests().len();
+        let requests = afterword.count_origin_requests();
         // Three invalidations cost one refresh of two requests, or two if the worker had already
         // begun. Three workers would send six requests. On a busy machine the webhooks take longer
         // than a debounce window.

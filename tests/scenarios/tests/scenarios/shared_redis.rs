@@ -1,9 +1,7 @@
 //! Two applications on one Redis, with different prefixes or, by mistake, with the same prefix.
 
-use afterword_scenarios::{Afterword, PATIENCE, SECRET, Setup};
-use afterword_stack::eventually;
+use afterword_scenarios::{Afterword, PATIENCE, SECRET, Setup, wait_until};
 use anyhow::{Result, ensure};
-use reqwest::Method;
 use serde_json::json;
 
 const OTHER_CHANGE: &str = "UPDATE articles SET title = 'Of the other' WHERE id = 7";
@@ -26,9 +24,7 @@ async fn webhook_to(url: &str) -> Result<()> {
 }
 
 async fn check_that_changes_are_applied(afterword: &Afterword, title: &str) {
-    afterword
-        .change(Method::PATCH, "?id=eq.7", json!({ "title": title }))
-        .await;
+    afterword.update_title(7, title).await;
     let response = afterword.wait_for_hit("/articles/7").await;
     assert_eq!(response.json()["title"], title);
 }
@@ -39,24 +35,23 @@ async fn applications_with_different_prefixes_do_not_affect_each_other() {
     afterword.wait_for_hit("/articles/7").await;
     let variables = [("redis_prefix", "{other}")];
     let other = afterword.start_other_application(&variables).await.unwrap();
-    let stored = eventually(PATIENCE, "waiting for the other's entry", async || {
+    let stored = wait_until("waiting for the other's entry", async || {
         let before = other.supabase.requests().len();
         let body = get(&other.url).await?;
         let requests = other.supabase.requests().len() - before;
         ensure!(requests == 0, "it was fetched: {body}");
         Ok(body)
     });
-    assert!(stored.await.unwrap().contains("The thundering herd"));
+    assert!(stored.await.contains("The thundering herd"));
 
     other.supabase.execute(OTHER_CHANGE).unwrap();
     webhook_to(&other.url).await.unwrap();
-    eventually(PATIENCE, "waiting for the other's change", async || {
+    wait_until("waiting for the other's change", async || {
         let body = get(&other.url).await?;
         ensure!(body.contains("Of the other"), "{body}");
         Ok(())
     })
-    .await
-    .unwrap_or_else(|error| panic!("{error:#}"));
+    .await;
     check_that_changes_are_applied(&afterword, "Of the first").await;
     assert!(!get(&other.url).await.unwrap().contains("Of the first"));
 }

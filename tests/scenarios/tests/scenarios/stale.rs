@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use afterword_scenarios::{Afterword, PATIENCE, Response, Setup};
-use afterword_stack::eventually;
+use afterword_scenarios::{Afterword, Response, Setup, wait_until};
 use afterword_supabase::{Fault, RestDial};
 use anyhow::ensure;
 use reqwest::Method;
@@ -31,7 +30,7 @@ async fn with_entry() -> (Afterword, Response) {
 
 /// `Cache-Status` without `ttl`, which changes every second.
 fn cache_status(response: &Response) -> String {
-    let parts = response.header("cache-status").split("; ");
+    let parts = response.cache_status().split("; ");
     let parts: Vec<&str> = parts.filter(|part| !part.starts_with("ttl=-")).collect();
     parts.join("; ")
 }
@@ -39,9 +38,7 @@ fn cache_status(response: &Response) -> String {
 #[tokio::test]
 async fn a_reader_beyond_stale_while_revalidate_waits_for_the_origin() {
     let (afterword, stored) = with_entry().await;
-    afterword
-        .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
-        .await;
+    afterword.update_title(7, "Changed").await;
     make_old(&afterword, ITEM, Duration::from_secs(800));
     let within = afterword.get(ITEM).await;
     assert_eq!(within.body, stored.body);
@@ -86,13 +83,13 @@ async fn an_entry_beyond_stale_while_revalidate_is_served_if_the_origin_fails() 
 
     // The negative cache has the failure, so the next reader gets the entry without a request.
     afterword.fail_origin(503);
-    let remembered = eventually(PATIENCE, "waiting for the negative cache", async || {
+    let remembered = wait_until("waiting for the negative cache", async || {
         let response = afterword.get(ITEM).await;
         assert_eq!((response.status, &response.body), (200, &stored.body));
         ensure!(cache_status(&response) == "afterword; hit; detail=stale-if-error");
         Ok(())
     });
-    remembered.await.unwrap();
+    remembered.await;
 
     make_old(&afterword, ITEM, Duration::from_secs(1_600));
     afterword.release_fetch_locks().await;

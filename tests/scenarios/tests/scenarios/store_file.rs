@@ -55,6 +55,12 @@ pub fn entry(afterword: &Afterword, path: &str) -> Entry {
     Entry::decode(value(afterword, path)).expect("an entry")
 }
 
+/// The stored content of a path.
+pub fn content(afterword: &Afterword, path: &str) -> String {
+    let content = entry(afterword, path).identity.content;
+    String::from_utf8_lossy(&content).into_owned()
+}
+
 /// Gives an entry this age.
 pub fn make_old(afterword: &Afterword, path: &str, age: Duration) {
     let mut entry = entry(afterword, path);

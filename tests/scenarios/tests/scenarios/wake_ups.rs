@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use afterword_scenarios::{Afterword, PATIENCE, Setup, host_has_dials, redis_key};
-use afterword_stack::{Process, Signal, eventually};
-use anyhow::{Context, Result, ensure};
-use reqwest::Method;
+use afterword_scenarios::{Afterword, PATIENCE, Setup, host_has_dials, redis_key, wait_until};
+use afterword_stack::{Process, Signal};
+use anyhow::ensure;
 use serde_json::json;
 
 /// The number of calls of a command, also within scripts, from `INFO commandstats`.
@@ -36,9 +35,7 @@ async fn connections(afterword: &Afterword) -> u64 {
 }
 
 async fn change(afterword: &Afterword, title: &str) {
-    afterword
-        .change(Method::PATCH, "?id=eq.7", json!({ "title": title }))
-        .await;
+    afterword.update_title(7, title).await;
 }
 
 async fn check_hit(afterword: &Afterword, title: &str) {
@@ -236,7 +233,7 @@ async fn a_worker_that_pauses_for_longer_than_its_lease_leaves_no_older_row() {
         return;
     }
     let afterword = two_workers(Setup::default().no_webhooks()).await;
-    let rows = afterword.origin("?order=id.asc").await;
+    let rows = afterword.origin_list().await;
     let ids: Vec<String> = rows
         .as_array()
         .unwrap()
@@ -245,17 +242,16 @@ async fn a_worker_that_pauses_for_longer_than_its_lease_leaves_no_older_row() {
         .collect();
     let change_all = async |title: &str| {
         let sql = format!("UPDATE articles SET title = '{title}'");
-        afterword.supabase().execute(&sql).unwrap();
+        afterword.execute(&sql);
         for id in &ids {
-            let body = json!({"type": "UPDATE", "record": {"id": id}}).to_string();
-            assert_eq!(afterword.webhook(body).await.status, 202);
+            afterword.invalidate(id.as_str()).await;
         }
     };
     let (first, second) = (&afterword.workers()[0], &afterword.workers()[1]);
     let before = written(first);
     // The writes are slow, so that the worker can be stopped among them.
     afterword
-        .set_worker_dials(json!({"faults": {"key-value.set": {"delay_ms": 300}}}))
+        .set_worker_faults(json!({"key-value.set": {"delay_ms": 300}}))
         .await;
     // The alarm wakes the worker when all of them are queued, so one request fetches them.
     suppress_wake_ups(&afterword).await;
@@ -278,8 +274,7 @@ async fn a_worker_that_pauses_for_longer_than_its_lease_leaves_no_older_row() {
     let delete = ["DEL", &redis_key("wake_pending")];
     afterword.redis_command::<()>(&delete).await.unwrap();
     second.signal(Signal::SIGSTOP).unwrap();
-    let body = json!({"type": "UPDATE", "record": {"id": ids[0]}}).to_string();
-    assert_eq!(afterword.webhook(body).await.status, 202);
+    afterword.invalidate(ids[0].as_str()).await;
     wait_for_writes(first, stopped_at + 1).await;
     afterword.wait_until_drained().await.unwrap();
     let written_late = written(first) - stopped_at;
@@ -294,23 +289,20 @@ async fn a_worker_that_pauses_for_longer_than_its_lease_leaves_no_older_row() {
 }
 
 async fn wait_for_writes(worker: &Process, items: usize) {
-    eventually(
-        PATIENCE,
-        "waiting for a worker's writes",
-        async || -> Result<()> {
-            let written = written(worker);
-            ensure!(written >= items, "{written} of {items} items are written");
-            Ok(())
-        },
-    )
-    .await
-    .with_context(|| worker.output())
-    .unwrap_or_else(|error| panic!("{error:#}"));
+    wait_until("waiting for a worker's writes", async || {
+        let (written, log) = (written(worker), worker.output());
+        ensure!(
+            written >= items,
+            "{written} of {items} items are written: {log}"
+        );
+        Ok(())
+    })
+    .await;
 }
 
 async fn check_titles(afterword: &Afterword, ids: &[String], title: &str) {
     for id in ids {
-        let response = afterword.get(&format!("/articles/{id}")).await;
+        let response = afterword.get_article(id).await;
         assert_eq!(response.json()["title"], title, "{id}");
     }
 }

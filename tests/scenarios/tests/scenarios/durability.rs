@@ -1,129 +1,118 @@
-//! Nothing acknowledged is lost: the worker killed, Redis killed, webhooks lost, and more webhooks than anyone needs. Random, and
-//! longer where `AFTERWORD_ROUNDS` is set; a failure shows the seed to replay it with.
+//! No acknowledged webhook is lost, although workers die, Redis dies, webhooks get lost, and many
+//! more arrive than necessary. The changes are random. `AFTERWORD_ROUNDS` makes the scenarios
+//! longer, and a failure prints the seed that replays it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use afterword_scenarios::{Afterword, Response, SECRET, Setup, host_has_dials};
-use afterword_stack::eventually;
-use afterword_supabase::{Dials, Outcome, RestDial, WebhookDials};
+use afterword_scenarios::{Afterword, SECRET, Setup, host_has_dials, redis_key, wait_at_most};
+use afterword_supabase::{Outcome, WebhookDials};
 use anyhow::ensure;
 use fastrand::Rng;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::equal::{answers_equal_origin, cache_equals_origin, rounds, seeded};
-use crate::refreshing::rows;
+use crate::random_rounds::{rounds, seeded};
 
-/// Far longer than anything here takes on an idle machine. A heartbeat (a minute) and a lease (15 s) fit in.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// How long these scenarios wait for something: far longer than it takes on an idle machine. A
+/// heartbeat (a minute) and a lease (15 s) fit in.
+const LIMIT: Duration = Duration::from_secs(180);
 
-/// Entries that no reconciliation refreshes: what is lost stays lost, and is seen.
+/// A setup in which no reconciliation hides a lost webhook.
 fn without_reconciliation() -> Setup {
     Setup::default().variable("max_age", "86400")
 }
 
-/// The application in front of so many articles, all of them stored.
+/// The application in front of the articles 1 to `count`, with an entry for each.
 async fn with_entries(setup: Setup, count: u32) -> Afterword {
     let afterword = setup.no_articles().start().await;
-    afterword.supabase().execute(&rows(count as usize)).unwrap();
+    afterword.insert_articles(count as usize);
     store(&afterword, 1..=count).await;
-    cache_equals_origin(&afterword, 1..=count).await;
+    afterword.assert_cache_equals_origin(1..=count).await;
     afterword
 }
 
-/// Has these articles stored, which nobody has read.
+/// Stores these articles, without a read.
 async fn store(afterword: &Afterword, ids: RangeInclusive<u32>) {
     for id in ids {
-        assert_eq!(webhook_about(afterword, id).await.status, 202);
+        afterword.invalidate(id).await;
     }
     afterword.wait_until_drained().await.unwrap();
 }
 
-async fn webhook_about(afterword: &Afterword, id: u32) -> Response {
-    let update = json!({"type": "UPDATE", "record": {"id": id}});
-    afterword.webhook(update.to_string()).await
-}
-
-/// A table that changes at random.
+/// The articles of [`with_entries`], which change at random.
 struct Table {
     random: Rng,
-    /// The rows that only ever get other titles.
-    lasting: Vec<u32>,
-    /// The other ids, and which of them have a row.
-    passing: Vec<u32>,
-    there: BTreeSet<u32>,
+    /// The rows that always exist. Only their titles change.
+    permanent: Vec<u32>,
+    /// The ids of the other rows.
+    temporary: Vec<u32>,
+    /// Those of the other rows that exist.
+    existing: BTreeSet<u32>,
     changes: u32,
 }
 
 impl Table {
-    /// The table of [`with_entries`]: of its forty articles the first twenty last.
+    /// The table of 40 articles. The first 20 are permanent.
     fn new(random: Rng) -> Self {
         Self {
             random,
-            lasting: (1..=20).collect(),
-            passing: (21..=60).collect(),
-            there: (21..=40).collect(),
+            permanent: (1..=20).collect(),
+            temporary: (21..=60).collect(),
+            existing: (21..=40).collect(),
             changes: 0,
         }
     }
 
-    /// One change, with its webhooks answered or failed.
+    /// Makes one change, and waits until its webhooks are acknowledged or have failed.
     async fn change(&mut self, afterword: &Afterword) {
         self.changes += 1;
         let version = format!("Version {}", self.changes);
         if self.random.u32(..2) == 0 {
-            let id = self
-                .random
-                .choice(&self.lasting)
-                .copied()
-                .expect("there are some");
-            let title = json!({ "title": version });
-            return afterword
-                .change(Method::PATCH, &format!("?id=eq.{id}"), title)
-                .await;
+            let id = choice(&mut self.random, &self.permanent);
+            return afterword.update_title(id, &version).await;
         }
-        let id = self
-            .random
-            .choice(&self.passing)
-            .copied()
-            .expect("there are some");
-        if !self.there.contains(&id) {
-            self.there.insert(id);
+        let id = choice(&mut self.random, &self.temporary);
+        if !self.existing.contains(&id) {
+            self.existing.insert(id);
             let row = json!({"id": id, "slug": version, "title": version, "published": true});
             return afterword.change(Method::POST, "", row).await;
         }
         let query = format!("?id=eq.{id}");
         match self.random.u32(..3) {
             0 => {
-                self.there.remove(&id);
+                self.existing.remove(&id);
                 afterword.change(Method::DELETE, &query, json!(null)).await;
             }
             1 => {
-                let hidden = json!({"published": self.random.u32(..2) == 0});
-                afterword.change(Method::PATCH, &query, hidden).await;
+                let published = json!({"published": self.random.u32(..2) == 0});
+                afterword.change(Method::PATCH, &query, published).await;
             }
             _ => {
-                let to = self
-                    .random
-                    .choice(&self.passing)
-                    .copied()
-                    .expect("there are some");
-                let moved =
-                    json!({"id": if self.there.contains(&to) { id } else { to }, "title": version});
-                self.there.remove(&id);
-                self.there
-                    .insert(moved["id"].as_u64().expect("it is an id") as u32);
+                let target = choice(&mut self.random, &self.temporary);
+                let new_id = if self.existing.contains(&target) {
+                    id
+                } else {
+                    target
+                };
+                self.existing.remove(&id);
+                self.existing.insert(new_id);
+                let moved = json!({"id": new_id, "title": version});
                 afterword.change(Method::PATCH, &query, moved).await;
             }
         }
     }
 }
 
-/// pg_net gives up after a second, which a busy machine may need: such a webhook was not acknowledged, and is sent again.
+fn choice(random: &mut Rng, ids: &[u32]) -> u32 {
+    *random.choice(ids).expect("there are ids")
+}
+
+/// Sends unacknowledged webhooks again. pg_net gives up after a second, and a busy machine may need
+/// longer.
 async fn send_unacknowledged_again(afterword: &Afterword) {
     for webhook in afterword.supabase().webhooks() {
         match webhook.outcome {
@@ -137,36 +126,16 @@ async fn send_unacknowledged_again(afterword: &Afterword) {
     afterword.supabase().clear_webhooks();
 }
 
-/// The origin takes so many milliseconds for a request of the worker's.
+/// Delays the origin's responses to the worker.
 fn slow_refreshes(afterword: &Afterword, delay_ms: u64) {
-    let slow = RestDial {
-        matching: "select=".to_owned(),
-        delay_ms,
-        fault: None,
-        ..RestDial::default()
-    };
-    afterword
-        .supabase()
-        .set_dials(Dials {
-            rest: vec![slow],
-            ..Dials::default()
-        })
-        .unwrap();
-}
-
-async fn lease_is_held(afterword: &Afterword) -> bool {
-    let held: u64 = afterword
-        .redis_command(&["EXISTS", "{afterword}:v1:lease"])
-        .await
-        .unwrap();
-    held == 1
+    afterword.slow_origin_requests("select=", delay_ms);
 }
 
 #[tokio::test]
-async fn a_worker_killed_at_random_moments_under_a_thousand_changes_loses_none() {
+async fn a_worker_that_is_killed_at_random_moments_loses_no_change() {
     const CHANGES: u32 = 100;
     let mut afterword = with_entries(without_reconciliation(), 40).await;
-    // So that many a moment is one between a claim and a write.
+    // So that many moments are between a claim and a write.
     slow_refreshes(&afterword, 20);
     let mut table = Table::new(seeded());
     let (rounds, mut at_work) = (rounds(10), 0);
@@ -188,14 +157,12 @@ async fn a_worker_killed_at_random_moments_under_a_thousand_changes_loses_none()
         );
         send_unacknowledged_again(&afterword).await;
         afterword.kill_workers().await;
-        if lease_is_held(&afterword).await {
+        if afterword.key_exists("lease").await.unwrap() {
             at_work += 1;
             if round < rounds {
-                // As if most of the dead worker's 15 s had passed. The last one's do.
-                let _: u64 = afterword
-                    .redis_command(&["PEXPIRE", "{afterword}:v1:lease", "700"])
-                    .await
-                    .unwrap();
+                // As if most of the dead worker's 15 s had passed. The last lease lasts that long.
+                let expire = ["PEXPIRE", &redis_key("lease"), "700"];
+                let _: u64 = afterword.redis_command(&expire).await.unwrap();
             }
         }
         afterword.start_worker().await.unwrap();
@@ -203,10 +170,10 @@ async fn a_worker_killed_at_random_moments_under_a_thousand_changes_loses_none()
     eprintln!("{at_work} of {rounds} workers were killed at work");
     assert!(at_work > 0, "no worker was killed at work");
     afterword.wait_until_drained().await.unwrap();
-    cache_equals_origin(&afterword, 1..=60).await;
+    afterword.assert_cache_equals_origin(1..=60).await;
 }
 
-/// What load sends its requests to.
+/// Concurrent writes and reads.
 #[derive(Clone)]
 struct Load {
     client: reqwest::Client,
@@ -214,23 +181,24 @@ struct Load {
     rest: String,
     service_key: String,
     acknowledged: watch::Sender<Acknowledged>,
-    over: watch::Receiver<bool>,
+    ended: watch::Receiver<bool>,
 }
 
-/// Webhooks by their answers.
+/// The numbers of webhooks by their responses.
 #[derive(Clone, Copy, Debug, Default)]
 struct Acknowledged {
-    marked: usize,
+    queued: usize,
     outbox: usize,
     refused: usize,
 }
 
 impl Load {
-    /// Changes these articles in turn, tells the application of each change, and returns the latest acknowledged version of each.
+    /// Changes these articles in turn, and sends a webhook about each change. Returns the last
+    /// acknowledged version of each article.
     async fn writes(self, ids: RangeInclusive<u32>) -> BTreeMap<u32, u64> {
         let mut acknowledged = BTreeMap::new();
         for (version, id) in (1..).zip(ids.cycle()) {
-            if *self.over.borrow() {
+            if *self.ended.borrow() {
                 break;
             }
             let query = format!("{}/rest/v1/articles?id=eq.{id}", self.rest);
@@ -244,19 +212,19 @@ impl Load {
                 .unwrap();
             assert!(changed.status().is_success(), "{changed:?}");
             let webhook = json!({"type": "UPDATE", "record": {"id": id}});
-            let answer = self
+            let response = self
                 .client
                 .post(format!("{}/revalidate", self.url))
                 .bearer_auth(SECRET)
                 .body(webhook.to_string())
                 .send()
                 .await
-                .expect("the webhook is answered");
-            let status = answer.status().as_u16();
-            let body: Value = answer.json().await.unwrap();
+                .expect("the webhook gets a response");
+            let status = response.status().as_u16();
+            let body: Value = response.json().await.unwrap();
             self.acknowledged.send_modify(|sum| match status {
                 202 if body["deferred"] == "outbox" => sum.outbox += 1,
-                202 => sum.marked += 1,
+                202 => sum.queued += 1,
                 503 => sum.refused += 1,
                 _ => panic!("{status}: {body}"),
             });
@@ -267,47 +235,51 @@ impl Load {
         acknowledged
     }
 
-    /// Reads these articles and the list in turn, all of which are stored, and returns how often.
+    /// Reads the list and these articles in turn. All are stored. Returns the number of reads.
     async fn reads(self, ids: RangeInclusive<u32>) -> usize {
         let mut reads = 0;
         for id in ids.cycle() {
-            if *self.over.borrow() {
+            if *self.ended.borrow() {
                 break;
             }
             for path in ["/articles".to_owned(), format!("/articles/{id}")] {
-                let answer = self
+                let response = self
                     .client
                     .get(format!("{}{path}", self.url))
                     .send()
                     .await
-                    .expect("the read is answered");
-                assert_eq!(answer.status(), 200, "{path}");
-                answer.bytes().await.expect("the answer is whole");
+                    .expect("the read gets a response");
+                assert_eq!(response.status(), 200, "{path}");
+                response.bytes().await.expect("the response is complete");
                 reads += 1;
             }
-            // Readers are not to take the machine from those who write.
+            // Leaves the processor to the writers.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         reads
     }
 }
 
-async fn more(
+/// What [`wait_for_more`] waits for.
+const MORE: usize = 40;
+
+/// Waits until a count of webhooks has grown by [`MORE`].
+async fn wait_for_more(
     acknowledged: &watch::Sender<Acknowledged>,
     what: &str,
     count: impl Fn(&Acknowledged) -> usize,
 ) {
-    const MORE: usize = 40;
     let enough = count(&acknowledged.borrow()) + MORE;
     let mut sums = acknowledged.subscribe();
     let reached = sums.wait_for(|sums| count(sums) >= enough);
-    tokio::time::timeout(PATIENCE, reached)
+    tokio::time::timeout(LIMIT, reached)
         .await
         .unwrap_or_else(|_| panic!("no {MORE} more {what}: {:?}", acknowledged.borrow()))
         .unwrap();
 }
 
-/// Starts a worker whenever one's process ends, as `up` does, for as long as `load` takes; whether that happened.
+/// Starts a worker whenever one ends, as `up` does, for as long as `load` lasts. Returns whether
+/// that happened.
 async fn restarting_workers(afterword: &mut Afterword, load: impl Future) -> bool {
     let (mut load, mut restarted) = (pin!(load), false);
     loop {
@@ -322,7 +294,7 @@ async fn restarting_workers(afterword: &mut Afterword, load: impl Future) -> boo
 }
 
 #[tokio::test]
-async fn redis_killed_and_restarted_under_load_loses_no_acknowledged_change() {
+async fn a_redis_that_is_killed_and_restarted_under_load_loses_no_acknowledged_change() {
     const READ: u32 = 40;
     const WRITTEN: u32 = 1_000;
     const WRITERS: u32 = 4;
@@ -332,19 +304,18 @@ async fn redis_killed_and_restarted_under_load_loses_no_acknowledged_change() {
         .variable("list_query", "select=*&order=id.asc&limit=40")
         .redis_args(&["--appendfsync", "always"]);
     let mut afterword = setup.start().await;
-    // So many that hardly one changes twice: a change that got lost is not made good by the next.
-    let articles = rows((READ + WRITERS * WRITTEN) as usize);
-    afterword.supabase().execute(&articles).unwrap();
+    // So many that hardly any changes twice: a later change would hide the loss of an earlier one.
+    afterword.insert_articles((READ + WRITERS * WRITTEN) as usize);
     store(&afterword, 1..=READ).await;
     slow_refreshes(&afterword, 200);
-    let (over, is_over) = watch::channel(false);
+    let (end, ended) = watch::channel(false);
     let load = Load {
-        client: reqwest::Client::builder().no_proxy().build().unwrap(),
+        client: afterword.client().clone(),
         url: afterword.url().to_owned(),
         rest: afterword.supabase().url(),
         service_key: afterword.supabase().service_key().to_owned(),
         acknowledged: watch::Sender::default(),
-        over: is_over,
+        ended,
     };
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| READ + 1 + writer * WRITTEN..=READ + (writer + 1) * WRITTEN)
@@ -355,18 +326,18 @@ async fn redis_killed_and_restarted_under_load_loses_no_acknowledged_change() {
         .collect();
     let (mut random, mut restarted) = (seeded(), false);
     for _ in 0..rounds(4) {
-        more(&load.acknowledged, "marks", |sums| sums.marked).await;
+        wait_for_more(&load.acknowledged, "queued webhooks", |sums| sums.queued).await;
         tokio::time::sleep(Duration::from_millis(random.u32(..600).into())).await;
         afterword.redis.kill().await;
-        more(&load.acknowledged, "webhooks in the outbox", |sums| {
+        wait_for_more(&load.acknowledged, "webhooks in the outbox", |sums| {
             sums.outbox
         })
         .await;
         afterword.redis.restart().await.unwrap();
-        let marks = more(&load.acknowledged, "marks", |sums| sums.marked);
-        restarted = restarting_workers(&mut afterword, marks).await;
+        let queued = wait_for_more(&load.acknowledged, "queued webhooks", |sums| sums.queued);
+        restarted = restarting_workers(&mut afterword, queued).await;
     }
-    over.send_replace(true);
+    end.send_replace(true);
     let mut acknowledged = BTreeMap::new();
     for writer in writers {
         acknowledged.extend(writer.await.unwrap());
@@ -377,108 +348,94 @@ async fn redis_killed_and_restarted_under_load_loses_no_acknowledged_change() {
     }
     eprintln!("{:?}, {reads} reads", *load.acknowledged.borrow());
     if !restarted {
-        // It was at work, and went on when Redis was back.
-        tokio::time::timeout(PATIENCE, afterword.worker().wait())
+        // The worker was busy, and continued when Redis was back.
+        tokio::time::timeout(LIMIT, afterword.worker().wait())
             .await
-            .expect("a worker that Redis has cut off ends when it has nothing to do");
+            .expect("a worker that lost its subscription ends when the queue is empty");
         afterword.kill_workers().await;
         afterword.start_worker().await.unwrap();
     }
     assert!(afterword.http().is_running());
     afterword.wait_until_drained().await.unwrap();
-    // What came into the outbox while a drain was under way waits for the next: for a minute at most, or for a webhook.
-    assert_eq!(afterword.webhook("{}").await.status, 202);
+    // What came into the outbox during a drain waits for the next one, which a webhook starts.
+    afterword.invalidate_list().await;
     afterword.wait_until_drained().await.unwrap();
     afterword.supabase().clear_requests();
     let mut lost = Vec::new();
     for (id, version) in acknowledged {
-        let before = afterword.supabase().requests().len();
-        let answer = afterword.get(&format!("/articles/{id}")).await;
-        let title = answer.json()["title"].clone();
+        let before = afterword.count_origin_requests();
+        let response = afterword.get_article(id).await;
+        let title = response.json()["title"].clone();
         let stored: u64 = title
             .as_str()
             .and_then(|title| title.parse().ok())
             .unwrap_or(0);
-        if stored < version || afterword.supabase().requests().len() > before {
-            lost.push((id, version, answer.body));
+        if stored < version || afterword.count_origin_requests() > before {
+            lost.push((id, version, response.body));
         }
     }
     assert!(
         lost.is_empty(),
-        "acknowledged, and not in the store: {lost:?}"
+        "acknowledged, but not in the store: {lost:?}"
     );
     let list = afterword.origin("?order=id.asc&limit=40").await;
     assert_eq!(afterword.get("/articles").await.json(), list);
 }
 
 #[tokio::test]
-async fn an_outbox_that_a_dead_worker_emptied_by_half_is_emptied_by_the_next() {
+async fn an_outbox_that_a_dying_worker_left_half_empty_is_emptied_by_the_next() {
     if !host_has_dials() {
         return;
     }
     const ARTICLES: u32 = 5;
     let setup = without_reconciliation().no_webhooks().dials();
     let mut afterword = with_entries(setup, ARTICLES).await;
-    afterword
-        .supabase()
-        .execute("UPDATE articles SET title = 'Changed ' || id")
-        .unwrap();
+    afterword.execute("UPDATE articles SET title = 'Changed ' || id");
     let away = json!({"fail": true});
-    afterword
-        .set_http_faults(json!({"redis.open": away, "redis.execute": away}))
-        .await;
+    let faults = json!({"redis.open": away, "redis.execute": away});
+    afterword.set_http_faults(faults).await;
     for id in 1..=ARTICLES {
-        let answer = webhook_about(&afterword, id).await;
-        assert_eq!(answer.json()["deferred"], "outbox");
+        let response = afterword.invalidate(id).await;
+        assert_eq!(response.json()["deferred"], "outbox");
     }
-    // One of these deletions is the flag's.
-    afterword
-        .set_worker_dials(json!({"die": {"call": "key-value.delete", "nth": 3, "when": "after"}}))
-        .await;
+    // One of these deletions is that of the outbox's flag.
+    let delete = "key-value.delete";
+    afterword.kill_worker_at(delete, 3, "after").await;
     afterword.set_http_faults(json!({})).await;
-    assert_eq!(afterword.webhook("{}").await.status, 202);
+    afterword.invalidate_list().await;
     afterword.worker().wait().await;
     afterword.kill_workers().await;
     afterword.start_worker().await.unwrap();
     afterword.wait_until_drained().await.unwrap();
-    cache_equals_origin(&afterword, 1..=ARTICLES).await;
+    afterword.assert_cache_equals_origin(1..=ARTICLES).await;
 }
 
-/// Waits for a reconciliation that begins from now on to have been worked off.
-async fn reconciled_from_now_on(afterword: &Afterword) {
-    let (seconds, micros): (u64, u64) = afterword.redis_command(&["TIME"]).await.unwrap();
-    let now = seconds * 1_000 + micros / 1_000;
-    let done = eventually(PATIENCE, "waiting for a reconciliation", async || {
-        let last: String = afterword
-            .redis_command(&["GET", "{afterword}:v1:reconciled"])
-            .await?;
+/// Waits for a reconciliation that begins from now on, and for the end of its drain.
+async fn wait_for_next_reconciliation(afterword: &Afterword) {
+    let now = afterword.redis_now().await;
+    let reconciled = redis_key("reconciled");
+    wait_at_most(LIMIT, "waiting for a reconciliation", async || {
+        let last: String = afterword.redis_command(&["GET", &reconciled]).await?;
         let last: u64 = last.split(' ').next().unwrap_or_default().parse()?;
-        ensure!(last > now, "the last began {} ms before", now - last);
+        ensure!(last > now, "the last one began {} ms before", now - last);
         Ok(())
-    });
-    done.await.unwrap_or_else(|error| panic!("{error:#}"));
+    })
+    .await;
     afterword.wait_until_drained().await.unwrap();
 }
 
 #[tokio::test]
-async fn webhooks_dropped_doubled_and_shuffled_are_made_good_by_one_reconciliation() {
+async fn one_reconciliation_makes_up_for_lost_repeated_and_reordered_webhooks() {
     let mut afterword = with_entries(Setup::default().variable("max_age", "5"), 40).await;
     let mut table = Table::new(seeded());
-    let faults = WebhookDials {
+    afterword.set_webhook_faults(WebhookDials {
         drop: 0.2,
         duplicate: 0.2,
         reorder_ms: 100,
         seed: table.random.u64(..),
         ..WebhookDials::default()
-    };
-    afterword
-        .supabase()
-        .set_dials(Dials {
-            webhooks: faults,
-            ..Dials::default()
-        })
-        .unwrap();
-    let mut made_good = 0;
+    });
+    let mut found = 0;
     for _ in 0..rounds(2) {
         afterword.supabase().clear_webhooks();
         for _ in 0..100 {
@@ -490,69 +447,58 @@ async fn webhooks_dropped_doubled_and_shuffled_are_made_good_by_one_reconciliati
             .filter(|webhook| webhook.outcome == Outcome::Dropped)
             .count();
         assert!(dropped > 0 && webhooks.len() > 100, "{webhooks:?}");
-        reconciled_from_now_on(&afterword).await;
-        made_good += found_by_reconciliation(&afterword);
-        // What is compared is what the reconciliation left, and not what a reader wanted.
+        wait_for_next_reconciliation(&afterword).await;
+        found += found_by_reconciliation(&afterword);
+        // Compares the result of the reconciliation, without the refreshes that reads request.
         afterword.kill_workers().await;
-        cache_equals_origin(&afterword, 1..=20).await;
-        answers_equal_origin(&afterword, 21..=60).await;
+        afterword.assert_cache_equals_origin(1..=20).await;
+        afterword.assert_responses_equal_origin(21..=60).await;
         afterword.start_worker().await.unwrap();
     }
-    eprintln!("the reconciliations found {made_good} entries");
-    assert!(made_good > 0, "webhooks got lost for nothing");
+    eprintln!("the reconciliations found {found} entries");
+    assert!(found > 0, "no webhook that mattered was lost");
 }
 
-/// How many entries the worker's reconciliations have found to be refreshed.
+/// The number of entries that the worker's reconciliations have queued, by its log.
 fn found_by_reconciliation(afterword: &Afterword) -> u32 {
-    let said = afterword.worker().output();
-    said.lines()
-        .filter_map(|line| {
-            line.split_once("reconciled: ")?
-                .1
-                .split(' ')
-                .next()?
-                .parse::<u32>()
-                .ok()
-        })
-        .sum()
+    let log = afterword.worker().output();
+    let queued = log.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("reconciled: ")?;
+        rest.split(' ').next()?.parse::<u32>().ok()
+    });
+    queued.sum()
 }
 
-/// Ten thousand webhooks about a hundred articles, which change half-way.
-async fn burst(lasts: Duration) {
+/// Sends ten thousand webhooks about a hundred articles, which change after half of them.
+async fn burst(duration: Duration) {
     const ARTICLES: u32 = 100;
     const SENDERS: u32 = 20;
     const EACH: u32 = 500;
     let afterword = with_entries(without_reconciliation().no_webhooks(), ARTICLES).await;
     afterword.supabase().clear_requests();
     let began = Instant::now();
-    let senders = (0..SENDERS).map(|sender| {
-        let afterword = &afterword;
-        async move {
-            for number in 0..EACH {
-                tokio::time::sleep_until((began + lasts * number / EACH).into()).await;
-                if sender == 0 && number == EACH / 2 {
-                    afterword
-                        .supabase()
-                        .execute("UPDATE articles SET title = 'Changed ' || id")
-                        .unwrap();
-                }
-                let id = (sender * 7 + number) % ARTICLES + 1;
-                assert_eq!(webhook_about(afterword, id).await.status, 202);
+    let senders = (0..SENDERS).map(async |sender| {
+        for number in 0..EACH {
+            tokio::time::sleep_until((began + duration * number / EACH).into()).await;
+            if sender == 0 && number == EACH / 2 {
+                afterword.execute("UPDATE articles SET title = 'Changed ' || id");
             }
+            let id = (sender * 7 + number) % ARTICLES + 1;
+            afterword.invalidate(id).await;
         }
     });
     futures_util::future::join_all(senders).await;
     let lasted = began.elapsed();
     afterword.wait_until_drained().await.unwrap();
-    let requests = afterword.supabase().requests().len();
+    let requests = afterword.count_origin_requests();
     eprintln!("{requests} requests to the origin for a burst of {lasted:?}");
-    // Twenty a second, where the machine takes longer than ten.
+    // Twenty a second if the machine takes longer than ten seconds.
     let allowed = 200.max(lasted.as_secs() as usize * 20);
     assert!(
         (2..=allowed).contains(&requests),
         "{requests} requests in {lasted:?}"
     );
-    cache_equals_origin(&afterword, 1..=ARTICLES).await;
+    afterword.assert_cache_equals_origin(1..=ARTICLES).await;
     let title = afterword.get("/articles/100").await.json()["title"].clone();
     assert_eq!(title, "Changed 100");
 }

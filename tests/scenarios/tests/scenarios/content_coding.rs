@@ -1,4 +1,4 @@
-//! Content codings: stored beside the content, chosen by the reader's `Accept-Encoding`.
+//! Content codings: stored with the entry, chosen by the request's `Accept-Encoding`.
 
 use std::io::Read;
 
@@ -7,20 +7,20 @@ use brotli_decompressor::Decompressor;
 use flate2::read::GzDecoder;
 use serde_json::json;
 
-use crate::stored::entry;
+use crate::store_file::entry;
 
-/// The content without its coding.
-fn decoded(answer: &Response) -> String {
+/// The decoded content.
+fn decoded(response: &Response) -> String {
     let mut content = String::new();
-    match answer.header("content-encoding") {
-        "" => content.push_str(&answer.body),
+    match response.header("content-encoding") {
+        "" => content.push_str(&response.body),
         "br" => drop(
-            Decompressor::new(&answer.bytes[..], 4_096)
+            Decompressor::new(&response.bytes[..], 4_096)
                 .read_to_string(&mut content)
                 .unwrap(),
         ),
         "gzip" => drop(
-            GzDecoder::new(&answer.bytes[..])
+            GzDecoder::new(&response.bytes[..])
                 .read_to_string(&mut content)
                 .unwrap(),
         ),
@@ -30,7 +30,7 @@ fn decoded(answer: &Response) -> String {
 }
 
 #[tokio::test]
-async fn each_coding_has_a_tag_and_a_length_of_its_own_and_the_same_content() {
+async fn each_coding_has_its_own_tag_and_length_and_the_same_content() {
     let afterword = Setup::default().start().await;
     let plain = afterword.wait_for_hit("/articles").await;
     let mut tags = vec![plain.header("etag").to_owned()];
@@ -44,26 +44,26 @@ async fn each_coding_has_a_tag_and_a_length_of_its_own_and_the_same_content() {
         ("deflate", ""),
         ("identity", ""),
     ] {
-        let fields = [("accept-encoding", accept_encoding)];
-        let answer = afterword.get_with("/articles", &fields).await;
+        let headers = [("accept-encoding", accept_encoding)];
+        let response = afterword.get_with("/articles", &headers).await;
         assert_eq!(
-            (answer.status, answer.header("content-encoding")),
+            (response.status, response.header("content-encoding")),
             (200, coding),
             "{accept_encoding}"
         );
-        assert_eq!(answer.header("vary"), "Accept-Encoding");
+        assert_eq!(response.header("vary"), "Accept-Encoding");
         assert_eq!(
-            answer.header("content-length"),
-            answer.bytes.len().to_string()
+            response.header("content-length"),
+            response.bytes.len().to_string()
         );
-        assert_eq!(decoded(&answer), plain.body, "{accept_encoding}");
+        assert_eq!(decoded(&response), plain.body, "{accept_encoding}");
         if !coding.is_empty() {
             assert!(
-                answer.bytes.len() * 5 <= plain.bytes.len() * 4,
-                "it saves a fifth"
+                response.bytes.len() * 5 <= plain.bytes.len() * 4,
+                "{coding} saves less than a fifth"
             );
         }
-        tags.push(answer.header("etag").to_owned());
+        tags.push(response.header("etag").to_owned());
     }
     tags.sort();
     tags.dedup();
@@ -71,7 +71,7 @@ async fn each_coding_has_a_tag_and_a_length_of_its_own_and_the_same_content() {
 }
 
 #[tokio::test]
-async fn a_tag_is_that_of_the_coding_which_the_reader_gets() {
+async fn the_tag_is_that_of_the_coding_in_the_response() {
     let afterword = Setup::default().start().await;
     let plain = afterword.wait_for_hit("/articles").await;
     let gzip = [("accept-encoding", "gzip")];
@@ -84,22 +84,22 @@ async fn a_tag_is_that_of_the_coding_which_the_reader_gets() {
         ("", plain.header("etag"), 304),
         ("br", tag, 200),
     ] {
-        let fields = [
+        let headers = [
             ("accept-encoding", accept_encoding),
             ("if-none-match", if_none_match),
         ];
-        let answer = afterword.get_with("/articles", &fields).await;
-        assert_eq!(answer.status, status, "{accept_encoding}");
+        let response = afterword.get_with("/articles", &headers).await;
+        assert_eq!(response.status, status, "{accept_encoding}");
     }
-    // What a cache with all of them asks.
+    // The request of a cache that has all of them.
     let all = format!("{}, {tag}", plain.header("etag"));
-    let fields = [("accept-encoding", "gzip"), ("if-none-match", all.as_str())];
-    let answer = afterword.get_with("/articles", &fields).await;
-    assert_eq!((answer.status, answer.header("etag")), (304, tag));
+    let headers = [("accept-encoding", "gzip"), ("if-none-match", all.as_str())];
+    let response = afterword.get_with("/articles", &headers).await;
+    assert_eq!((response.status, response.header("etag")), (304, tag));
 }
 
 #[tokio::test]
-async fn what_a_coding_makes_hardly_shorter_is_stored_and_sent_as_it_is() {
+async fn content_that_hardly_compresses_is_stored_and_sent_uncompressed() {
     let afterword = Setup::default()
         .variable("item_query", "select=id")
         .start()
@@ -108,33 +108,33 @@ async fn what_a_coding_makes_hardly_shorter_is_stored_and_sent_as_it_is() {
     assert_eq!(plain.body, r#"{"id":7}"#);
     let stored = entry(&afterword, "/articles/7");
     assert_eq!((stored.brotli, stored.gzip), (None, None));
-    let fields = [("accept-encoding", "br, gzip")];
-    let answer = afterword.get_with("/articles/7", &fields).await;
-    assert_eq!((&answer.body, answer.status), (&plain.body, 200));
-    assert!(!answer.has("content-encoding"));
+    let headers = [("accept-encoding", "br, gzip")];
+    let response = afterword.get_with("/articles/7", &headers).await;
+    assert_eq!((&response.body, response.status), (&plain.body, 200));
+    assert!(!response.has("content-encoding"));
     assert_eq!(
-        answer.header("vary"),
+        response.header("vary"),
         "Accept-Encoding",
-        "for the next time"
+        "a later version may be compressed"
     );
 }
 
 #[tokio::test]
-async fn who_takes_nothing_that_is_stored_gets_406() {
+async fn a_reader_that_accepts_no_stored_representation_gets_406() {
     let afterword = Setup::default()
         .variable("item_query", "select=id")
         .start()
         .await;
     afterword.wait_for_hit("/articles/7").await;
-    for fields in [
+    for headers in [
         ("accept-encoding", "identity;q=0"),
         ("accept-encoding", "br, *;q=0"),
         ("accept", "text/html"),
         ("accept", "application/json;q=0, */*"),
     ] {
-        let answer = afterword.get_with("/articles/7", &[fields]).await;
-        assert_eq!(answer.status, 406, "{fields:?}");
-        let problem = answer.json();
+        let response = afterword.get_with("/articles/7", &[headers]).await;
+        assert_eq!(response.status, 406, "{headers:?}");
+        let problem = response.json();
         assert_eq!(problem["type"], "urn:problem-type:afterword:not-acceptable");
     }
     for accept in [
@@ -143,46 +143,44 @@ async fn who_takes_nothing_that_is_stored_gets_406() {
         "text/html, */*;q=0.1",
         "",
     ] {
-        let answer = afterword
+        let response = afterword
             .get_with("/articles/7", &[("accept", accept)])
             .await;
-        assert_eq!(answer.status, 200, "{accept}");
+        assert_eq!(response.status, 200, "{accept}");
     }
 }
 
 #[tokio::test]
-async fn the_reader_compresses_nothing_itself() {
+async fn a_cache_miss_is_sent_uncompressed() {
     let afterword = Setup::default().no_worker().start().await;
-    let fields = [("accept-encoding", "br, gzip")];
-    let missed = afterword.get_with("/articles", &fields).await;
+    let headers = [("accept-encoding", "br, gzip")];
+    let missed = afterword.get_with("/articles", &headers).await;
     assert_eq!(missed.status, 200);
     assert!(!missed.has("content-encoding"));
     assert_eq!(missed.header("vary"), "Accept-Encoding");
-    assert_eq!(missed.json(), afterword.origin("?order=id.asc").await);
+    assert_eq!(missed.json(), afterword.origin_list().await);
 }
 
 #[tokio::test]
-async fn a_long_list_is_compressed_whole() {
-    // Longer than brotli's blocks, and than what is compressed without a pause.
+async fn a_long_list_is_compressed_completely() {
+    // Longer than brotli's blocks, and than the part that is compressed without a pause.
     let afterword = Setup::default().no_articles().start().await;
     let rows: Vec<_> = (1..=900)
         .map(|id| {
             let body = format!("Artikel {id} über Zwischenspeicher. ").repeat(70);
-            json!({"id": id, "slug": format!("s-{id}"), "title": "T", "body": body, "published": true})
+            let slug = format!("s-{id}");
+            json!({"id": id, "slug": slug, "title": "T", "body": body, "published": true})
         })
         .collect();
-    afterword
-        .supabase()
-        .replace_rows("articles", &rows)
-        .unwrap();
-    assert_eq!(afterword.webhook("{}").await.status, 202);
+    afterword.replace_articles(&rows);
+    afterword.invalidate_list().await;
     afterword.wait_until_drained().await.unwrap();
     let plain = afterword.wait_for_hit("/articles").await;
     assert!(plain.bytes.len() > 2 << 20, "{}", plain.bytes.len());
     for coding in ["br", "gzip"] {
-        let fields = [("accept-encoding", coding)];
-        let answer = afterword.get_with("/articles", &fields).await;
-        assert_eq!(answer.header("content-encoding"), coding);
-        assert!(decoded(&answer) == plain.body, "{coding}");
+        let headers = [("accept-encoding", coding)];
+        let response = afterword.get_with("/articles", &headers).await;
+        assert_eq!(response.header("content-encoding"), coding);
+        assert!(decoded(&response) == plain.body, "{coding}");
     }
 }

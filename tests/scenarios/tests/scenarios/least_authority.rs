@@ -1,4 +1,4 @@
-//! Least authority: what the manifest lets each component reach is exactly this.
+//! Least authority: the hosts, stores and variables that the manifest gives each component.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ const MANIFEST: &str = include_str!("../../../../spin.toml");
 const ORIGIN: &str = "{{ supabase_url }}";
 const REDIS: &str = "{{ redis_address }}";
 
-/// What names the table.
+/// The variables that name the table.
 const TABLE: [&str; 3] = ["schema", "table", "id_column"];
 
-/// What it takes to ask the origin.
+/// The variables of requests to the origin.
 const FETCHING: [&str; 4] = [
     "supabase_url",
     "supabase_anon_key",
@@ -54,7 +54,7 @@ fn each_component_reaches_what_it_needs_and_nothing_else() {
             ),
         ),
         (
-            // No origin, and no key for it.
+            // Neither the origin nor its key.
             "revalidate",
             (
                 vec![REDIS],
@@ -98,7 +98,7 @@ fn each_component_reaches_what_it_needs_and_nothing_else() {
             ["default"],
             "{name}"
         );
-        // Nothing else that gives a component something: no files, no databases, no other component's.
+        // No other key gives the component anything, such as files or databases.
         for key in component.keys() {
             assert!(
                 [
@@ -125,7 +125,7 @@ fn every_secret_is_declared_as_one() {
 }
 
 #[test]
-fn what_is_open_to_the_network_is_two_routes() {
+fn only_two_routes_are_open_to_the_network() {
     let manifest: Table = MANIFEST.parse().unwrap();
     let routes: Vec<(&str, &str)> = manifest["trigger"]["http"]
         .as_array()

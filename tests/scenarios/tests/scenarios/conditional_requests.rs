@@ -1,39 +1,33 @@
-//! Conditional requests, against the whole application. Those with a name such as `conditional-etag-precedence` are cases of the public
-//! [cache-tests](https://cache-tests.fyi) suite: of `conditional-inm`, `updateHEAD` and `stale` all that are about a cache's own answers. (The others
-//! are about fields that an origin sends to a cache in the middle; this one asks PostgREST for rows, and sends its own fields.)
+//! Conditional requests to the whole application.
+//!
+//! Names such as `conditional-etag-precedence` are cases of the public
+//! [cache-tests](https://cache-tests.fyi) suite. Included are all cases of `conditional-inm`,
+//! `updateHEAD` and `stale` about responses of the cache itself. The others are about headers that
+//! an origin sends to a proxy. Afterword asks PostgREST for rows, and sends its own headers.
 
 use std::time::{Duration, SystemTime};
 
-use afterword_scenarios::{Afterword, Response, Setup};
-use afterword_stack::eventually;
-use afterword_supabase::{Dials, Fault, RestDial};
+use afterword_scenarios::{Afterword, Response, Setup, wait_until};
+use afterword_supabase::Fault;
 use anyhow::ensure;
 use httpdate::{fmt_http_date, parse_http_date};
 use reqwest::Method;
-use serde_json::json;
 
-use crate::stored::{keys, make_old};
+use crate::store_file::{keys, make_old};
 
-/// Far longer than anything here takes on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A hit that has a time of modification, which is sent once the clock has reached it.
+/// Waits for a hit with `Last-Modified`, which is sent once the clock has reached it.
 async fn stored(afterword: &Afterword, path: &str) -> Response {
     afterword.wait_for_hit(path).await;
-    let dated = afterword_stack::eventually(PATIENCE, "waiting for Last-Modified", async || {
-        let answer = afterword.get(path).await;
-        anyhow::ensure!(answer.has("last-modified"), "there is none: {answer:?}");
-        Ok(answer)
-    });
-    dated.await.unwrap()
+    let dated = |response: &Response| response.has("last-modified");
+    afterword.read_until(path, dated).await
 }
 
-fn date(answer: &Response, name: &str) -> SystemTime {
-    parse_http_date(answer.header(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+fn date(response: &Response, name: &str) -> SystemTime {
+    parse_http_date(response.header(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 #[tokio::test]
-async fn cache_tests_conditional_inm_cases_are_answered_as_an_optimal_cache_does() {
+async fn every_conditional_inm_case_of_cache_tests_passes() {
     let afterword = Setup::default().start().await;
     for path in ["/articles/7", "/articles"] {
         let held = stored(&afterword, path).await;
@@ -57,7 +51,7 @@ async fn cache_tests_conditional_inm_cases_are_answered_as_an_optimal_cache_does
                 format!("\"1234\", \"5678\", {tag}"),
                 304,
             ),
-            // These three the suite only asks about. What is no entity tag matches none.
+            // For the next ones, the suite accepts both. An invalid entity tag matches nothing.
             (
                 "conditional-etag-quoted-respond-unquoted",
                 bare.to_owned(),
@@ -81,33 +75,31 @@ async fn cache_tests_conditional_inm_cases_are_answered_as_an_optimal_cache_does
             ("any", "*".to_owned(), 304),
             ("another", "\"abcdef\"".to_owned(), 200),
         ] {
-            let answer = afterword
+            let response = afterword
                 .get_with(path, &[("if-none-match", &if_none_match)])
                 .await;
-            assert_eq!(answer.status, status, "{case} {path}: {answer:?}");
+            assert_eq!(response.status, status, "{case} {path}: {response:?}");
             // conditional-304-etag
-            assert_eq!(answer.header("etag"), tag, "{case}");
+            assert_eq!(response.header("etag"), tag, "{case}");
         }
     }
 }
 
 #[tokio::test]
-async fn an_if_none_match_in_obs_text_is_no_error() {
-    // conditional-etag-strong-respond-obs-text: no tag of ours has such characters, and beside one of ours they do no harm.
+async fn an_if_none_match_with_obs_text_is_no_error() {
+    // conditional-etag-strong-respond-obs-text: our tags never have such characters, but a list may
+    // have them beside one of our tags.
     let afterword = Setup::default().start().await;
-    let tag = afterword
-        .wait_for_hit("/articles/7")
-        .await
-        .header("etag")
-        .to_owned();
+    let hit = afterword.wait_for_hit("/articles/7").await;
+    let tag = hit.header("etag");
     for (if_none_match, status) in [
         ("\"abcdefü\"".to_owned(), 200),
         (format!("\"abcdefü\", {tag}"), 304),
     ] {
-        let answer = afterword
+        let response = afterword
             .get_with("/articles/7", &[("if-none-match", &if_none_match)])
             .await;
-        assert_eq!(answer.status, status, "{if_none_match}");
+        assert_eq!(response.status, status, "{if_none_match}");
     }
 }
 
@@ -120,19 +112,19 @@ async fn if_none_match_takes_precedence_over_if_modified_since() {
         fmt_http_date(modified - Duration::from_secs(10)),
         fmt_http_date(modified + Duration::from_secs(10)),
     );
-    // conditional-etag-precedence, and the other way round.
+    // conditional-etag-precedence, and the reverse.
     for (if_none_match, since, status) in [(tag, &earlier, 304), ("\"abcdef\"", &later, 200)] {
-        let fields = [
+        let headers = [
             ("if-none-match", if_none_match),
             ("if-modified-since", since),
         ];
-        let answer = afterword.get_with("/articles/7", &fields).await;
-        assert_eq!(answer.status, status, "{if_none_match} {since}");
+        let response = afterword.get_with("/articles/7", &headers).await;
+        assert_eq!(response.status, status, "{if_none_match} {since}");
     }
 }
 
 #[tokio::test]
-async fn if_modified_since_counts_where_if_none_match_is_absent() {
+async fn if_modified_since_applies_without_if_none_match() {
     let afterword = Setup::default().start().await;
     let held = stored(&afterword, "/articles/7").await;
     let modified = date(&held, "last-modified");
@@ -151,19 +143,18 @@ async fn if_modified_since_counts_where_if_none_match_is_absent() {
         ),
         ("no date", "yesterday".to_owned(), 200),
     ] {
-        let answer = afterword
+        let response = afterword
             .get_with("/articles/7", &[("if-modified-since", &since)])
             .await;
-        assert_eq!(answer.status, status, "{case}: {answer:?}");
+        assert_eq!(response.status, status, "{case}: {response:?}");
     }
 }
 
 #[tokio::test]
-async fn last_modified_stays_while_the_content_does_and_grows_with_each_change() {
+async fn last_modified_changes_only_with_the_content() {
     let afterword = Setup::default().start().await;
     let before = stored(&afterword, "/articles/7").await;
-    let again = json!({"type": "UPDATE", "record": {"id": 7}}).to_string();
-    assert_eq!(afterword.webhook(again).await.status, 202);
+    afterword.invalidate(7).await;
     afterword.wait_until_drained().await.unwrap();
     let same = stored(&afterword, "/articles/7").await;
     for name in ["last-modified", "etag"] {
@@ -171,9 +162,7 @@ async fn last_modified_stays_while_the_content_does_and_grows_with_each_change()
     }
     let mut last = before;
     for title in ["Second", "Third"] {
-        afterword
-            .change(Method::PATCH, "?id=eq.7", json!({ "title": title }))
-            .await;
+        afterword.update_title(7, title).await;
         afterword.wait_until_drained().await.unwrap();
         let changed = stored(&afterword, "/articles/7").await;
         assert_eq!(changed.json()["title"], title);
@@ -187,58 +176,58 @@ async fn last_modified_stays_while_the_content_does_and_grows_with_each_change()
 }
 
 #[tokio::test]
-async fn a_304_has_what_a_cache_needs_and_nothing_of_the_content() {
+async fn a_304_has_the_headers_for_caches_and_none_about_the_content() {
     let afterword = Setup::default()
         .variable("cdn_cache_control", "max-age=60")
         .start()
         .await;
     let held = stored(&afterword, "/articles/7").await;
-    let answer = afterword
+    let response = afterword
         .get_with("/articles/7", &[("if-none-match", held.header("etag"))])
         .await;
-    assert_eq!((answer.status, answer.bytes.len()), (304, 0));
+    assert_eq!((response.status, response.bytes.len()), (304, 0));
     for name in ["cache-control", "cdn-cache-control", "etag", "vary"] {
-        assert_eq!(answer.header(name), held.header(name), "{name}");
-        assert!(answer.has(name), "{name}");
+        assert_eq!(response.header(name), held.header(name), "{name}");
+        assert!(response.has(name), "{name}");
     }
-    assert!(answer.has("date") && answer.has("age") && answer.has("cache-status"));
+    assert!(response.has("date") && response.has("age") && response.has("cache-status"));
     for name in [
         "content-type",
         "content-length",
         "content-encoding",
         "last-modified",
     ] {
-        assert!(!answer.has(name), "{name}: {answer:?}");
+        assert!(!response.has(name), "{name}: {response:?}");
     }
 }
 
 #[tokio::test]
-async fn head_equals_get_without_the_content() {
-    // updateHEAD: no HEAD is written through to the origin (head-writethrough), so that none changes what is stored.
+async fn the_headers_of_head_equal_those_of_get() {
+    // updateHEAD: no HEAD reaches the origin (head-writethrough), so none can change the entry.
     let afterword = Setup::default().start().await;
     for path in ["/articles/7", "/articles"] {
         let tag = stored(&afterword, path).await.header("etag").to_owned();
         afterword.supabase().clear_requests();
-        for fields in [
+        for headers in [
             &[][..],
             &[("accept-encoding", "br")],
             &[("accept-encoding", "gzip")],
             &[("if-none-match", tag.as_str())],
             &[("accept", "text/html")],
         ] {
-            let head = afterword.send(Method::HEAD, path, fields, "").await;
-            let get = afterword.get_with(path, fields).await;
+            let head = afterword.send(Method::HEAD, path, headers, "").await;
+            let get = afterword.get_with(path, headers).await;
             assert_eq!((head.status, head.bytes.len()), (get.status, 0));
-            let without_time = |answer: &Response| {
-                let mut fields = answer.headers.clone();
-                for moving in ["date", "age", "cache-status"] {
-                    fields.remove(moving);
+            let without_time = |response: &Response| {
+                let mut headers = response.headers.clone();
+                for changing in ["date", "age", "cache-status"] {
+                    headers.remove(changing);
                 }
-                fields
+                headers
             };
-            assert_eq!(without_time(&head), without_time(&get), "{fields:?}");
+            assert_eq!(without_time(&head), without_time(&get), "{headers:?}");
         }
-        assert_eq!(afterword.supabase().requests(), []);
+        afterword.assert_no_origin_request();
     }
     let missed = afterword.send(Method::HEAD, "/articles/8", &[], "").await;
     assert_eq!((missed.status, missed.bytes.len()), (200, 0));
@@ -249,7 +238,7 @@ async fn head_equals_get_without_the_content() {
 }
 
 #[tokio::test]
-async fn cache_tests_stale_cases_are_served_from_the_store() {
+async fn every_stale_case_of_cache_tests_is_served_from_the_store() {
     // Within `stale_while_revalidate`, and beyond it.
     for (window, close, status_503) in [
         ("604800", "stale-close", "stale-503"),
@@ -267,36 +256,27 @@ async fn stale_cases(stale_while_revalidate: &str, close: &str, status_503: &str
         .start()
         .await;
     afterword.get("/articles/7").await;
-    eventually(PATIENCE, "waiting for the entry", async || {
+    wait_until("waiting for the entry", async || {
         let keys = keys(&afterword);
         ensure!(keys.iter().any(|key| key == "/articles/7"), "{keys:?}");
         Ok(())
     })
-    .await
-    .unwrap_or_else(|error| panic!("{error:#}"));
+    .await;
     let held = afterword.get("/articles/7").await;
     for (case, fault) in [(close, Fault::Drop), (status_503, Fault::Status(503))] {
-        let every = RestDial {
-            fault: Some(fault),
-            ..RestDial::default()
-        };
-        let dials = Dials {
-            rest: vec![every],
-            ..Dials::default()
-        };
-        afterword.supabase().set_dials(dials).unwrap();
+        afterword.fail_origin_with(fault);
         for method in [Method::GET, Method::HEAD] {
-            let answer = afterword.send(method, "/articles/7", &[], "").await;
-            assert_eq!(answer.status, 200, "{case}");
-            assert_eq!(answer.header("etag"), held.header("etag"), "{case}");
-            // stale-warning-become: RFC 9111 has no `Warning` any more.
-            assert!(!answer.has("warning"), "{case}");
+            let response = afterword.send(method, "/articles/7", &[], "").await;
+            assert_eq!(response.status, 200, "{case}");
+            assert_eq!(response.header("etag"), held.header("etag"), "{case}");
+            // stale-warning-become: RFC 9111 has removed `Warning`.
+            assert!(!response.has("warning"), "{case}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_stale_entry_is_served_while_it_is_revalidated_and_no_longer_than_its_window() {
+async fn a_stale_entry_is_served_within_its_window_and_not_after_it() {
     // stale-while-revalidate, stale-while-revalidate-window.
     let afterword = Setup::default()
         .variable("max_age", "3600")
@@ -307,10 +287,14 @@ async fn a_stale_entry_is_served_while_it_is_revalidated_and_no_longer_than_its_
     for (age, from_the_store) in [(3_500, true), (3_700, true), (7_100, true), (7_300, false)] {
         make_old(&afterword, "/articles/7", Duration::from_secs(age));
         afterword.supabase().clear_requests();
-        let answer = afterword.get("/articles/7").await;
-        assert_eq!(answer.status, 200);
-        let told = answer.header("cache-status").to_owned();
-        assert_eq!(told.contains("; hit;"), from_the_store, "{age} s: {told}");
+        let response = afterword.get("/articles/7").await;
+        assert_eq!(response.status, 200);
+        let status = response.cache_status();
+        assert_eq!(
+            status.contains("; hit;"),
+            from_the_store,
+            "{age} s: {status}"
+        );
         afterword.wait_for_hit("/articles/7").await;
     }
 }
