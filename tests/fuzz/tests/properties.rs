@@ -59,7 +59,7 @@ proptest! {
     })]
 
     #[test]
-    fn any_bytes_are_accepted_or_refused_as_a_webhook(body in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_are_accepted_or_refused(body in prop::collection::vec(any::<u8>(), 0..300)) {
         afterword_fuzz::webhook(&body);
     }
 
