@@ -138,9 +138,9 @@ pub struct Entry {
     pub source: Source,
     /// The JSON.
     pub identity: Variant,
-    /// The JSON in brotli, if that is shorter.
+    /// The JSON in brotli, if that saves a fifth or more.
     pub brotli: Option<Variant>,
-    /// The JSON in gzip, if that is shorter.
+    /// The JSON in gzip, if that saves a fifth or more.
     pub gzip: Option<Variant>,
 }
 

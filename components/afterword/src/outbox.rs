@@ -17,8 +17,8 @@ const FLAG: &str = "outbox";
 const EMPTYING: &str = "outbox-emptying";
 const PREFIX: &str = "outbox/";
 
-/// The time limit for a webhook's record. Redis has used the first half of the second in which a
-/// webhook is answered.
+/// The time limit for a webhook's record. A webhook is answered within 1 s, and the attempt in
+/// Redis takes up to 500 ms of it.
 const PUT_LIMIT: Duration = Duration::from_millis(500);
 
 /// Stores tasks durably.

@@ -65,7 +65,7 @@ pub async fn seconds(name: &str) -> Result<Duration> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// What an instance has read. An instance serves some hundred requests.
+/// A value that an instance reads once, and keeps for its hundred and more requests.
 pub type Cached<T> = RefCell<Option<Rc<T>>>;
 
 /// The cached value, or else the result of `read`, which is then cached.

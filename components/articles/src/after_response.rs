@@ -66,6 +66,7 @@ impl AfterResponse {
             }
             Self::ReleaseLock(key) => fetch_lock::release(&redis, key).await?,
             Self::ReleaseLockOnly(key) => {
+                // An outcome that expires at once replaces the lock: that releases it.
                 let status = StatusCode::OK.as_u16();
                 fetch_lock::remember(&redis, key, status, Duration::ZERO).await?;
             }

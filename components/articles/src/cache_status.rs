@@ -21,7 +21,7 @@ pub enum CacheStatus {
     Forwarded(Forwarded),
     /// The store, because the origin failed.
     StaleIfError {
-        /// For how many seconds the entry has been stale, as a negative number.
+        /// The remaining freshness in seconds: negative.
         ttl: i64,
         /// The request to the origin; `None` if the origin failed for another reader a moment ago
         /// and got no request.

@@ -52,8 +52,8 @@ impl Cors {
         if !is_preflight || self.allowed_origin(request).is_none() {
             return response;
         }
-        // `*` allows every request header except `Authorization`. None has a meaning here except
-        // the conditional ones, but clients may send them.
+        // `*` covers every request header but `Authorization`. Afterword ignores most of them, but
+        // clients may send them.
         response
             .with("access-control-allow-methods", "GET, HEAD")
             .with("access-control-allow-headers", "*, Authorization")

@@ -21,7 +21,7 @@ pub struct Failure {
     pub problem: &'static Problem,
     /// The status of the origin's response, if it sent one.
     pub status: Option<StatusCode>,
-    /// How long it is expected to last.
+    /// How long the failure is expected to last.
     pub lasts: Duration,
     /// When it was found.
     since: Instant,

@@ -1,5 +1,5 @@
-//! The fetch lock in Redis: one reader fetches a missing key, and the others wait. The same keys
-//! hold the negative cache.
+//! The fetch lock in Redis: one reader fetches a missing key, and the others wait. The same Redis
+//! hash, `fetch_locks`, holds the negative cache.
 
 use afterword::key::Key;
 use afterword::queue::{self, Error, Redis, milliseconds, number};

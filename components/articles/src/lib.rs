@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `lookup` | the store lookup of a read |
 //! | `representation` | 200, 304 or 406 from an entry |
-//! | `accept`, `conditional`, `list_header` | which of them |
+//! | `accept`, `conditional`, `list_header` | the request headers that choose it |
 //! | `miss` | misses, and entries that are too old |
 //! | `single_flight`, `fetch_lock` | coalescing the misses of a key |
 //! | `failure` | why a miss brings no content |

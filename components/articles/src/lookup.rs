@@ -1,4 +1,4 @@
-//! The store lookup: the one call to the host that a cache hit costs.
+//! The store lookup: the only key-value call of a cache hit.
 
 use crate::settings::Settings;
 use afterword::entry::Entry;

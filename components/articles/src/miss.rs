@@ -1,9 +1,9 @@
 //! Cache misses: fetches from the origin, and coalesces concurrent requests for a key.
 //!
 //! Within an instance, readers of a key share one fetch ([`SingleFlight`]). Among instances, one
-//! reader holds the fetch lock ([`fetch_lock`]) and the others poll the store. While Redis is away
-//! or the store cannot be read, each instance fetches at most once a second; if only the store
-//! fails, one instance after the other.
+//! reader holds the fetch lock ([`fetch_lock`]) and the others poll the store. While Redis is away,
+//! or while the store cannot be read, an instance fetches a key at most once a second. If only the
+//! store fails, instances fetch it one after the other.
 //!
 //! A miss never writes the entry: a reader that fetched before a change and wrote after it would
 //! restore the old row. The worker writes the entry, soon after the response.

@@ -1,4 +1,4 @@
-//! What a reader asks of the worker: a refresh of a stale entry, and to be at work at all.
+//! A reader's requests to the worker: refresh a stale entry, and wake up if a task is overdue.
 
 use afterword::key::Key;
 use afterword::queue::{self, Error, Redis};

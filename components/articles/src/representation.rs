@@ -93,7 +93,7 @@ fn negotiate(
     } else {
         Response::new(StatusCode::OK, "application/json", variant.content.clone())
     };
-    // A 304 has only the headers that RFC 9110, section 15.4.5, requires.
+    // A 304 omits the headers that describe content (RFC 9110, section 15.4.5).
     if !unchanged && coding != Coding::Identity {
         response = response.with("content-encoding", coding.name());
     }

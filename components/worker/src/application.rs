@@ -22,7 +22,7 @@ impl Application {
     /// not wait for the store.
     pub async fn identify(store: &Store, origin: &Origin) -> Self {
         let store = store_id(store).await.unwrap_or_else(|error| {
-            eprintln!("could not read the application's own key: {error}");
+            eprintln!("could not read or write `application` in the key-value store: {error}");
             String::new()
         });
         let origin = origin.name();

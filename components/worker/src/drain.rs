@@ -30,7 +30,7 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// The tasks of a job, and its result.
 type Job<'a> = LocalBoxFuture<'a, (Vec<Task>, Result<(), Error>)>;
 
-/// Works on due tasks until none is left, or until another worker holds the lease. Every job that
+/// Works on due tasks until none is left, or until the lease is lost. Every job that
 /// has begun runs to its completions, even then: they queue again what was written without the
 /// lease.
 pub async fn drain(refresher: &Refresher<'_>, reconciler: &Reconciler<'_>) -> Result<(), Error> {

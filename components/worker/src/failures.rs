@@ -37,8 +37,8 @@ impl<'a> Failures<'a> {
         }
     }
 
-    /// The number of trips so far. A request is identified by it: see
-    /// [`succeeded`](Self::succeeded).
+    /// The number of trips so far. Read it before a request, and pass it to
+    /// [`succeeded`](Self::succeeded): a success from before a trip does not count.
     pub fn trips(&self) -> u32 {
         self.trips.get()
     }

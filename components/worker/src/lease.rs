@@ -113,7 +113,7 @@ impl<'a> Lease<'a> {
         self.renew().await
     }
 
-    /// Claims up to `limit` due tasks; `None` if another worker holds the lease. While the circuit
+    /// Claims up to `limit` due tasks; `None` if the lease is lost. While the circuit
     /// breaker is open, claims one task every 5 s. `configuration` is a digest of the configuration
     /// that decides the origin's responses.
     ///
@@ -161,8 +161,8 @@ impl<'a> Lease<'a> {
     }
 
     /// Completes a task: the store holds content that was fetched after the claim. The task stays
-    /// queued if it was invalidated since, or less than `replica_lag` before the claim. If another
-    /// worker holds the lease, the task is queued again.
+    /// queued if it was invalidated since, or less than `replica_lag` before the claim. If the
+    /// lease is lost, the task is queued again.
     pub async fn complete(&self, claimed: &Claimed, replica_lag: Duration) -> Result<(), Error> {
         let arguments = vec![
             name(&claimed.task),

@@ -42,8 +42,7 @@ impl Reconciler<'_> {
         self.lifetime.max_age.max(Duration::from_secs(1))
     }
 
-    /// Queues a reconciliation if one is due. A failure is logged: a Redis whose memory is full
-    /// refuses this, and the queued tasks must go on.
+    /// Queues a reconciliation if one is due. A failure is logged; the queued tasks must go on.
     pub async fn queue_if_due(&self) {
         let configuration = self.configuration();
         let queued = self

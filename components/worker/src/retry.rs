@@ -11,8 +11,8 @@ const MAX_DELAY: Duration = Duration::from_secs(300);
 pub struct Streak(u32);
 
 impl Streak {
-    /// From this length on, the origin is at fault. Twice the number of failures that finding a bad
-    /// key among a hundred by halving takes, because eight batches may be halved at once.
+    /// From this length on, the origin is at fault. Finding one bad key among a hundred by halving
+    /// takes eight failures; twice as many leave room for concurrent batches.
     const LIMIT: u32 = 16;
 
     /// The same while the circuit breaker is not closed.

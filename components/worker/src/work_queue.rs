@@ -112,9 +112,9 @@ impl WorkQueue {
         self.connection.borrow().clone()
     }
 
-    /// Runs an operation of the script, and reconnects if the connection is broken. The operation
-    /// may run twice: queueing and completing are idempotent, and a lease that was acquired
-    /// unnoticed expires.
+    /// Runs an operation of the script. After any error but out-of-memory, reconnects and runs it
+    /// again: queueing and completing are idempotent, a failure may be counted twice, and a lease
+    /// that was acquired unnoticed expires.
     pub async fn run(&self, operation: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
         let connection = self.connection();
         let first = connection.run(&self.redis, operation, arguments).await;

@@ -10,7 +10,7 @@
 //! | [`signal`] | waking the tasks of other requests (the component model's streams) |
 //! | this file | variables, clock, random numbers, tasks |
 //!
-//! The host sets no time limits; callers add their own with [`limit`](crate::limit).
+//! The host sets no useful time limits; callers add their own with [`limit`](crate::limit).
 
 mod body;
 pub mod http_client;

@@ -26,7 +26,7 @@ pub enum Error {
     Address,
     /// Redis or the connection failed.
     Redis(String),
-    /// The script returned something that no version of it returns.
+    /// The reply has an unexpected type.
     Reply,
 }
 
@@ -161,8 +161,9 @@ thread_local! {
     static OPEN: RefCell<Option<Rc<Connection>>> = const { RefCell::new(None) };
 }
 
-/// Runs an operation on the instance's connection. A broken connection is replaced once: every
-/// operation may run twice, because queueing a task twice is the same as queueing it once.
+/// Runs an operation on the instance's connection. Replaces a broken connection once, and runs the
+/// operation again: queueing twice is the same as once. A fetch lock that was acquired unnoticed
+/// blocks its reader until it expires (3 s).
 pub async fn run(redis: &Redis, operation: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
     run_within(REQUEST_LIMIT, redis, operation, arguments).await
 }

@@ -1,6 +1,6 @@
 
 -- Tasks failed by their own fault. The arguments are pairs of a task and its delay in milliseconds.
--- The tasks stay queued with the error. Returns 1, or 0 if another worker holds the lease: then the
+-- The tasks stay queued with the error. Returns 1, or 0 if the lease is lost: then the
 -- tasks are queued again, because an abandoned write may have succeeded after all, and may be older
 -- than one by the new holder.
 function operations.back_off(token, why, ...)

@@ -1,13 +1,14 @@
 
 -- Returns the due tasks, longest due first: {now, probing, task, version, failures, suspect,
 -- queued_for, …}. `probing` is 1 unless the circuit breaker is closed, `suspect` is 1 for a suspect
--- (`trip.lua`), `queued_for` is in milliseconds. Returns nil if another worker holds the lease.
+-- (`trip.lua`), `queued_for` is in milliseconds. Returns nil if the lease is lost.
 --
 -- The versions are read before the worker fetches. A later change gives another version, so the
 -- task stays queued (`complete.lua`).
 --
--- While the circuit breaker is open, one task is returned every PROBE_INTERVAL: its request is the
--- probe. After a success, twice as many as in the last claim are returned. A breaker that another
+-- While the circuit breaker is open, a claim returns one task once `probe` is reached, and sets
+-- `probe` PROBE_INTERVAL ahead. The task's request is the probe; its outcome may change `probe`.
+-- After a success, twice as many as in the last claim are returned. A breaker that another
 -- configuration tripped says nothing about this one, and is closed.
 function operations.claim(token, limit, configuration)
   if not holds_lease(token) then return false end

@@ -5,8 +5,9 @@
 --                the next debounce window
 --   'lagging'    the origin's replicas may not have had the change yet: the task stays queued until
 --                `replica_lag` milliseconds after the change
---   'lost'       another worker holds the lease: the task is queued again
--- A task without a version is completed: the version was evicted, or somebody else queued the task.
+--   'lost'       the lease is lost: the task is queued again
+-- A task without a version is completed: the version was evicted, or a
+-- program other than Afterword queued the task.
 function operations.complete(token, task, version, claimed_at, replica_lag)
   if not holds_lease(token) then
     requeue_without_lease(task)

@@ -22,6 +22,8 @@ local function set_slot(key, status, ttl)
   redis.call('PEXPIRE', fetch_locks, MAX_ALARM)
 end
 
+-- Releases the lock whoever holds it: a reader whose lock expired may release its successor's,
+-- which costs one request.
 local function release_fetch_lock(key)
   if slot_of(key) then redis.call('HDEL', fetch_locks, slot(key)) end
 end

@@ -1,5 +1,6 @@
 
--- Something has changed. Queues the tasks with one new version, and returns the version's number.
+-- A webhook reported a change. Queues the tasks with one new version, and returns the version's
+-- number.
 function operations.invalidate(...)
   local version = unique()
   for _, task in ipairs({...}) do enqueue(task, version) end

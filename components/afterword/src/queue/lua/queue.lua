@@ -50,7 +50,7 @@ local MAX_ALLOWED = 100
 -- The longest delay of a suspect. What looks like the origin's failure may pass as quickly.
 local MAX_SUSPECT_DELAY = 8000
 
--- After more failures than this, a suspect backs off like any other task.
+-- After more failures than this, a suspect's delay is no longer capped at MAX_SUSPECT_DELAY.
 local MAX_SUSPECT_FAILURES = 6
 
 -- The longest delay of anything: a back-off, a pause of the circuit breaker, `replica_lag`.

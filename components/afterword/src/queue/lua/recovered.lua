@@ -1,7 +1,8 @@
 
 -- A request succeeded while the circuit breaker was not closed. Allows twice as many tasks as in
 -- the last claim, because an origin that answers one request may not answer a hundred. Closes the
--- breaker after a full batch, or when no more tasks were due. Returns 1 if the breaker is closed.
+-- breaker when the next claim would exceed MAX_ALLOWED, or when the last claim held all due tasks.
+-- Returns 1 if the breaker is closed.
 --
 -- Tasks whose failures counted as the origin's become suspects: their next such failure is their
 -- own.

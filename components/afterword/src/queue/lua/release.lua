@@ -1,6 +1,6 @@
 
 -- The worker found no due task. Releases the lease, sets the alarm to the next task or
--- reconciliation, and returns nil; nil, too, if another worker holds the lease. If a task is due
+-- reconciliation, and returns nil; nil, too, if the lease is lost. If a task is due
 -- within one debounce window, the worker keeps the lease, and gets the milliseconds until then.
 --
 -- The check and the deletion are one script: a task that is queued after the last claim is either

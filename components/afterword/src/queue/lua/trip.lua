@@ -36,7 +36,7 @@ function operations.trip(token, why, configuration, pause, always, ...)
     if open then redis.call('HSET', breaker, 'probe', now) end
     return -1
   end
-  -- Of the requests of one claim, only the first failure counts as a trip.
+  -- `given` exists until the first failure of a claim. Later failures do not count as trips.
   local first = redis.call('HDEL', breaker, 'given') == 1 or not open
   local count = first and redis.call('HINCRBY', breaker, 'trips', 1)
     or tonumber(redis.call('HGET', breaker, 'trips') or 1)
