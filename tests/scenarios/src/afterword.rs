@@ -8,8 +8,8 @@ use afterword_stack::{App, Port, Process, Redis, WakeUp, eventually, http_answer
 use afterword_supabase::{Supabase, Webhook};
 use anyhow::{Context, Result, ensure};
 
-use crate::environment::{host, redis_program};
-use crate::setup::Setup;
+use crate::environment::{host, real_postgrest, redis_program};
+use crate::setup::{Setup, readable_columns};
 
 /// The webhook secret of every scenario.
 pub const SECRET: &str = "the-scenarios-secret";
@@ -84,6 +84,11 @@ impl Afterword {
         });
 
         let mut origin = setup.supabase;
+        origin.upstream = real_postgrest(origin.row_cap);
+        let variables = match origin.upstream {
+            Some(_) => readable_columns(setup.variables),
+            None => setup.variables,
+        };
         origin.database = Some(dir.path().join("supabase.db"));
         let (origin_port, supabase) = on_free_port(async |address| {
             origin.listen = address;
@@ -91,7 +96,7 @@ impl Afterword {
         })
         .await?;
 
-        let variables = [
+        let own = [
             ("supabase_url", supabase.url()),
             ("supabase_anon_key", supabase.anon_key().to_owned()),
             ("webhook_secret", SECRET.to_owned()),
@@ -102,10 +107,10 @@ impl Afterword {
             manifest: manifest()?,
             components: vec!["articles".into(), "revalidate".into()],
             state_dir: dir.path().join("state"),
-            variables: variables
+            variables: own
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value))
-                .chain(setup.variables)
+                .chain(variables)
                 .collect(),
             runtime_config: runtime_config.transpose()?,
             ..App::default()
@@ -300,6 +305,11 @@ impl Afterword {
         self.http = serve("http", &self.app, &self.url).await?;
         self.supabase().clear_requests();
         Ok(())
+    }
+
+    /// Whether the origin is a real PostgREST behind the stand-in's gateway.
+    pub(crate) fn has_real_postgrest(&self) -> bool {
+        self.origin.upstream.is_some()
     }
 
     /// Kills the workers, like a crash.

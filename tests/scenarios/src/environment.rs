@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use afterword_stack::{Host, Redis};
+use afterword_supabase::Upstream;
 
 /// The host that `cargo xtask test` chose.
 pub(crate) fn host() -> Host {
@@ -40,4 +41,22 @@ pub fn redis_program() -> PathBuf {
     PROGRAM
         .get_or_init(|| Redis::find().expect("redis-server is on the PATH; run `cargo xtask test`"))
         .clone()
+}
+
+/// The real PostgREST with this *Max rows*, if the scenarios run against one, as in CI. `None`
+/// means the stand-in.
+///
+/// # Panics
+/// There is none with this *Max rows*.
+pub(crate) fn real_postgrest(row_cap: u64) -> Option<Upstream> {
+    let database = std::env::var("AFTERWORD_TEST_DATABASE").ok()?;
+    let name = match row_cap {
+        1_000 => "AFTERWORD_TEST_POSTGREST".to_owned(),
+        rows => format!("AFTERWORD_TEST_POSTGREST_{rows}"),
+    };
+    let postgrest = std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set"));
+    Some(Upstream {
+        postgrest,
+        database,
+    })
 }

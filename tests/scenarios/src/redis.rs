@@ -2,6 +2,7 @@
 
 use afterword_stack::eventually;
 use anyhow::{Context, Result, ensure};
+use redis::AsyncConnectionConfig;
 
 use crate::afterword::{Afterword, PATIENCE};
 
@@ -16,8 +17,12 @@ impl Afterword {
     /// # Errors
     /// Redis does not respond, or with another type.
     pub async fn redis_command<T: redis::FromRedisValue>(&self, command: &[&str]) -> Result<T> {
+        // The defaults of half a second and a second are short for a busy machine.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
         let mut connection = redis::Client::open(self.redis.url())?
-            .get_multiplexed_async_connection()
+            .get_multiplexed_async_connection_with_config(&config)
             .await?;
         let (name, arguments) = command.split_first().context("a command has a name")?;
         let mut command = redis::cmd(name);

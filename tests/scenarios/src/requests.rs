@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::afterword::{Afterword, PATIENCE, SECRET};
 use crate::response::Response;
+use crate::setup::name_columns;
 
 impl Afterword {
     /// Sends a request to the HTTP side.
@@ -87,6 +88,11 @@ impl Afterword {
     /// # Panics
     /// The response is an error.
     pub async fn origin(&self, query: &str) -> Value {
+        let query = if self.has_real_postgrest() {
+            format!("?{}", name_columns(query))
+        } else {
+            query.to_owned()
+        };
         let url = format!("{}/rest/v1/articles{query}", self.supabase().url());
         let request = self.client.get(&url);
         let request = request.header("apikey", self.supabase().anon_key());

@@ -94,3 +94,53 @@ impl Setup {
             .redis_args(rules)
     }
 }
+
+/// The columns that the anonymous role may read. Real PostgREST refuses `select=*` because of
+/// another column; the stand-in leaves that column out.
+const READABLE: &str = "select=id,slug,title,body,published,created_at,updated_at";
+
+/// The query with named columns instead of `select=*`.
+pub(crate) fn name_columns(query: &str) -> String {
+    let others: Vec<&str> = query
+        .trim_start_matches('?')
+        .split('&')
+        .filter(|part| !part.is_empty() && *part != "select=*")
+        .collect();
+    if others.iter().any(|part| part.starts_with("select=")) {
+        return others.join("&");
+    }
+    std::iter::once(READABLE)
+        .chain(others)
+        .collect::<Vec<_>>()
+        .join("&")
+}
+
+/// The variables, with named columns in the queries.
+pub(crate) fn readable_columns(mut variables: Vec<(String, String)>) -> Vec<(String, String)> {
+    for (name, default) in [("list_query", "order=id.asc"), ("item_query", "")] {
+        if !variables.iter().any(|(other, _)| other == name) {
+            variables.push((name.to_owned(), default.to_owned()));
+        }
+    }
+    for (name, value) in &mut variables {
+        if name.ends_with("_query") {
+            *value = name_columns(value);
+        }
+    }
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_columns_replace_all_columns_only() {
+        assert_eq!(name_columns(""), READABLE);
+        assert_eq!(
+            name_columns("?select=*&limit=2"),
+            format!("{READABLE}&limit=2")
+        );
+        assert_eq!(name_columns("select=id&order=id"), "select=id&order=id");
+    }
+}
