@@ -173,7 +173,7 @@ impl Afterword {
             };
             let worker = Process::spawn("worker", host().command(&app)?)?;
             worker
-                .alive_until(self.subscribers(self.workers.len() + 1))
+                .alive_until(self.subscribers(&self.wake_up().channel(), self.workers.len() + 1))
                 .await?;
             Ok(worker)
         })
@@ -215,7 +215,7 @@ impl Afterword {
         let url = format!("http://{}", port.address());
         self.ports.push(port);
         replica
-            .alive_until(self.subscribers(self.workers.len() + 1))
+            .alive_until(self.subscribers(&self.wake_up().channel(), self.workers.len() + 1))
             .await?;
         self.workers.push(replica);
         Ok(url)
@@ -262,8 +262,12 @@ impl Afterword {
             listen: None,
             ..app
         };
+        let prefix = app.variables.get("redis_prefix");
+        let prefix = prefix.map_or(WakeUp::DEFAULT_PREFIX, String::as_str);
+        let channel = WakeUp::new(&self.redis.url(), prefix).channel();
+        let before = self.count_subscribers(&channel).await?;
         let worker = Process::spawn("the other application's worker", host().command(&app)?)?;
-        let subscribed = worker.line_with("Active Channels", PATIENCE);
+        let subscribed = self.subscribers(&channel, before + 1);
         worker.alive_until(subscribed).await?;
         Ok(OtherApplication {
             supabase,
@@ -275,19 +279,22 @@ impl Afterword {
         })
     }
 
-    async fn subscribers(&self, expected: usize) -> Result<()> {
-        eventually(
-            PATIENCE,
-            "waiting for the worker's subscription",
-            async || {
-                let (_, count): (String, usize) = self
-                    .redis_command(&["PUBSUB", "NUMSUB", &self.wake_up().channel()])
-                    .await?;
-                ensure!(count >= expected, "{count} subscribed");
-                Ok(())
-            },
-        )
+    /// Waits until this many workers have subscribed to a channel. Spin logs its channels before it
+    /// subscribes.
+    async fn subscribers(&self, channel: &str, expected: usize) -> Result<()> {
+        let what = "waiting for the worker's subscription";
+        eventually(PATIENCE, what, async || {
+            let count = self.count_subscribers(channel).await?;
+            ensure!(count >= expected, "{count} subscribed");
+            Ok(())
+        })
         .await
+    }
+
+    async fn count_subscribers(&self, channel: &str) -> Result<usize> {
+        let command = ["PUBSUB", "NUMSUB", channel];
+        let (_, count): (String, usize) = self.redis_command(&command).await?;
+        Ok(count)
     }
 
     /// Restarts the HTTP side with these variables, and kills the workers, which
