@@ -94,8 +94,8 @@ impl HttpTrigger {
                 .accept()
                 .await
                 .context("cannot accept connections")?;
-            // As in Spin, without TCP_NODELAY: if the head of a response leaves before its body, the
-            // body waits 40 ms for the client's delayed acknowledgement.
+            // As in Spin, without TCP_NODELAY: if the head of a response leaves before its body,
+            // the body waits 40 ms for the client's delayed acknowledgement.
             tokio::spawn(connection(stream, self.service.clone()));
         }
     }
