@@ -60,7 +60,7 @@ impl Comparison<'_> {
         let mut compared = Compared::default();
         for key in stored {
             let Some(id) = key.id() else { continue };
-            // A local store returns without a pause. The renewal of the lease must get its turn.
+            // A local store never suspends the task. Yield, so that the lease is renewed in time.
             host::yield_now().await;
             // An unreadable entry is outdated, and no reason to stop.
             let value = store.get(&key.to_string()).await.ok().flatten();
