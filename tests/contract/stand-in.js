@@ -14,7 +14,7 @@ import { createClient } from '@supabase/supabase-js'
 
 /** The articles that the stand-in starts with, in the order of their ids. */
 export const articles = JSON.parse(
-  readFileSync(new URL('../supabase/src/sample.json', import.meta.url)),
+  readFileSync(new URL('../../dev/supabase/src/sample.json', import.meta.url)),
 )
 
 /** What the anonymous role may see of them. */

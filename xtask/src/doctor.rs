@@ -1,94 +1,78 @@
-//! `cargo xtask doctor`: what is installed, what is missing, and what would be done about it.
+//! `cargo xtask doctor`: shows what is installed, what is missing, and what `up` would do about it.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::programs::{self, Spin};
-use crate::wasm_target::{self, Way};
-use crate::{contract, fuzz, workspace};
+use crate::host::Spin;
+use crate::packages::WASM_TARGET;
+use crate::prerequisite::Prerequisite;
+use crate::wasm_target::{self, TargetSource};
+use crate::{contract, fuzz, redis_server, workspace};
 
-/// How `up` would come by something that it needs, with a sentence for the table.
-#[derive(Debug)]
-pub enum Outlook {
-    /// It is there.
-    Here(String),
-    /// `up` would get it.
-    Fetched(String),
-    /// The user has to get it.
-    Missing(String),
-}
-
-/// Prints a table of what `up` needs; fails if `up` could not work.
+/// Prints a table of what `up` and the tests need. Fails if `up` could not work.
 ///
 /// # Errors
 ///
-/// When the Rust compiler cannot be asked.
-pub async fn run(way: Way) -> Result<ExitCode> {
-    row(
+/// When the Rust compiler does not run.
+pub async fn run(source: TargetSource) -> Result<ExitCode> {
+    print_row(
         "Workspace",
         "here",
         &workspace::root().display().to_string(),
     );
     let mut rustc = workspace::rustc();
     rustc.arg("--version");
-    row("Rust", "here", &workspace::output(rustc).await?);
-    let needs = [
-        (wasm_target::NAME, wasm_target::outlook(way).await?),
-        ("Redis", programs::redis_outlook()),
+    print_row("Rust", "here", &workspace::output(rustc).await?);
+    let required = [
+        (WASM_TARGET, wasm_target::prerequisite(source).await?),
+        ("Redis", redis_server::prerequisite()),
     ];
-    for (what, outlook) in &needs {
-        match outlook {
-            Outlook::Here(how) => row(what, "here", how),
-            Outlook::Fetched(how) => row(what, "fetched", how),
-            Outlook::Missing(how) => row(what, "missing", how),
+    for (name, prerequisite) in &required {
+        match prerequisite {
+            Prerequisite::Installed(text) => print_row(name, "here", text),
+            Prerequisite::Fetchable(text) => print_row(name, "fetched", text),
+            Prerequisite::Missing(text) => print_row(name, "missing", text),
         }
     }
-    for (what, outlook) in [
-        ("Node.js", contract::outlook().await?),
-        ("C++ compiler", fuzz::outlook()),
+    for (name, prerequisite) in [
+        ("Node.js", contract::prerequisite().await?),
+        ("C++ compiler", fuzz::prerequisite()),
     ] {
-        match outlook {
-            Outlook::Here(how) | Outlook::Fetched(how) => row(what, "here", &how),
-            Outlook::Missing(how) => row(what, "optional", &how),
+        match prerequisite {
+            Prerequisite::Installed(text) | Prerequisite::Fetchable(text) => {
+                print_row(name, "here", &text);
+            }
+            Prerequisite::Missing(text) => print_row(name, "optional", &text),
         }
     }
-    match Spin::find().await {
+    let (state, text) = match Spin::find().await {
         Ok(Spin::Usable { program, version }) => {
-            row("Spin", "here", &format!("{version}, {}", program.display()))
+            ("here", format!("{version}, {}", program.display()))
         }
-        Ok(Spin::TooOld { version }) => {
-            row(
-                "Spin",
-                "too old",
-                &format!("{version}, and it takes 4.1; `up` uses the embedded host"),
-            );
-        }
-        Ok(Spin::Missing) => row(
-            "Spin",
+        Ok(Spin::TooOld { version }) => (
+            "too old",
+            format!("{version}, but 4.1 is needed; `up` uses the embedded host"),
+        ),
+        Ok(Spin::Missing) => (
             "optional",
-            "4.1 or later; without it, `up` uses the embedded host",
+            "4.1 or later; without it, `up` uses the embedded host".to_owned(),
         ),
-        Err(error) => row(
-            "Spin",
-            "broken",
-            &format!("{error:#}; use `up --host embedded`"),
-        ),
-    }
-    Ok(
-        if needs
-            .iter()
-            .any(|(_, outlook)| matches!(outlook, Outlook::Missing(_)))
-        {
-            println!("\n`cargo xtask up` cannot work here yet: see what is missing.");
-            ExitCode::FAILURE
-        } else {
-            println!("\n`cargo xtask up` can work here.");
-            ExitCode::SUCCESS
-        },
-    )
+        Err(error) => ("broken", format!("{error:#}; use `up --host embedded`")),
+    };
+    print_row("Spin", state, &text);
+    let works = !required
+        .iter()
+        .any(|(_, prerequisite)| matches!(prerequisite, Prerequisite::Missing(_)));
+    Ok(if works {
+        println!("\n`cargo xtask up` can work here.");
+        ExitCode::SUCCESS
+    } else {
+        println!("\n`cargo xtask up` cannot work here yet: see what is missing.");
+        ExitCode::FAILURE
+    })
 }
 
-fn row(what: &str, state: &str, sentence: &str) {
-    println!("{what:<14} {state:<9} {sentence}");
+fn print_row(name: &str, state: &str, text: &str) {
+    println!("{name:<14} {state:<9} {text}");
 }

@@ -1,5 +1,7 @@
-//! `cargo xtask fuzz`: libFuzzer on what takes bytes from strangers (`tests/fuzz`), by way of cargo-fuzz. No sanitizer, so that a stable
-//! compiler will do: there is no `unsafe` to look into.
+//! `cargo xtask fuzz`: runs cargo-fuzz and libFuzzer on the parsers of untrusted input
+//! (`tests/fuzz`).
+//!
+//! It uses no sanitizer, so that a stable compiler suffices. The parsers contain no `unsafe`.
 
 use std::path::PathBuf;
 
@@ -8,23 +10,24 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use tokio::process::Command;
 
-use crate::doctor::Outlook;
+use crate::prerequisite::Prerequisite;
 use crate::workspace;
 
-const CARGO_FUZZ: &str = "0.13.2";
+const CARGO_FUZZ_VERSION: &str = "0.13.2";
 
-const ADVICE: &str = "install one (`apt-get install g++`, `xcode-select --install`), for libFuzzer is written in C++";
+const ADVICE: &str = "install one (`apt-get install g++`, `xcode-select --install`), since \
+                      libFuzzer is written in C++";
 
 /// A fuzz target: a function of `tests/fuzz/src/lib.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Target {
     /// A webhook's body
     Webhook,
-    /// What is stored for a key
+    /// A stored entry
     Entry,
     /// A request's path
     Path,
-    /// Conditional and negotiation headers
+    /// Conditional and content negotiation headers
     Headers,
 }
 
@@ -40,72 +43,72 @@ impl Target {
   cargo xtask fuzz                        a minute for each target
   cargo xtask fuzz webhook --seconds 3600
 
-What it finds is in tests/fuzz/artifacts, what it has learned in tests/fuzz/corpus; git ignores both.")]
+tests/fuzz/artifacts holds failing inputs, tests/fuzz/corpus interesting ones. Git ignores both.")]
 pub struct Flags {
     /// The target to fuzz [default: each in turn]
     #[arg(value_enum)]
     target: Option<Target>,
 
-    /// For how long, in seconds
+    /// How long to fuzz each target, in seconds
     #[arg(long, default_value_t = 60)]
     seconds: u32,
 }
 
-/// How long a target is fuzzed.
-enum Until {
-    /// So many seconds have passed.
+/// When to stop fuzzing a target.
+enum Limit {
+    /// After this many seconds.
     Seconds(u32),
-    /// So many inputs have been tried, from the same seed each time.
-    Runs(u32),
+    /// After this many inputs, always from the same seed.
+    Inputs(u32),
 }
 
-/// Whether there is a C++ compiler for it.
-pub fn outlook() -> Outlook {
+/// Whether a C++ compiler is installed.
+pub fn prerequisite() -> Prerequisite {
     let compiler = std::env::var_os("CXX").map(PathBuf::from);
     let compiler =
         compiler.or_else(|| ["c++", "g++", "clang++"].into_iter().find_map(find_program));
     match compiler {
-        Some(compiler) => Outlook::Here(compiler.display().to_string()),
-        None => Outlook::Missing(format!("{ADVICE}; it is for the tests")),
+        Some(compiler) => Prerequisite::Installed(compiler.display().to_string()),
+        None => Prerequisite::Missing(format!("{ADVICE}; for the tests")),
     }
 }
 
-/// Fuzzes until the time is up.
+/// Fuzzes each target for some time.
 ///
 /// # Errors
 ///
-/// When a target does not hold, or cannot be built.
+/// When a target fails or does not compile.
 pub async fn run(flags: Flags) -> Result<()> {
     let targets = flags
         .target
         .map_or_else(|| Target::value_variants().to_vec(), |it| vec![it]);
-    fuzz(&targets, &Until::Seconds(flags.seconds)).await
+    fuzz(&targets, &Limit::Seconds(flags.seconds)).await
 }
 
-/// Tries each target with so many inputs: for the tests, which are to take as much each time.
+/// Fuzzes each target with the same number of inputs each time, for the tests.
 ///
 /// # Errors
 ///
 /// As [`run`].
 pub async fn briefly() -> Result<()> {
-    fuzz(Target::value_variants(), &Until::Runs(20_000)).await
+    fuzz(Target::value_variants(), &Limit::Inputs(20_000)).await
 }
 
-async fn fuzz(targets: &[Target], until: &Until) -> Result<()> {
-    if let Outlook::Missing(advice) = outlook() {
+async fn fuzz(targets: &[Target], limit: &Limit) -> Result<()> {
+    if let Prerequisite::Missing(advice) = prerequisite() {
         bail!("there is no C++ compiler: {advice}");
     }
     let cargo_fuzz = cargo_fuzz().await?;
     for target in targets {
         let name = target.name();
-        let limits = match until {
-            Until::Seconds(seconds) => {
+        let arguments = match limit {
+            Limit::Seconds(seconds) => {
                 println!("fuzzing {name} for {seconds} s");
                 vec![format!("-max_total_time={seconds}")]
             }
-            Until::Runs(runs) => {
-                println!("fuzzing {name} with {runs} inputs");
-                vec![format!("-runs={runs}"), "-seed=1".to_owned()]
+            Limit::Inputs(inputs) => {
+                println!("fuzzing {name} with {inputs} inputs");
+                vec![format!("-runs={inputs}"), "-seed=1".to_owned()]
             }
         };
         let status = Command::new(&cargo_fuzz)
@@ -114,7 +117,7 @@ async fn fuzz(targets: &[Target], until: &Until) -> Result<()> {
             .arg("--target-dir")
             .arg(workspace::target().join("fuzz"))
             .args([&name, "--", "-verbosity=0"])
-            .args(limits)
+            .args(arguments)
             .current_dir(workspace::root())
             .kill_on_drop(true)
             .status()
@@ -122,14 +125,14 @@ async fn fuzz(targets: &[Target], until: &Until) -> Result<()> {
             .context("starting cargo-fuzz")?;
         ensure!(
             status.success(),
-            "{name} does not hold for every input; the one that it found is named above"
+            "{name} failed; libFuzzer names the input above"
         );
     }
-    println!("no input was found for which something does not hold");
+    println!("found no failing input");
     Ok(())
 }
 
-/// The program cargo-fuzz: on the `PATH`, or installed below `target`.
+/// The program cargo-fuzz: on the `PATH`, or else installed below `target`.
 async fn cargo_fuzz() -> Result<PathBuf> {
     if let Some(program) = find_program("cargo-fuzz") {
         return Ok(program);
@@ -137,13 +140,16 @@ async fn cargo_fuzz() -> Result<PathBuf> {
     let root = workspace::target().join("tools");
     let program = root.join("bin/cargo-fuzz");
     if !program.is_file() {
-        println!("installing cargo-fuzz {CARGO_FUZZ} into {}", root.display());
+        println!(
+            "installing cargo-fuzz {CARGO_FUZZ_VERSION} into {}",
+            root.display()
+        );
         let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args([
                 "install",
                 "cargo-fuzz",
                 "--version",
-                CARGO_FUZZ,
+                CARGO_FUZZ_VERSION,
                 "--locked",
                 "--root",
             ])
@@ -154,7 +160,7 @@ async fn cargo_fuzz() -> Result<PathBuf> {
             .context("starting cargo")?;
         ensure!(
             status.success(),
-            "cargo-fuzz cannot be installed; cargo's messages are above"
+            "cannot install cargo-fuzz; cargo's messages are above"
         );
     }
     Ok(program)

@@ -1,23 +1,20 @@
-//! `cargo xtask`: how people run everything here.
+//! `cargo xtask`: builds, runs and tests Afterword.
 //!
-//! - `up` runs the application, with whatever it needs, until Ctrl-C ([`up`]).
-//! - `build`, `test`, `contract`, `fuzz` and `doctor` are what their names say ([`build`], [`test`](mod@test), [`contract`], [`fuzz`],
-//!   [`doctor`]).
-//! - What has to be there first: the target that components are compiled for ([`wasm_target`], from Debian if need be:
-//!   [`debian_rust`]) and the programs ([`programs`]). [`apt`] fetches Debian's packages without touching the machine,
-//!   [`debian_source`] knows from where, [`unpacked`] where to.
-//! - [`workspace`] knows the folders and calls cargo.
+//! - Commands: [`up`], [`build`], [`test`](mod@test), [`contract`], [`fuzz`] and [`doctor`].
+//! - What they need: [`wasm_target`] (the target of the components), [`host`] and [`redis_server`].
+//!   A [`prerequisite`] tells whether it is there. [`debian`] fetches some of it from Debian.
+//! - [`workspace`] knows the folders and calls cargo. [`packages`] are the names of what it builds.
 
-mod apt;
 mod build;
 mod contract;
-mod debian_rust;
-mod debian_source;
+mod debian;
 mod doctor;
 mod fuzz;
-mod programs;
+mod host;
+mod packages;
+mod prerequisite;
+mod redis_server;
 mod test;
-mod unpacked;
 mod up;
 mod wasm_target;
 mod workspace;
@@ -26,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use wasm_target::Way;
+use wasm_target::TargetSource;
 
 /// Builds, runs and tests Afterword.
 #[derive(Parser)]
@@ -39,30 +36,34 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// Where the compiler for the target wasm32-wasip2 comes from
+    /// How to get the compiler for the target wasm32-wasip2
     #[arg(
         long,
         global = true,
         value_enum,
         env = "AFTERWORD_WASM_TARGET",
         hide_env_values = true,
-        default_value_t = Way::Auto,
+        default_value_t = TargetSource::Auto,
         help_heading = "Building"
     )]
-    wasm_target: Way,
+    wasm_target: TargetSource,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the application, with a Redis and a stand-in for Supabase of its own, until Ctrl-C
+    /// Run the application for development, with its own Redis and a stand-in for Supabase
+    ///
+    /// It runs until Ctrl-C. This is for development only: the embedded host and the tools are
+    /// development builds. To serve a real project, run Spin itself: see "On Spin itself" in
+    /// README.md.
     Up(up::Flags),
-    /// Build the three components and the tools that run and test them
+    /// Build the three components and the development tools
     Build,
     /// Run every test
     Test(test::Flags),
     /// Run Supabase's own JavaScript clients against the stand-in for Supabase
     Contract,
-    /// Look for inputs that break what takes bytes from strangers
+    /// Fuzz the parsers of untrusted input
     Fuzz(fuzz::Flags),
     /// Show what is installed, what is missing, and what `up` would do about it
     Doctor,

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, with what it needs built and found.
+//! `cargo xtask test`: builds and finds what the tests need, and runs every test.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,27 +7,28 @@ use afterword_stack::Host;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::doctor::Outlook;
-use crate::programs::{self, HostKind};
-use crate::wasm_target::{self, Way};
-use crate::{build, contract, fuzz, workspace};
+use crate::host::{self, HostKind};
+use crate::packages::{FAULTS, HOST_WITH_FAULTS};
+use crate::prerequisite::Prerequisite;
+use crate::wasm_target::TargetSource;
+use crate::{build, contract, fuzz, redis_server, workspace};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask test                      everything, on the embedded host
   cargo xtask test webhook              the tests with `webhook` in their names
-  cargo xtask test model --rounds 2000  the random histories, at length
+  cargo xtask test model --rounds 2000  many rounds of random histories
   cargo xtask test --host spin          the scenarios under the `spin` on the PATH
-  cargo xtask test -- --nocapture       what comes after -- goes to the test programs")]
+  cargo xtask test -- --nocapture       arguments after -- go to the test programs")]
 pub struct Flags {
-    /// Run only the tests whose names contain this
+    /// Run only the tests whose names contain this text
     filter: Option<String>,
 
-    /// What the scenarios run the components on
+    /// The host that the scenarios run on
     #[arg(long, value_enum, default_value_t = HostKind::Embedded)]
     host: HostKind,
 
-    /// How many rounds the fault tests run: a few if not given, thousands take hours
+    /// The rounds of the fault tests; thousands take hours [default: a few]
     #[arg(long)]
     rounds: Option<u32>,
 
@@ -36,27 +37,28 @@ pub struct Flags {
     args: Vec<String>,
 }
 
-/// Builds what the tests need and runs them; the result is cargo's.
+/// Builds what the tests need and runs them. Returns cargo's exit code.
 ///
 /// # Errors
 ///
 /// When something that the tests need is missing or does not compile.
-pub async fn run(flags: Flags, way: Way) -> Result<ExitCode> {
-    let host = programs::host(Some(flags.host)).await?;
-    let redis = programs::redis().await?;
-    build::components(&wasm_target::ensure(way).await?).await?;
-    build::sizes()?;
+pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
+    let host = host::choose(Some(flags.host)).await?;
+    let redis = redis_server::program().await?;
+    build::components(source).await?;
+    build::print_sizes()?;
     if flags.filter.is_none() && flags.host == HostKind::Embedded {
-        beside(contract::outlook().await?, "contract", contract::run()).await?;
-        beside(fuzz::outlook(), "fuzz", fuzz::briefly()).await?;
+        run_unless_missing("contract", contract::prerequisite().await?, contract::run()).await?;
+        run_unless_missing("fuzz", fuzz::prerequisite(), fuzz::briefly()).await?;
     }
 
     let mut cargo = workspace::cargo("test");
-    // Not the examples in the documentation, of which there are none: their empty run would come last.
+    // No doc tests: there are none, and their empty run would be the last output.
     cargo.args(["--workspace", "--lib", "--bins", "--tests"]);
+    cargo.args(["--features", FAULTS]);
     cargo.args(&flags.filter);
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
-        // More than the usual one for each processor: scenarios mostly wait.
+        // More than one per processor, since scenarios mostly wait.
         cargo.env("RUST_TEST_THREADS", "4");
     }
     if let Some(rounds) = flags.rounds {
@@ -65,9 +67,10 @@ pub async fn run(flags: Flags, way: Way) -> Result<ExitCode> {
     if !flags.args.is_empty() {
         cargo.arg("--").args(&flags.args);
     }
-    match &host {
-        Host::Embedded(program) => {
-            build::tools(&[build::HOST]).await?;
+    match host {
+        Host::Embedded(_) => {
+            build::host_with_faults().await?;
+            let program = workspace::built_program(HOST_WITH_FAULTS);
             cargo
                 .env("AFTERWORD_TEST_HOST", "embedded")
                 .env("AFTERWORD_HOST_PROGRAM", program)
@@ -89,16 +92,16 @@ pub async fn run(flags: Flags, way: Way) -> Result<ExitCode> {
         .map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Runs tests that take more than Rust and a C compiler. Where that is missing they are left out, with a word about it; CI has to have
-/// it.
-async fn beside(
-    outlook: Outlook,
-    name: &str,
+/// Runs tests that need more than Rust and a C compiler. If their prerequisite is missing, leaves
+/// them out with a message. In CI, they fail instead.
+async fn run_unless_missing(
+    command: &str,
+    prerequisite: Prerequisite,
     tests: impl Future<Output = Result<()>>,
 ) -> Result<()> {
-    match outlook {
-        Outlook::Missing(advice) if std::env::var_os("CI").is_none() => {
-            eprintln!("left out: `cargo xtask {name}`: {advice}");
+    match prerequisite {
+        Prerequisite::Missing(advice) if std::env::var_os("CI").is_none() => {
+            eprintln!("left out: `cargo xtask {command}`: {advice}");
             Ok(())
         }
         _ => tests.await,

@@ -1,5 +1,6 @@
 //! The target that components are compiled for, and the ways to get it.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use afterword_stack::find_program;
@@ -8,126 +9,108 @@ use clap::ValueEnum;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::debian_rust::DebianRust;
-use crate::doctor::Outlook;
+use crate::debian::RustCompiler;
+use crate::packages::WASM_TARGET;
+use crate::prerequisite::Prerequisite;
 use crate::workspace;
 
-/// Rust's name for WASI components.
-pub const NAME: &str = "wasm32-wasip2";
-
-/// How long rustup may try: it fetches some 20 MB, and where its server is unreachable it would retry for minutes.
+/// How long rustup may take to fetch some 20 MB. If its server is unreachable, rustup retries for
+/// minutes.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(120);
 
-/// Which way to take to the target.
+const ADVICE: &str =
+    "install it with `rustup target add wasm32-wasip2`, and run `cargo xtask doctor` to check";
+
+/// Where the compiler for the target comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Way {
+pub enum TargetSource {
     /// The first of the others that works
     Auto,
-    /// The compiler in use has it
+    /// The compiler in use has the target
     Installed,
     /// `rustup target add wasm32-wasip2`
     Rustup,
-    /// A compiler that has it, from Debian's packages, unpacked into target/debian-rust
+    /// Debian's compiler, unpacked into target/debian-rust
     Debian,
 }
 
-/// A way that has led to the target.
-#[derive(Debug)]
-pub enum WasmTarget {
-    /// The compiler in use compiles for it.
-    Installed,
-    /// Debian's compiler does.
-    Debian(DebianRust),
-}
+/// Environment variables that make cargo compile for the target. An installed target needs none.
+pub type CargoEnvironment = Vec<(&'static str, OsString)>;
 
-/// Makes the target available, by `way`.
+/// Makes the target available.
 ///
 /// # Errors
 ///
-/// When that way, or with [`Way::Auto`] every way, fails: why, and what to do.
-pub async fn ensure(way: Way) -> Result<WasmTarget> {
-    match way {
-        Way::Installed => {
+/// When `source`, or with [`TargetSource::Auto`] every source, fails. The error gives advice.
+pub async fn ensure(source: TargetSource) -> Result<CargoEnvironment> {
+    match source {
+        TargetSource::Installed => {
             ensure!(
                 is_installed().await?,
-                "the Rust compiler in use has no {NAME}; {ADVICE}"
+                "the Rust compiler in use lacks the target {WASM_TARGET}; {ADVICE}"
             );
-            Ok(WasmTarget::Installed)
+            Ok(CargoEnvironment::new())
         }
-        Way::Rustup => by_rustup().await.map(|()| WasmTarget::Installed),
-        Way::Debian => by_debian().await.map(WasmTarget::Debian),
-        Way::Auto => {
+        TargetSource::Rustup => {
+            add_by_rustup().await?;
+            Ok(CargoEnvironment::new())
+        }
+        TargetSource::Debian => RustCompiler::get().await?.cargo_environment().await,
+        TargetSource::Auto => {
             if is_installed().await? {
-                return Ok(WasmTarget::Installed);
+                return Ok(CargoEnvironment::new());
             }
-            if let Some(debian) = DebianRust::existing() {
-                return Ok(WasmTarget::Debian(debian));
+            if let Some(compiler) = RustCompiler::existing() {
+                return compiler.cargo_environment().await;
             }
-            let Err(rustup) = by_rustup().await else {
-                return Ok(WasmTarget::Installed);
+            let Err(rustup) = add_by_rustup().await else {
+                return Ok(CargoEnvironment::new());
             };
-            eprintln!("{NAME}: {rustup:#}; trying Debian's packages");
-            match by_debian().await {
-                Ok(debian) => Ok(WasmTarget::Debian(debian)),
+            eprintln!("{WASM_TARGET}: {rustup:#}; trying Debian's packages");
+            match RustCompiler::get().await {
+                Ok(compiler) => compiler.cargo_environment().await,
                 Err(debian) => {
-                    bail!("there is no way to the target {NAME}: {rustup:#}; {debian:#}; {ADVICE}")
+                    bail!("cannot get the target {WASM_TARGET}: {rustup:#}; {debian:#}; {ADVICE}")
                 }
             }
         }
     }
 }
 
-const ADVICE: &str =
-    "install it with `rustup target add wasm32-wasip2`, and run `cargo xtask doctor` to check";
-
-/// What [`ensure()`] would do, without doing it.
+/// What [`ensure()`] would do.
 ///
 /// # Errors
 ///
-/// When the compiler cannot be asked.
-pub async fn outlook(way: Way) -> Result<Outlook> {
+/// When the compiler does not list its targets.
+pub async fn prerequisite(source: TargetSource) -> Result<Prerequisite> {
     let installed = is_installed().await?;
-    let unpacked = DebianRust::existing().is_some();
-    Ok(match way {
-        Way::Auto | Way::Installed | Way::Rustup if installed => {
-            Outlook::Here("the compiler in use has it".into())
+    let unpacked = RustCompiler::existing().is_some();
+    Ok(match source {
+        TargetSource::Auto | TargetSource::Installed | TargetSource::Rustup if installed => {
+            Prerequisite::Installed("the compiler in use has it".into())
         }
-        Way::Auto | Way::Debian if unpacked => {
-            Outlook::Here("Debian's compiler in target/debian-rust".into())
+        TargetSource::Auto | TargetSource::Debian if unpacked => {
+            Prerequisite::Installed("Debian's compiler in target/debian-rust".into())
         }
-        Way::Installed => Outlook::Missing(ADVICE.into()),
-        Way::Auto | Way::Rustup if find_program("rustup").is_some() => {
-            Outlook::Fetched("`up` runs `rustup target add wasm32-wasip2`".into())
+        TargetSource::Installed => Prerequisite::Missing(ADVICE.into()),
+        TargetSource::Auto | TargetSource::Rustup if find_program("rustup").is_some() => {
+            Prerequisite::Fetchable("`up` runs `rustup target add wasm32-wasip2`".into())
         }
-        Way::Rustup => {
-            Outlook::Missing("there is no rustup on the PATH; get it from https://rustup.rs".into())
-        }
-        Way::Auto | Way::Debian => match DebianRust::obstacle() {
-            None => Outlook::Fetched(
+        TargetSource::Rustup => Prerequisite::Missing(
+            "there is no rustup on the PATH; install it from https://rustup.rs".into(),
+        ),
+        TargetSource::Auto | TargetSource::Debian => match RustCompiler::obstacle() {
+            None => Prerequisite::Fetchable(
                 "`up` fetches Debian's compiler (190 MB) into target/debian-rust".into(),
             ),
-            Some(obstacle) => Outlook::Missing(format!("{obstacle}; {ADVICE}")),
+            Some(obstacle) => Prerequisite::Missing(format!("{obstacle}; {ADVICE}")),
         },
     })
 }
 
-impl WasmTarget {
-    /// Makes `cargo` compile with it.
-    ///
-    /// # Errors
-    ///
-    /// When the toolchain in use has no linker for components.
-    pub async fn apply(&self, cargo: &mut Command) -> Result<()> {
-        match self {
-            Self::Installed => Ok(()),
-            Self::Debian(debian) => debian.apply(cargo).await,
-        }
-    }
-}
-
 async fn is_installed() -> Result<bool> {
     let mut rustc = workspace::rustc();
-    rustc.args(["--print", "target-libdir", "--target", NAME]);
+    rustc.args(["--print", "target-libdir", "--target", WASM_TARGET]);
     let folder = workspace::output(rustc)
         .await
         .context("asking the Rust compiler for its targets")?;
@@ -139,36 +122,24 @@ async fn is_installed() -> Result<bool> {
     }))
 }
 
-async fn by_rustup() -> Result<()> {
+async fn add_by_rustup() -> Result<()> {
     let rustup = find_program("rustup").context("there is no rustup on the PATH")?;
-    eprintln!("{NAME}: rustup target add {NAME}");
+    eprintln!("{WASM_TARGET}: rustup target add {WASM_TARGET}");
     let mut command = Command::new(rustup);
     command
-        .args(["target", "add", NAME])
+        .args(["target", "add", WASM_TARGET])
         .current_dir(workspace::root())
         .kill_on_drop(true);
     match timeout(RUSTUP_LIMIT, command.status()).await {
-        Err(_) => bail!(
-            "rustup did not get it within {} seconds",
-            RUSTUP_LIMIT.as_secs()
-        ),
+        Err(_) => bail!("rustup took more than {} seconds", RUSTUP_LIMIT.as_secs()),
         Ok(status) => ensure!(
             status.context("starting rustup")?.success(),
-            "rustup could not get it"
+            "rustup failed"
         ),
     }
     ensure!(
         is_installed().await?,
-        "rustup got it, but for another compiler than the one in use"
+        "rustup added the target, but not to the compiler in use"
     );
     Ok(())
-}
-
-async fn by_debian() -> Result<DebianRust> {
-    match DebianRust::existing() {
-        Some(debian) => Ok(debian),
-        None => DebianRust::set_up()
-            .await
-            .context("Debian's packages could not be had"),
-    }
 }

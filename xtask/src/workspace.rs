@@ -1,4 +1,4 @@
-//! The folders of this workspace, and calling its cargo.
+//! The folders of this workspace, and the commands that run in it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
-/// Found at run time: a checkout may be moved or copied after this program was compiled.
+/// Found at run time, since a checkout may be moved after this program was compiled.
 static ROOT: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
-    // Cargo's word comes first: `cargo xtask` may be called from anywhere with `--manifest-path`.
+    // Cargo's folder comes first: `cargo xtask --manifest-path` works from anywhere.
     let starts = [
         std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from),
         std::env::current_dir().ok(),
@@ -18,15 +18,15 @@ static ROOT: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
     find(starts.into_iter().flatten())
 });
 
-/// Checks that there is a workspace. [`root`] takes that for granted.
+/// Checks that there is a workspace. [`root`] relies on it.
 ///
 /// # Errors
 ///
-/// When neither cargo, nor the current folder, nor the program's own place leads to one.
+/// When cargo, the current folder and the program's own folder are all outside of one.
 pub fn check() -> Result<()> {
     ensure!(
         ROOT.is_some(),
-        "this is no checkout of Afterword, and the program does not lie in one: run `cargo xtask` in a checkout"
+        "this is no checkout of Afterword, and the program is in none: run `cargo xtask` in one"
     );
     Ok(())
 }
@@ -35,9 +35,9 @@ pub fn check() -> Result<()> {
 ///
 /// # Panics
 ///
-/// Where there is none: see [`check`].
+/// When there is none: see [`check`].
 pub fn root() -> &'static Path {
-    ROOT.as_deref().expect("the program has checked it")
+    ROOT.as_deref().expect("`check` has found it")
 }
 
 /// The first workspace at or above one of these paths.
@@ -51,12 +51,12 @@ fn find(starts: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
     })
 }
 
-/// Where everything is built: always the folder that `spin.toml` names, whatever `CARGO_TARGET_DIR` says.
+/// Cargo's target folder: always the one in `spin.toml`, whatever `CARGO_TARGET_DIR` is.
 pub fn target() -> PathBuf {
     root().join("target")
 }
 
-/// A program of this workspace, built with the dev profile.
+/// A program of this workspace in the dev profile.
 pub fn built_program(name: &str) -> PathBuf {
     target().join("debug").join(name)
 }
@@ -71,10 +71,18 @@ pub fn cargo(subcommand: &str) -> Command {
         .arg(target())
         .current_dir(root())
         .kill_on_drop(true);
+    // `cargo xtask` sets variables about the package xtask. Some build scripts read them, so that
+    // cargo would rebuild their packages whenever it runs with and without `cargo xtask` in turn.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
-/// The compiler that cargo uses here.
+/// The Rust compiler that cargo uses here.
 pub fn rustc() -> Command {
     let mut command =
         Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc")));
@@ -82,11 +90,11 @@ pub fn rustc() -> Command {
     command
 }
 
-/// What `command` writes to its standard output, trimmed.
+/// The trimmed standard output of `command`.
 ///
 /// # Errors
 ///
-/// When it cannot be started or fails: with what it wrote to its standard error.
+/// When it does not start or fails. The error shows its standard error.
 pub async fn output(mut command: Command) -> Result<String> {
     let program = command.as_std().get_program().to_owned();
     let output = command
@@ -117,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workspace_is_at_or_above_the_first_path_that_leads_to_one() {
+    fn the_first_path_in_a_workspace_counts() {
         let dir = tempfile::tempdir().unwrap();
         let (one, other) = (
             checkout(&dir.path().join("one")),

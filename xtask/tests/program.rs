@@ -1,16 +1,15 @@
-//! The program as a person runs it.
+//! Tests of the program.
 
 use std::fs;
 use std::process::Command;
 
-/// The program. Cargo tells where it is now: where it lay when this was compiled means nothing.
+/// The program. Read at run time, since the checkout may be moved after this was compiled.
 fn program() -> String {
-    std::env::var("CARGO_BIN_EXE_xtask").expect("cargo runs this test")
+    std::env::var("CARGO_BIN_EXE_xtask").expect("cargo sets it")
 }
 
-/// What is in the environment for `up` is none of doctor's business, nor of a help text's.
 #[test]
-fn no_secret_is_ever_printed() {
+fn doctor_and_help_print_no_secret() {
     let secrets = [
         ("WEBHOOK_SECRET", "whsec_hush"),
         ("SUPABASE_ANON_KEY", "sb_publishable_hush"),
@@ -19,15 +18,15 @@ fn no_secret_is_ever_printed() {
         ("SPIN_VARIABLE_WEBHOOK_SECRET", "hush"),
     ];
     for arguments in [&["doctor"][..], &["up", "--help"], &["up", "--listen", "x"]] {
-        let said = Command::new(program())
+        let output = Command::new(program())
             .args(arguments)
             .envs(secrets)
             .output()
             .unwrap();
-        assert!(!said.stdout.is_empty() || !said.stderr.is_empty());
-        for said in [said.stdout, said.stderr] {
-            let said = String::from_utf8_lossy(&said);
-            assert!(!said.contains("hush"), "{said}");
+        assert!(!output.stdout.is_empty() || !output.stderr.is_empty());
+        for text in [output.stdout, output.stderr] {
+            let text = String::from_utf8_lossy(&text);
+            assert!(!text.contains("hush"), "{text}");
         }
     }
 }
@@ -56,8 +55,8 @@ fn a_copied_checkout_works_on_itself() {
     assert!(doctor(&copied, &outside).contains(&here));
     assert!(doctor(program().as_ref(), &copy.join("xtask")).contains(&here));
 
-    let lost = dir.path().join("xtask");
-    fs::copy(program(), &lost).unwrap();
-    let said = doctor(&lost, &outside);
-    assert!(said.contains("no checkout of Afterword"), "{said}");
+    let outside_program = dir.path().join("xtask");
+    fs::copy(program(), &outside_program).unwrap();
+    let error = doctor(&outside_program, &outside);
+    assert!(error.contains("no checkout of Afterword"), "{error}");
 }

@@ -5,15 +5,15 @@
 //!
 //! | module | content |
 //! | --- | --- |
-//! | [`lookup`] | the store lookup of a read |
-//! | [`representation`] | 200, 304 or 406 from an entry |
-//! | [`accept`], [`conditional`], [`list_header`] | which of them |
-//! | [`miss`] | misses, and entries that are too old |
-//! | [`single_flight`], [`fetch_lock`] | coalescing the misses of a key |
-//! | [`failure`] | why a miss brings no content |
-//! | [`after_response`], [`refresh_request`] | the work after the response |
-//! | [`cache_status`], [`cors`] | response headers |
-//! | [`settings`] | the variables that only reads need |
+//! | `lookup` | the store lookup of a read |
+//! | `representation` | 200, 304 or 406 from an entry |
+//! | `accept`, `conditional`, `list_header` | which of them |
+//! | `miss` | misses, and entries that are too old |
+//! | `single_flight`, `fetch_lock` | coalescing the misses of a key |
+//! | `failure` | why a miss brings no content |
+//! | `after_response`, `refresh_request` | the work after the response |
+//! | `cache_status`, `cors` | response headers |
+//! | `settings` | the variables that only reads need |
 
 pub mod accept;
 mod after_response;

@@ -195,6 +195,11 @@ impl Secrets {
         secrets.collect::<Result<_, _>>().map(Self)
     }
 
+    /// The first bearer token.
+    pub fn bearer_token(&self) -> Option<&str> {
+        self.0.iter().find_map(Secret::token)
+    }
+
     /// Checks the headers, before the body is read. `header` returns the lines of a header; `now`
     /// is in seconds since 1970.
     ///

@@ -3,11 +3,11 @@
 //!
 //! | module | content |
 //! | --- | --- |
-//! | [`authentication`] | bearer tokens and signatures |
-//! | [`body`] | reading an authenticated body |
-//! | [`webhook`] | which tasks a body invalidates |
-//! | [`refusal_log`] | log lines for refused webhooks |
-//! | [`settings`] | the variables that only webhooks need |
+//! | `authentication` | bearer tokens and signatures |
+//! | `body` | reading an authenticated body |
+//! | `webhook` | which tasks a body invalidates |
+//! | `refusal_log` | log lines for refused webhooks |
+//! | `settings` | the variables that only webhooks need |
 
 pub mod authentication;
 mod body;

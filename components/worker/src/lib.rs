@@ -5,17 +5,17 @@
 //! | module | content |
 //! | --- | --- |
 //! | this file | from a wake-up to a drain |
-//! | [`drain`] | claims tasks and runs requests until no task is due |
-//! | [`batches`] | which tasks share a request |
-//! | [`refresh`] | fetches items and the list |
-//! | [`write`] | writes and removes entries, completes tasks |
-//! | [`compress`] | the content codings of an entry |
-//! | [`reconcile`], [`compare`] | compares the stored items with the list |
-//! | [`listing`] | lists the store, empties the outbox |
-//! | [`failures`], [`retry`] | back-off and circuit breaker |
-//! | [`work_queue`], [`lease`] | the operations in Redis |
-//! | [`application`] | refuses to share a prefix with another application |
-//! | [`settings`] | the variables that only the worker needs |
+//! | `drain` | claims tasks and runs requests until no task is due |
+//! | `batches` | which tasks share a request |
+//! | `refresh` | fetches items and the list |
+//! | `write` | writes and removes entries, completes tasks |
+//! | `compress` | the content codings of an entry |
+//! | `reconcile`, `compare` | compares the stored items with the list |
+//! | `listing` | lists the store, empties the outbox |
+//! | `failures`, `retry` | back-off and circuit breaker |
+//! | `work_queue`, `lease` | the operations in Redis |
+//! | `application` | refuses to share a prefix with another application |
+//! | `settings` | the variables that only the worker needs |
 
 mod application;
 mod batches;

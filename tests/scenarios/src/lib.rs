@@ -1,16 +1,29 @@
-//! The whole of Afterword, running, for one scenario: a Redis, the stand-in for Supabase, and the application in two
-//! processes, the HTTP side and the worker, each with ports and a folder of its own.
+//! A running Afterword for each scenario: a Redis, the stand-in for Supabase, and the application in
+//! two processes (the HTTP side and the worker), each with its own ports and folder.
 //!
-//! - [`Setup`] says how it is to run, [`Afterword`] is it running.
-//! - [`Answer`] is what a reader or a webhook's sender got.
+//! | module | content |
+//! | --- | --- |
+//! | `setup` | how the application is started |
+//! | `environment` | what `cargo xtask test` passes |
+//! | `afterword` | its processes |
+//! | `requests` | requests to the application and to the origin |
+//! | `redis` | the work queue, and waiting for it |
+//! | `faults` | faults of the origin and of the host |
+//! | `response` | a response, read whole |
 //!
-//! The scenarios are in `tests/`; `cargo xtask test` builds what they need. When one fails, what each process said is
-//! printed with it.
+//! The scenarios are in `tests/`; `cargo xtask test` builds what they need. A failing scenario prints
+//! the output of each process.
 
 mod afterword;
-mod answer;
+mod environment;
+mod faults;
+mod redis;
+mod requests;
+mod response;
 mod setup;
 
-pub use afterword::{Afterword, Neighbour};
-pub use answer::Answer;
-pub use setup::{SECRET, Setup, host_has_dials, redis_program};
+pub use afterword::{Afterword, OtherApplication, PATIENCE, SECRET};
+pub use environment::{host_has_dials, redis_program};
+pub use redis::redis_key;
+pub use response::Response;
+pub use setup::Setup;

@@ -1,16 +1,6 @@
-//! How an application is to run for a scenario.
+//! How the application of a scenario is started.
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
-
-use afterword_stack::{Host, Redis};
-
-use crate::Afterword;
-
-/// The webhook secret of every scenario.
-pub const SECRET: &str = "the-scenarios-secret";
-
-/// What differs from a plain application in front of the twenty-five sample articles.
+/// The differences from a plain application in front of the 25 sample articles.
 pub struct Setup {
     pub(crate) supabase: afterword_supabase::Options,
     pub(crate) variables: Vec<(String, String)>,
@@ -44,19 +34,19 @@ impl Setup {
         self
     }
 
-    /// The most rows that the origin gives in an answer.
+    /// The maximum number of rows in a response of the origin.
     pub fn row_cap(mut self, rows: u64) -> Self {
         self.supabase.row_cap = rows;
         self
     }
 
-    /// An empty table.
+    /// Starts with an empty table.
     pub fn no_articles(mut self) -> Self {
         self.supabase.sample = false;
         self
     }
 
-    /// Starts no worker; [`Afterword::start_worker`] does later.
+    /// Starts no worker; `Afterword::start_worker` does later.
     pub fn no_worker(mut self) -> Self {
         self.worker = false;
         self
@@ -68,13 +58,13 @@ impl Setup {
         self
     }
 
-    /// Both processes have fault dials. For scenarios that [`host_has_dials`] lets run.
+    /// Both processes have fault dials. For scenarios that check `host_has_dials` first.
     pub fn dials(mut self) -> Self {
         self.dials = true;
         self
     }
 
-    /// The key-value store is in a Redis of its own, which replicas share, and not in a file.
+    /// The key-value store is in a separate Redis that replicas share, instead of a file.
     pub fn shared_store(mut self) -> Self {
         self.shared_store = true;
         self
@@ -87,15 +77,15 @@ impl Setup {
         self
     }
 
-    /// The application's user at Redis, which may do everything but what `rights` take away, such as `["-config"]`. The scenario
-    /// itself goes on as a user who may do everything.
+    /// The application's Redis user may do everything except what `rights` take away, such as
+    /// `["-config"]`. The scenario itself keeps all rights.
     pub fn redis_user(mut self, rights: &[&str]) -> Self {
         self.redis_user = Some("limited:secret");
         self.redis_args(&["--user", "limited", "on", ">secret", "~*", "&*", "+@all"])
             .redis_args(rights)
     }
 
-    /// The application's user at Redis, `name:password` with these ACL rules alone.
+    /// The application's Redis user is `name:password`, with these ACL rules alone.
     pub fn redis_acl(mut self, user: &'static str, rules: &[&str]) -> Self {
         self.redis_user = Some(user);
         let (name, password) = user.split_once(':').unwrap_or((user, ""));
@@ -103,50 +93,54 @@ impl Setup {
         self.redis_args(&["--user", name, "on", &password])
             .redis_args(rules)
     }
-
-    /// Starts it all; returns when requests are answered and the worker listens.
-    ///
-    /// # Panics
-    /// When something does not start, with what it said.
-    pub async fn start(self) -> Afterword {
-        Afterword::start(self)
-            .await
-            .unwrap_or_else(|error| panic!("{error:#}"))
-    }
 }
 
-/// The host that `cargo xtask test` chose.
-pub(crate) fn host() -> Host {
-    let program = |name| {
-        PathBuf::from(
-            std::env::var_os(name)
-                .unwrap_or_else(|| panic!("{name} is not set; run `cargo xtask test`")),
-        )
-    };
-    match std::env::var("AFTERWORD_TEST_HOST").as_deref() {
-        Ok("spin") => Host::Spin(program("AFTERWORD_SPIN_PROGRAM")),
-        _ => Host::Embedded(program("AFTERWORD_HOST_PROGRAM")),
+/// The columns that the anonymous role may read. Real PostgREST refuses `select=*` because of another
+/// column; the stand-in leaves that column out.
+const READABLE: &str = "select=id,slug,title,body,published,created_at,updated_at";
+
+/// The query with named columns instead of `select=*`.
+pub(crate) fn name_columns(query: &str) -> String {
+    let others: Vec<&str> = query
+        .trim_start_matches('?')
+        .split('&')
+        .filter(|part| !part.is_empty() && *part != "select=*")
+        .collect();
+    if others.iter().any(|part| part.starts_with("select=")) {
+        return others.join("&");
     }
+    std::iter::once(READABLE)
+        .chain(others)
+        .collect::<Vec<_>>()
+        .join("&")
 }
 
-/// Whether the scenario's faults can be made: by the embedded host they can, while Spin has no dials. Says so where not.
-pub fn host_has_dials() -> bool {
-    let embedded = matches!(host(), Host::Embedded(_));
-    if !embedded {
-        eprintln!(
-            "left out: this scenario turns the embedded host's fault dials, which Spin does not have"
+/// The variables, with named columns in the queries.
+pub(crate) fn readable_columns(mut variables: Vec<(String, String)>) -> Vec<(String, String)> {
+    for (name, default) in [("list_query", "order=id.asc"), ("item_query", "")] {
+        if !variables.iter().any(|(other, _)| other == name) {
+            variables.push((name.to_owned(), default.to_owned()));
+        }
+    }
+    for (name, value) in &mut variables {
+        if name.ends_with("_query") {
+            *value = name_columns(value);
+        }
+    }
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_columns_replace_all_columns_only() {
+        assert_eq!(name_columns(""), READABLE);
+        assert_eq!(
+            name_columns("?select=*&limit=2"),
+            format!("{READABLE}&limit=2")
         );
+        assert_eq!(name_columns("select=id&order=id"), "select=id&order=id");
     }
-    embedded
-}
-
-/// The Redis server's program.
-///
-/// # Panics
-/// When there is none.
-pub fn redis_program() -> PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM
-        .get_or_init(|| Redis::find().expect("redis-server is on the PATH; run `cargo xtask test`"))
-        .clone()
 }

@@ -1,4 +1,4 @@
-//! The processes, from their start to their end.
+//! Starts and ends the processes.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -10,27 +10,28 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::plan::{self, Plan};
-use super::{said, worker};
-use crate::{build, workspace};
+use super::{output, worker};
+use crate::packages::SUPABASE;
+use crate::workspace;
 
-/// How long the start may take: the host compiles the components for this machine on the first one.
+/// How long a start may take. At the first one, the host compiles the components.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// A pause before a Redis that ended is started again, lest one that ends at once be started without a break.
-const REDIS_DELAY: Duration = Duration::from_secs(1);
+/// The pause before a restart of Redis, in case it keeps ending.
+const REDIS_RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// What `/articles` answers while the origin fails and the list is not stored. The application
-/// serves then, too.
-const ORIGIN_FAILS: [u16; 3] = [502, 503, 504];
+/// The statuses of `/articles` while the origin fails and the list is not cached. The application
+/// starts nevertheless.
+const ORIGIN_FAILURES: [u16; 3] = [502, 503, 504];
 
-/// What the stand-in's line begins with that says where it serves.
+/// The stand-in's line with its URL starts with this.
 const SERVING: &str = "serving: ";
 
-/// The stand-in's development keys (`Keys::default()` of tests/supabase). They open nothing else.
+/// The stand-in's development keys, `Keys::default()` of dev/supabase. They open nothing else.
 const STAND_IN_ANON_KEY: &str = "sb_publishable_afterword-development";
 const STAND_IN_SERVICE_KEY: &str = "sb_secret_afterword-development";
 
-/// What runs beside the worker.
+/// The processes except for the worker.
 #[derive(Default)]
 pub struct Children {
     stand_in: Option<Process>,
@@ -38,17 +39,12 @@ pub struct Children {
     http: Option<Process>,
 }
 
-/// Where the stand-in for Supabase serves.
-struct StandIn {
-    url: String,
-}
-
 impl Children {
     /// Starts everything and keeps it running.
     ///
     /// # Errors
     ///
-    /// When a part does not start, or one ends that is not started again.
+    /// When a part does not start, or a part ends that is not restarted.
     pub async fn run(&mut self, plan: &Plan) -> Result<Infallible> {
         let stand_in = match plan.project {
             Some(_) => None,
@@ -64,7 +60,7 @@ impl Children {
             }
         };
 
-        let variables = variables(plan, stand_in.as_ref(), &redis_url, redis_address);
+        let variables = variables(plan, stand_in.as_deref(), &redis_url, redis_address);
         let app = |components: &[&str]| App {
             manifest: workspace::root().join("spin.toml"),
             components: components.iter().map(|&name| name.to_owned()).collect(),
@@ -77,35 +73,36 @@ impl Children {
             listen: Some(plan.listen),
             ..app(&["articles", "revalidate"])
         };
-        let on_line = said::by_the_application("http", plan.verbose);
+        let on_line = output::of_application("http", plan.verbose);
         self.http = Some(Process::spawn_with(
-            "the HTTP side",
+            "the HTTP process",
             plan.host.command(&http)?,
             on_line,
         )?);
 
-        let (heard, woken) = watch::channel(false);
+        let (listening, worker_listens) = watch::channel(false);
         let refresh = app(&["refresh"]);
         let wake_up = WakeUp::new(&redis_url, plan.variables.get("redis_prefix"));
         let worker = worker::Worker {
             host: &plan.host,
             app: &refresh,
             wake_up: &wake_up,
-            pace: worker::PACE,
+            schedule: worker::SCHEDULE,
             verbose: plan.verbose,
         };
         tokio::select! {
-            ended = worker.keep_running(heard) => ended,
+            ended = worker.keep_running(listening) => ended,
             ended = async {
-                self.ready(plan, woken).await?;
-                announce(plan, stand_in.as_ref());
+                self.ready(plan, worker_listens).await?;
+                announce(plan, stand_in.as_deref());
                 self.watch().await
             } => ended,
         }
     }
 
-    async fn start_stand_in(&mut self, plan: &Plan) -> Result<StandIn> {
-        let mut command = command(workspace::built_program(build::SUPABASE));
+    /// Starts the stand-in for Supabase and returns its URL.
+    async fn start_stand_in(&mut self, plan: &Plan) -> Result<String> {
+        let mut command = command(workspace::built_program(SUPABASE));
         command
             .args(["--listen", "127.0.0.1:0", "--webhook-url"])
             .arg(format!("http://{}/revalidate", plan.reachable()))
@@ -113,50 +110,50 @@ impl Children {
             .arg(plan.state.path().join("supabase.db"))
             .env(
                 "WEBHOOK_SECRET",
-                plan::bearer_token(&plan.webhook_secret).unwrap_or_default(),
+                &plan::bearer_token(&plan.webhook_secret).unwrap_or_default(),
             );
         if plan.verbose {
             command.arg("--verbose");
         }
-        let on_line = said::by_the_way("supabase", plan.verbose);
+        let on_line = output::if_verbose("supabase", plan.verbose);
         let process = Process::spawn_with("the stand-in for Supabase", command, on_line)?;
         let serving = process.line_with(SERVING, START_LIMIT);
         let line = process.alive_until(serving).await?;
         self.stand_in = Some(process);
-        Ok(StandIn {
-            url: line.trim_start_matches(SERVING).to_owned(),
-        })
+        Ok(line.trim_start_matches(SERVING).to_owned())
     }
 
-    /// Waits until a read is answered from the cache or the origin, and a worker is there to refresh it.
-    async fn ready(&self, plan: &Plan, mut woken: watch::Receiver<bool>) -> Result<()> {
+    /// Waits until the HTTP process responds and the worker listens.
+    async fn ready(&self, plan: &Plan, mut worker_listens: watch::Receiver<bool>) -> Result<()> {
         let http = self
             .http
             .as_ref()
-            .context("the HTTP side has been started")?;
+            .context("the HTTP process has been started")?;
         let articles = format!("http://{}/articles", plan.reachable());
-        let answered = eventually(START_LIMIT, "getting the first answer", async || {
+        let responds = eventually(START_LIMIT, "getting the first response", async || {
             let status = http_answers(&articles, START_LIMIT).await?;
             ensure!(
-                status == 200 || ORIGIN_FAILS.contains(&status),
-                "{articles} answers with status {status}"
+                status == 200 || ORIGIN_FAILURES.contains(&status),
+                "{articles} has status {status}"
             );
             Ok(status)
         });
-        let status = http.alive_until(answered).await?;
+        let status = http.alive_until(responds).await?;
         if status != 200 {
             eprintln!(
-                "warning: {articles} answers with status {status}: Supabase fails, and the list is not stored"
+                "warning: {articles} has status {status}: Supabase fails, and the list is not \
+                 cached"
             );
         }
-        let heard = tokio::time::timeout(START_LIMIT, woken.wait_for(|heard| *heard)).await;
-        heard.context(
-            "the worker does not listen to Redis; what it said is above, or with --verbose",
+        let listens = worker_listens.wait_for(|listens| *listens);
+        let listens = tokio::time::timeout(START_LIMIT, listens).await;
+        listens.context(
+            "the worker does not listen to Redis; its output is above, or use --verbose",
         )??;
         Ok(())
     }
 
-    /// Starts Redis again when it ends: its file holds what it knew, and the worker finds it at the same address.
+    /// Restarts Redis when it ends, with the same file and at the same address.
     ///
     /// # Errors
     ///
@@ -173,15 +170,15 @@ impl Children {
                     }
                 } => status,
             };
-            eprintln!("redis      | ended ({status}); starting it again");
-            sleep(REDIS_DELAY).await;
+            eprintln!("redis      | ended ({status}); restarting it");
+            sleep(REDIS_RESTART_DELAY).await;
             if let Some(redis) = &mut self.redis {
                 redis.restart().await?;
             }
         }
     }
 
-    /// Ends everything, with time for Redis to write its file.
+    /// Ends everything, and lets Redis write its file.
     pub async fn end(self) {
         tokio::join!(
             async {
@@ -216,10 +213,10 @@ async fn end_of(process: Option<&Process>) -> anyhow::Error {
     }
 }
 
-/// The application's variables, as `spin.toml` names them.
+/// The application's variables by their names in `spin.toml`.
 fn variables(
     plan: &Plan,
-    stand_in: Option<&StandIn>,
+    stand_in: Option<&str>,
     redis_url: &str,
     redis_address: String,
 ) -> BTreeMap<String, String> {
@@ -231,8 +228,8 @@ fn variables(
     .into();
     let mut set =
         |name: &str, value: &str| drop(variables.insert(name.to_owned(), value.to_owned()));
-    if let Some(stand_in) = stand_in {
-        set("supabase_url", &stand_in.url);
+    if let Some(url) = stand_in {
+        set("supabase_url", url);
         set("supabase_anon_key", STAND_IN_ANON_KEY);
     }
     if let Some(project) = &plan.project {
@@ -245,12 +242,12 @@ fn variables(
     variables
 }
 
-/// Says that it serves, and what to try.
-fn announce(plan: &Plan, stand_in: Option<&StandIn>) {
+/// Prints where it serves, and commands to try.
+fn announce(plan: &Plan, stand_in: Option<&str>) {
     let base = format!("http://{}", plan.reachable());
     println!("ready: {base}\n\nIn another terminal, read, change, and read again:\n");
     match stand_in {
-        Some(StandIn { url }) => println!(
+        Some(url) => println!(
             "  curl -i {base}/articles/7
   curl -X PATCH '{url}/rest/v1/articles?id=eq.7' -H 'apikey: {STAND_IN_SERVICE_KEY}' \\
        -H 'content-type: application/json' -d '{{\"title\":\"Changed just now\"}}'
@@ -258,9 +255,22 @@ fn announce(plan: &Plan, stand_in: Option<&StandIn>) {
         ),
         None => println!(
             "  curl -i {base}/articles
-  change a row in Supabase's Table Editor, whose database webhook posts to /revalidate of this address as the
-       internet reaches it (through a tunnel, say), with the header `Authorization: Bearer <webhook secret>`
+  change a row in Supabase's Table Editor; a database webhook has to post to /revalidate of this
+       address as seen from the internet, such as through a tunnel, with the header
+       `Authorization: Bearer <webhook secret>`
   curl -i {base}/articles\n"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stand_in_accepts_the_keys() {
+        let keys = afterword_supabase::Keys::default();
+        assert_eq!(keys.publishable, STAND_IN_ANON_KEY);
+        assert_eq!(keys.secret, STAND_IN_SERVICE_KEY);
     }
 }

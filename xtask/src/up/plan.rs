@@ -1,4 +1,4 @@
-//! What is decided, got and built before anything is started.
+//! Checks the flags, and gets and builds what is missing, before anything starts.
 
 use std::fmt::Write as _;
 use std::io::Read;
@@ -9,69 +9,70 @@ use afterword_stack::Host;
 use anyhow::{Context, Result, bail, ensure};
 use revalidate::authentication::Secrets;
 
-use super::Flags;
-use super::origin::Project;
+use super::flags::Flags;
+use super::project::Project;
 use super::redis_url::RedisUrl;
 use super::state::StateDir;
 use super::variables::Variables;
-use crate::wasm_target::{self, Way};
-use crate::{build, programs, workspace};
+use crate::packages::{HOST, SUPABASE};
+use crate::wasm_target::TargetSource;
+use crate::{build, host, redis_server, workspace};
 
 /// How to run the application.
 pub struct Plan {
     /// What runs the components.
     pub host: Host,
-    /// Where the HTTP side serves.
+    /// The address of the HTTP process.
     pub listen: SocketAddr,
-    /// The folder for everything that outlives the run.
+    /// The folder that outlives the run.
     pub state: StateDir,
     /// Spin's runtime configuration file.
     pub runtime_config: Option<PathBuf>,
-    /// The origin; `None` for the stand-in.
+    /// The origin. `None` is the stand-in.
     pub project: Option<Project>,
-    /// Where the marks are.
+    /// The Redis of the work queue.
     pub redis: Redis,
-    /// What `/revalidate` demands.
+    /// The variable `webhook_secret`.
     pub webhook_secret: String,
     /// The application's other variables.
     pub variables: Variables,
-    /// Whether everything is shown that the children say.
+    /// Whether to show all output of the children.
     pub verbose: bool,
 }
 
-/// A Redis, the user's or our own.
+/// The Redis of the work queue: the user's, or one that `up` starts.
 pub enum Redis {
-    /// One that runs already.
+    /// A running Redis.
     Running(RedisUrl),
-    /// One to be started, from this program.
+    /// The program of a Redis to start.
     Own(PathBuf),
 }
 
 impl Plan {
-    /// Checks what was asked for, then gets and builds what is missing.
+    /// Checks the flags, then gets and builds what is missing.
     ///
     /// # Errors
     ///
-    /// What is wrong with the flags, or cannot be had or built, and what to do about it.
-    pub async fn make(flags: Flags, way: Way) -> Result<Self> {
-        // What can be wrong with the flags comes before minutes of building.
+    /// When a flag is wrong, or something cannot be had or built. The error gives advice.
+    pub async fn make(flags: Flags, source: TargetSource) -> Result<Self> {
+        // Report wrong flags before minutes of building.
         let listen = free_address(flags.listen)?;
         let manifest = workspace::root().join("spin.toml");
         let mut variables = Variables::read(&manifest, |name| std::env::var(name).ok())?;
-        let (schema, table) = (given(flags.schema), given(flags.table));
-        let chosen = schema.is_some() || table.is_some();
+        let (schema, table) = (non_empty(flags.schema), non_empty(flags.table));
+        let has_table = schema.is_some() || table.is_some();
         for (name, value) in [("schema", schema), ("table", table)] {
             if let Some(value) = value {
                 variables.set(name, value);
             }
         }
-        let (url, key) = (given(flags.supabase_url), given(flags.supabase_key));
+        let (url, key) = (non_empty(flags.supabase_url), non_empty(flags.supabase_key));
         let project = Project::parse(url, key, &variables)?;
         ensure!(
-            project.is_some() || !chosen,
-            "--schema and --table are for a real project: add --supabase-url and --supabase-key"
+            project.is_some() || !has_table,
+            "--schema and --table need a real project: add --supabase-url and --supabase-key"
         );
-        let webhook_secret = given(flags.webhook_secret);
+        let webhook_secret = non_empty(flags.webhook_secret);
         if let Some(secrets) = &webhook_secret {
             check_secrets(secrets, project.is_none())?;
         }
@@ -79,7 +80,7 @@ impl Plan {
             std::fs::File::open(file)
                 .with_context(|| format!("cannot read --runtime-config-file {}", file.display()))?;
         }
-        let running = given(flags.redis_url)
+        let running = non_empty(flags.redis_url)
             .as_deref()
             .map(RedisUrl::parse)
             .transpose()?;
@@ -89,7 +90,7 @@ impl Plan {
         if let Some(redis) = &running {
             redis.check().await?;
         }
-        let host = programs::host(flags.host).await?;
+        let host = host::choose(flags.host).await?;
         let dir = flags
             .state_dir
             .unwrap_or_else(|| workspace::root().join(".spin"));
@@ -100,24 +101,24 @@ impl Plan {
 
         let redis = match running {
             Some(redis) => Redis::Running(redis),
-            None => Redis::Own(programs::redis().await?),
+            None => Redis::Own(redis_server::program().await?),
         };
-        build::components(&wasm_target::ensure(way).await?).await?;
-        let mut tools = Vec::new();
+        build::components(source).await?;
+        let mut programs = Vec::new();
         if let Host::Embedded(_) = host {
-            tools.push(build::HOST);
+            programs.push(HOST);
         }
         if project.is_none() {
-            tools.push(build::SUPABASE);
+            programs.push(SUPABASE);
         }
-        if !tools.is_empty() {
-            build::tools(&tools).await?;
+        if !programs.is_empty() {
+            build::programs(&programs).await?;
         }
 
         let webhook_secret = match webhook_secret {
             Some(secret) => secret,
             None => {
-                let secret = made_up_secret()?;
+                let secret = random_secret()?;
                 println!("webhook secret: {secret}");
                 secret
             }
@@ -135,24 +136,25 @@ impl Plan {
         })
     }
 
-    /// The address at which this machine reaches the HTTP side.
+    /// The address of the HTTP process for this machine.
     pub fn reachable(&self) -> SocketAddr {
         reachable(self.listen)
     }
 }
 
-/// An option that is given but empty, as an unset variable of a script is, counts as not given.
-fn given(option: Option<String>) -> Option<String> {
+/// The option unless it is empty. An unset variable of a script gives an empty option.
+fn non_empty(option: Option<String>) -> Option<String> {
     option.filter(|value| !value.is_empty())
 }
 
-/// The address, with its port decided, if it can be listened on.
+/// The address if it is free, with a port instead of port 0.
 fn free_address(listen: SocketAddr) -> Result<SocketAddr> {
     match TcpListener::bind(listen) {
         Ok(listener) => Ok(listener.local_addr()?),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             bail!(
-                "port {} is taken on {}: stop what listens there, or choose another with `--listen {}:{}`",
+                "port {} is taken on {}: stop what listens there, or choose another with \
+                 `--listen {}:{}`",
                 listen.port(),
                 listen.ip(),
                 listen.ip(),
@@ -165,7 +167,7 @@ fn free_address(listen: SocketAddr) -> Result<SocketAddr> {
     }
 }
 
-/// The address at which this machine reaches what listens on `listen`, which may be all of its interfaces.
+/// The address for connecting to `listen`, which may stand for all interfaces.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     match listen.ip() {
         ip if ip.is_unspecified() => {
@@ -176,30 +178,30 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 /// Refuses a webhook secret that the application would refuse at its first webhook, or that the
-/// stand-in cannot use.
+/// stand-in cannot send.
 fn check_secrets(secrets: &str, stand_in: bool) -> Result<()> {
     if let Err(why) = Secrets::parse(secrets) {
         bail!("the webhook secret (--webhook-secret or WEBHOOK_SECRET) cannot be used: {why}");
     }
     ensure!(
         !stand_in || bearer_token(secrets).is_some(),
-        "the stand-in for Supabase does not sign its webhooks: give a webhook secret that does not begin with `whsec_`, or none"
+        "the stand-in for Supabase does not sign its webhooks: give a webhook secret without \
+         `whsec_`, or none"
     );
     Ok(())
 }
 
-/// The first of the secrets that is no signing secret.
-pub fn bearer_token(secrets: &str) -> Option<&str> {
-    secrets
-        .split_whitespace()
-        .find(|secret| !secret.starts_with("whsec_"))
+/// The first secret that is a bearer token, which the stand-in sends.
+pub fn bearer_token(secrets: &str) -> Option<String> {
+    let secrets = Secrets::parse(secrets).ok()?;
+    secrets.bearer_token().map(str::to_owned)
 }
 
 /// A bearer token of 256 random bits.
-fn made_up_secret() -> Result<String> {
+fn random_secret() -> Result<String> {
     let mut bytes = [0; 32];
-    let mut random = std::fs::File::open("/dev/urandom").context("opening /dev/urandom")?;
-    random
+    let mut source = std::fs::File::open("/dev/urandom").context("opening /dev/urandom")?;
+    source
         .read_exact(&mut bytes)
         .context("reading /dev/urandom")?;
     Ok(bytes.iter().fold(String::new(), |mut secret, byte| {
@@ -213,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_is_named_with_a_way_out() {
+    fn an_error_about_a_taken_port_gives_advice() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = listener.local_addr().unwrap();
         let error = free_address(taken).unwrap_err().to_string();
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_for_all_interfaces_is_reached_on_the_loopback() {
+    fn all_interfaces_are_reached_on_the_loopback() {
         assert_eq!(
             reachable("0.0.0.0:80".parse().unwrap()).to_string(),
             "127.0.0.1:80"
@@ -237,15 +239,15 @@ mod tests {
     }
 
     #[test]
-    fn made_up_secrets_are_long_and_differ() {
-        let (one, other) = (made_up_secret().unwrap(), made_up_secret().unwrap());
+    fn random_secrets_are_long_and_differ() {
+        let (one, other) = (random_secret().unwrap(), random_secret().unwrap());
         assert_eq!(one.len(), 64);
         assert_ne!(one, other);
         check_secrets(&one, true).unwrap();
     }
 
     #[test]
-    fn a_secret_that_cannot_work_is_refused_without_being_shown() {
+    fn an_error_about_a_wrong_secret_does_not_show_it() {
         for (secrets, stand_in) in [
             ("one two hush", false),
             ("whsec_hush!", false),
@@ -259,6 +261,9 @@ mod tests {
         }
         let replacing = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD s3cret";
         check_secrets(replacing, true).unwrap();
-        assert_eq!(bearer_token(replacing), Some("s3cret"));
+        assert_eq!(bearer_token(replacing).as_deref(), Some("s3cret"));
+        let prefixed = "bearer:whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+        let token = bearer_token(prefixed);
+        assert_eq!(token.as_deref(), prefixed.strip_prefix("bearer:"));
     }
 }

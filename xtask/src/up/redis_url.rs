@@ -7,26 +7,29 @@ use anyhow::{Context, Result, ensure};
 use tokio::time::timeout;
 use url::Url;
 
-const LIMIT: Duration = Duration::from_secs(5);
+const PING_LIMIT: Duration = Duration::from_secs(5);
 
-/// A Redis URL, and the same without what is secret in it.
+/// A Redis URL, and its address without credentials.
 pub struct RedisUrl {
     url: String,
     address: String,
 }
 
 impl RedisUrl {
+    /// Parses `redis://[user:password@]host[:port]`.
+    ///
     /// # Errors
     ///
-    /// When it is not `redis://[user:password@]host[:port]`: Afterword keeps its marks in database 0 only, whose
-    /// expiries the worker listens to.
+    /// When it is another URL. Other databases than 0 do not work, since the worker listens to the
+    /// expiry events of database 0.
     pub fn parse(url: &str) -> Result<Self> {
-        // The parser's error says what is wrong without quoting the URL, which may hold a password.
+        // The parser's error does not quote the URL, which may hold a password.
         let parsed =
             Url::parse(url).context("the Redis URL (--redis-url or REDIS_URL) is no URL")?;
         ensure!(
             parsed.scheme() == "redis",
-            "the Redis URL (--redis-url or REDIS_URL) starts with {}://; `up` connects to redis:// only",
+            "the Redis URL (--redis-url or REDIS_URL) starts with {}://; `up` only supports \
+             redis://",
             parsed.scheme()
         );
         let host = parsed
@@ -34,7 +37,8 @@ impl RedisUrl {
             .context("the Redis URL (--redis-url or REDIS_URL) names no host")?;
         ensure!(
             matches!(parsed.path(), "" | "/" | "/0"),
-            "the Redis URL (--redis-url or REDIS_URL) names database {}; Afterword uses database 0",
+            "the Redis URL (--redis-url or REDIS_URL) names database {}; Afterword uses \
+             database 0",
             parsed.path().trim_start_matches('/')
         );
         let address = format!("redis://{host}:{}", parsed.port().unwrap_or(6379));
@@ -44,21 +48,21 @@ impl RedisUrl {
         })
     }
 
-    /// The URL, with a password if there is one.
+    /// The URL with its credentials.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Scheme, host and port: what `allowed_outbound_hosts` takes.
+    /// Scheme, host and port, as in `allowed_outbound_hosts`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Whether the server answers.
+    /// Checks that the server responds.
     ///
     /// # Errors
     ///
-    /// When it does not, or refuses the credentials.
+    /// When it does not respond or refuses the credentials.
     pub async fn check(&self) -> Result<()> {
         let ping = async {
             let client = redis::Client::open(self.url())?;
@@ -66,11 +70,11 @@ impl RedisUrl {
             redis::cmd("PING").exec_async(&mut connection).await?;
             anyhow::Ok(())
         };
-        let answer = timeout(LIMIT, ping)
+        let outcome = timeout(PING_LIMIT, ping)
             .await
-            .context("no answer within 5 seconds")
+            .context("no response within 5 seconds")
             .flatten();
-        answer.with_context(|| {
+        outcome.with_context(|| {
             format!("Redis at {self} cannot be used; check --redis-url (or REDIS_URL)")
         })
     }
@@ -87,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_is_the_url_without_credentials_and_path() {
+    fn the_address_has_no_credentials_and_no_path() {
         for (url, address) in [
             ("redis://localhost", "redis://localhost:6379"),
             (
@@ -102,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused_without_its_password() {
+    fn an_error_about_a_wrong_url_has_no_password() {
         for url in [
             "localhost:6379",
             "rediss://:hush@host",
@@ -117,11 +121,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_is_not_there_is_named_without_its_password() {
-        // Bound without listening: nobody else can take the port, and a connection is refused.
-        let nobody = tokio::net::TcpSocket::new_v4().unwrap();
-        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = nobody.local_addr().unwrap().to_string();
+    async fn an_error_about_a_missing_server_has_no_password() {
+        // Bound without listening: the port is taken, and connections to it are refused.
+        let closed_port = tokio::net::TcpSocket::new_v4().unwrap();
+        closed_port.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = closed_port.local_addr().unwrap().to_string();
         let url = RedisUrl::parse(&format!("redis://:hush@{address}")).unwrap();
         let error = format!("{:#}", url.check().await.unwrap_err());
         assert!(

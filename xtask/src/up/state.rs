@@ -1,14 +1,14 @@
-//! The folder for everything that outlives a run.
+//! The state folder, which outlives a run.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// The folder of a Redis of our own, with its work queue.
+/// The subfolder of the Redis that `up` starts, with the work queue.
 const REDIS: &str = "redis";
 
-/// Spin's key-value store, with what SQLite keeps beside it.
+/// The files of Spin's key-value store in SQLite.
 const CACHE: [&str; 4] = [
     "sqlite_key_value.db",
     "sqlite_key_value.db-journal",
@@ -16,22 +16,24 @@ const CACHE: [&str; 4] = [
     "sqlite_key_value.db-wal",
 ];
 
-/// A state folder in use by this run alone.
+/// A state folder that only this run uses.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    /// Held until this is dropped: two runs on one folder would write one append-only file.
+    /// Locked until this is dropped: two runs must not write one append-only file.
     _lock: File,
 }
 
 impl StateDir {
-    /// Takes the folder, and makes it if need be. `origin` names whose rows the cache holds. A
-    /// cache of another origin is emptied, because readers would be shown that one's rows. So is
-    /// the work queue: the worker refuses another origin's.
+    /// Locks the folder, and makes it if needed.
+    ///
+    /// `origin` names the origin of the cached rows. If the folder has another origin's rows, this
+    /// empties the cache, since readers must not see them. It also empties the work queue, which
+    /// the worker would refuse.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be written, or another run uses it.
+    /// When the folder is not writable, or another run uses it.
     pub fn open(path: &Path, origin: &str) -> Result<Self> {
         let path = std::path::absolute(path)?;
         let cannot_write = || {
@@ -45,15 +47,17 @@ impl StateDir {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(
-                "another `cargo xtask up` uses {}: stop it, or choose another folder with --state-dir",
+                "another `cargo xtask up` uses {}: stop it, or choose another folder with \
+                 --state-dir",
                 path.display()
             ),
             Err(TryLockError::Error(error)) => return Err(error).with_context(cannot_write),
         }
-        let note = path.join("origin");
-        if std::fs::read_to_string(&note).is_ok_and(|last| last != origin) {
+        let origin_file = path.join("origin");
+        if std::fs::read_to_string(&origin_file).is_ok_and(|last| last != origin) {
             eprintln!(
-                "the cache in {} holds another origin's rows: starting with an empty cache and work queue",
+                "the cache in {} holds another origin's rows: starting with an empty cache and \
+                 work queue",
                 path.display()
             );
             let redis = path.join(REDIS);
@@ -66,7 +70,7 @@ impl StateDir {
                 }
             }
         }
-        std::fs::write(note, origin).with_context(cannot_write)?;
+        std::fs::write(origin_file, origin).with_context(cannot_write)?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -75,7 +79,7 @@ impl StateDir {
         &self.path
     }
 
-    /// The folder of a Redis of our own.
+    /// The folder of the Redis that `up` starts.
     pub fn redis(&self) -> PathBuf {
         self.path.join(REDIS)
     }
@@ -86,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_serves_one_run_at_a_time() {
+    fn only_one_run_uses_a_folder() {
         let dir = tempfile::tempdir().unwrap();
         let first = StateDir::open(dir.path(), "one").unwrap();
         let error = StateDir::open(dir.path(), "one").unwrap_err();
@@ -96,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_and_the_work_queue_are_kept_for_their_own_origin_only() {
+    fn another_origin_empties_the_cache_and_the_work_queue() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(dir.path(), "one").unwrap();
         let cache = dir.path().join(CACHE[0]);
@@ -114,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    fn an_error_names_a_folder_that_cannot_be_made() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();

@@ -1,4 +1,4 @@
-//! The application's variables: what the environment sets, else the defaults of `spin.toml`.
+//! The application's variables: the environment's values, or else the defaults in `spin.toml`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,12 +6,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use toml::Table;
 
-/// The variables as the components will get them, but for those that `up` sets itself.
+/// The values that components get, except for the variables that `up` sets itself.
 pub struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// Reads the defaults from a manifest, and what overrides them from `environment`, which gives
-    /// `SPIN_VARIABLE_<NAME>`.
+    /// Reads the defaults from a manifest. `SPIN_VARIABLE_<NAME>` of `environment` overrides them.
     ///
     /// # Errors
     ///
@@ -20,15 +19,19 @@ impl Variables {
         let read = || -> Result<Table> { Ok(std::fs::read_to_string(manifest)?.parse()?) };
         let table = read().with_context(|| format!("reading {}", manifest.display()))?;
         let declared = table.get("variables").and_then(toml::Value::as_table);
-        let values = declared.into_iter().flatten().filter_map(|(name, about)| {
-            let set = environment(&format!("SPIN_VARIABLE_{}", name.to_uppercase()));
-            let value = set.or_else(|| Some(about.get("default")?.as_str()?.to_owned()))?;
-            Some((name.clone(), value))
-        });
+        let values = declared
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, declaration)| {
+                let set = environment(&format!("SPIN_VARIABLE_{}", name.to_uppercase()));
+                let value =
+                    set.or_else(|| Some(declaration.get("default")?.as_str()?.to_owned()))?;
+                Some((name.clone(), value))
+            });
         Ok(Self(values.collect()))
     }
 
-    /// A variable's value; empty if it has none.
+    /// A variable's value, empty if it has none.
     pub fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
@@ -45,7 +48,7 @@ mod tests {
     use crate::workspace;
 
     #[test]
-    fn the_environment_overrides_the_manifests_defaults() {
+    fn the_environment_overrides_the_manifest() {
         let environment = |name: &str| match name {
             "SPIN_VARIABLE_ITEM_QUERY" => Some("select=id,title".to_owned()),
             _ => None,

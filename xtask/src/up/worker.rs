@@ -1,40 +1,42 @@
-//! The worker's process, supervised: started again when it ends, as Spin's Redis trigger does when
-//! Redis goes away, and when it does not answer its wake-ups, as when its subscription is dead
-//! without a word.
+//! Supervises the worker's process: restarts it when it ends or stops responding to wake-ups.
+//!
+//! Spin's Redis trigger ends when Redis goes away. When its connection dies silently, it runs on
+//! without responding.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use afterword_stack::wake::Answer;
+use afterword_stack::wake::Response;
 use afterword_stack::{App, Host, Process, WakeUp};
 use anyhow::Result;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::said;
+use super::output;
 
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
-/// A worker that ran this long was well: what ends it is a new trouble, and the delays start over.
-const WELL_AFTER: Duration = Duration::from_secs(60);
+/// After this long, a worker counts as healthy, and the delays start over.
+const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
-/// How long a new worker may take to subscribe: the host compiles the component on the first start.
+/// How long a new worker may take to subscribe. At the first start, the host compiles the
+/// component.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// How a worker is watched: see docs/operating.md.
-pub const PACE: Pace = Pace {
-    every: Duration::from_secs(60),
-    answer: Duration::from_secs(20),
+/// The schedule in docs/operating.md.
+pub const SCHEDULE: Schedule = Schedule {
+    interval: Duration::from_secs(60),
+    response_limit: Duration::from_secs(20),
 };
 
-/// The times of the watch.
+/// When to wake the worker.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// From one wake-up to the next.
-    pub every: Duration,
-    /// How long the worker may take to answer.
-    pub answer: Duration,
+pub struct Schedule {
+    /// The time between two wake-ups.
+    pub interval: Duration,
+    /// How long the worker may take to respond.
+    pub response_limit: Duration,
 }
 
 /// A worker to keep running.
@@ -42,57 +44,58 @@ pub struct Worker<'a> {
     pub host: &'a Host,
     pub app: &'a App,
     pub wake_up: &'a WakeUp,
-    pub pace: Pace,
+    pub schedule: Schedule,
     pub verbose: bool,
 }
 
 impl Worker<'_> {
-    /// Keeps the worker running and awake. `heard` becomes true with the first wake-up that a
-    /// worker has heard.
+    /// Keeps the worker running and wakes it. `listening` becomes true when a worker has received a
+    /// wake-up.
     ///
     /// # Errors
     ///
-    /// When it cannot be started.
-    pub async fn keep_running(&self, heard: watch::Sender<bool>) -> Result<Infallible> {
+    /// When it does not start.
+    pub async fn keep_running(&self, listening: watch::Sender<bool>) -> Result<Infallible> {
         let mut delay = FIRST_DELAY;
         loop {
             let started = Instant::now();
-            let on_line = said::by_the_application("refresh", self.verbose);
+            let on_line = output::of_application("refresh", self.verbose);
             let process = Process::spawn_with("the worker", self.host.command(self.app)?, on_line)?;
-            let why = tokio::select! {
+            let reason = tokio::select! {
                 status = process.wait() => format!("ended ({status})"),
-                () = self.until_silent(&heard) => {
+                () = self.until_silent(&listening) => {
                     process.terminate().await;
-                    format!("did not answer a wake-up within {:?}", self.pace.answer)
+                    let limit = self.schedule.response_limit;
+                    format!("did not respond to a wake-up within {limit:?}")
                 }
             };
-            if started.elapsed() >= WELL_AFTER {
+            if started.elapsed() >= HEALTHY_AFTER {
                 delay = FIRST_DELAY;
             }
-            eprintln!("refresh    | the worker {why}; starting it again in {delay:?}");
+            eprintln!("refresh    | the worker {reason}; restarting it in {delay:?}");
             sleep(delay).await;
-            delay = longer(delay);
+            delay = next_delay(delay);
         }
     }
 
-    /// Wakes the worker, and goes on waking it until it does not answer.
-    async fn until_silent(&self, heard: &watch::Sender<bool>) {
+    /// Wakes the worker on schedule until it stops responding.
+    async fn until_silent(&self, listening: &watch::Sender<bool>) {
         match self.wake_up.until_heard(START_LIMIT).await {
-            Ok(()) => drop(heard.send_replace(true)),
-            Err(error) => eprintln!("refresh    | the worker is not woken yet: {error:#}"),
+            Ok(()) => drop(listening.send_replace(true)),
+            Err(error) => eprintln!("refresh    | the worker does not listen yet: {error:#}"),
         }
-        let mut told = false;
+        let mut reported = false;
         loop {
-            sleep(self.pace.every).await;
-            match self.wake_up.answer(self.pace.answer).await {
-                Ok(Answer::Silent) => return,
-                Ok(Answer::Alive) => {
-                    heard.send_replace(true);
-                    told = false;
+            sleep(self.schedule.interval).await;
+            match self.wake_up.send(self.schedule.response_limit).await {
+                Ok(Response::Silent) => return,
+                Ok(Response::Alive) => {
+                    listening.send_replace(true);
+                    reported = false;
                 }
-                Err(error) if !told => {
-                    eprintln!("refresh    | cannot tell whether the worker answers: {error:#}");
-                    told = true;
+                Err(error) if !reported => {
+                    eprintln!("refresh    | cannot check whether the worker responds: {error:#}");
+                    reported = true;
                 }
                 Err(_) => {}
             }
@@ -100,7 +103,7 @@ impl Worker<'_> {
     }
 }
 
-fn longer(delay: Duration) -> Duration {
+fn next_delay(delay: Duration) -> Duration {
     (delay * 2).min(LONGEST_DELAY)
 }
 
@@ -119,8 +122,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// A worker's process that notes its starts and does nothing else, and a Redis.
-    struct Stand {
+    /// A Redis, and a worker's process that only records its starts.
+    struct Setup {
         redis: Redis,
         wake_up: WakeUp,
         host: Host,
@@ -129,9 +132,8 @@ mod tests {
         _dir: TempDir,
     }
 
-    async fn stand() -> Stand {
-        let program =
-            Redis::find().expect("redis-server is on the PATH; `cargo xtask test` sees to it");
+    async fn setup() -> Setup {
+        let program = Redis::find().expect("`cargo xtask test` puts redis-server on the PATH");
         let dir = tempfile::tempdir().unwrap();
         let redis = Redis::start(&program, &dir.path().join("redis"), &[])
             .await
@@ -143,7 +145,7 @@ mod tests {
         );
         std::fs::write(&host, script).unwrap();
         std::fs::set_permissions(&host, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Stand {
+        Setup {
             wake_up: WakeUp::new(&redis.url(), WakeUp::DEFAULT_PREFIX),
             redis,
             host: Host::Embedded(host),
@@ -153,9 +155,9 @@ mod tests {
         }
     }
 
-    impl Stand {
-        /// Subscribes in the process's place; sends this command at each wake-up.
-        async fn subscribe(&self, at_wake_up: &'static str) {
+    impl Setup {
+        /// Subscribes instead of the process, and sends this command at each wake-up.
+        async fn subscribe(&self, at_wake_up: String) {
             let address = self.redis.url().replace("redis://", "");
             let mut commands = TcpStream::connect(&address).await.unwrap();
             let mut subscription = TcpStream::connect(&address).await.unwrap();
@@ -175,38 +177,42 @@ mod tests {
             std::fs::read_to_string(&self.starts).map_or(0, |starts| starts.lines().count())
         }
 
-        /// Supervises the process until `seen`.
-        async fn until(&self, answer: Duration, seen: impl AsyncFnMut() -> Result<()>) {
+        /// Supervises the process until `condition` holds.
+        async fn until(
+            &self,
+            response_limit: Duration,
+            condition: impl AsyncFnMut() -> Result<()>,
+        ) {
             let worker = Worker {
                 host: &self.host,
                 app: &self.app,
                 wake_up: &self.wake_up,
-                pace: Pace {
-                    every: Duration::from_millis(50),
-                    answer,
+                schedule: Schedule {
+                    interval: Duration::from_millis(50),
+                    response_limit,
                 },
                 verbose: false,
             };
-            let (heard, woken) = watch::channel(false);
+            let (listening, worker_listens) = watch::channel(false);
             tokio::select! {
-                ended = worker.keep_running(heard) => panic!("{ended:?}"),
-                seen = eventually(PATIENCE, "supervising", seen) => seen.unwrap(),
+                ended = worker.keep_running(listening) => panic!("{ended:?}"),
+                held = eventually(PATIENCE, "supervising", condition) => held.unwrap(),
             }
-            assert!(*woken.borrow());
+            assert!(*worker_listens.borrow());
         }
     }
 
-    /// Its subscription may be dead without a word: Redis counts it all the same.
+    /// Redis counts a subscription on a dead connection, too.
     #[tokio::test]
-    async fn a_worker_that_does_not_answer_is_started_again() {
-        let stand = stand().await;
-        stand.subscribe("PING\r\n").await;
-        stand
+    async fn a_silent_worker_is_restarted() {
+        let setup = setup().await;
+        setup.subscribe("PING\r\n".to_owned()).await;
+        setup
             .until(Duration::from_millis(200), async || {
                 ensure!(
-                    stand.starts() >= 3,
+                    setup.starts() >= 3,
                     "it was started {} times",
-                    stand.starts()
+                    setup.starts()
                 );
                 Ok(())
             })
@@ -214,35 +220,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_that_answers_is_left_alone() {
-        let stand = stand().await;
-        stand.subscribe("INCR {afterword}:v1:alive\r\n").await;
-        let client = redis::Client::open(stand.redis.url()).unwrap();
+    async fn a_responding_worker_is_left_alone() {
+        let setup = setup().await;
+        setup
+            .subscribe(format!("INCR {}\r\n", setup.wake_up.alive_key()))
+            .await;
+        let client = redis::Client::open(setup.redis.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        stand
+        setup
             .until(PATIENCE, async || {
                 let mut get = redis::cmd("GET");
-                let get = get.arg("{afterword}:v1:alive");
-                let answers: Option<u32> = get.query_async(&mut connection).await?;
-                ensure!(answers >= Some(5), "it answered {answers:?} times");
+                let get = get.arg(setup.wake_up.alive_key());
+                let responses: Option<u32> = get.query_async(&mut connection).await?;
+                ensure!(responses >= Some(5), "it responded {responses:?} times");
                 Ok(())
             })
             .await;
-        assert_eq!(stand.starts(), 1);
+        assert_eq!(setup.starts(), 1);
     }
 
     #[tokio::test]
-    async fn a_worker_is_left_alone_while_redis_takes_no_writes() {
-        let stand = stand().await;
-        stand.subscribe("PING\r\n").await;
-        let client = redis::Client::open(stand.redis.url()).unwrap();
+    async fn a_worker_is_left_alone_while_redis_refuses_writes() {
+        let setup = setup().await;
+        setup.subscribe("PING\r\n".to_owned()).await;
+        let client = redis::Client::open(setup.redis.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut refuse = redis::cmd("CONFIG");
         refuse.arg("SET").arg("min-replicas-to-write").arg(1);
         refuse.exec_async(&mut connection).await.unwrap();
         let mut woken = redis::cmd("INFO");
         woken.arg("commandstats");
-        stand
+        setup
             .until(Duration::from_millis(1), async || {
                 let stats: String = woken.query_async(&mut connection).await?;
                 let published = stats
@@ -260,15 +268,16 @@ mod tests {
                 Ok(())
             })
             .await;
-        assert_eq!(stand.starts(), 1);
+        assert_eq!(setup.starts(), 1);
     }
 
     #[test]
-    fn the_delays_double_up_to_half_a_minute() {
-        let delays: Vec<_> = std::iter::successors(Some(FIRST_DELAY), |delay| Some(longer(*delay)))
-            .take(8)
-            .map(|delay| delay.as_millis())
-            .collect();
+    fn restart_delays_double_up_to_30_seconds() {
+        let delays: Vec<_> =
+            std::iter::successors(Some(FIRST_DELAY), |delay| Some(next_delay(*delay)))
+                .take(8)
+                .map(|delay| delay.as_millis())
+                .collect();
         assert_eq!(
             delays,
             [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]

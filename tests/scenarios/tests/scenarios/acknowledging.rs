@@ -19,13 +19,13 @@ async fn a_webhook_is_acknowledged_with_the_number_of_its_mark() {
             (answer.status, answer.json()),
             (202, json!({"received": true, "id": number}))
         );
-        assert_eq!(answer.field("content-type"), "application/json");
+        assert_eq!(answer.header("content-type"), "application/json");
     }
     assert_eq!(
-        afterword.marks().await.unwrap(),
+        afterword.queue().await.unwrap(),
         ["/articles", "/articles/7"]
     );
-    assert!(afterword.said().contains("sending response"));
+    assert!(afterword.log().contains("sending response"));
 }
 
 #[tokio::test]
@@ -45,10 +45,10 @@ async fn the_acknowledgement_does_not_wait_for_an_origin_that_takes_two_seconds(
     assert_eq!(afterword.webhook(INSERT).await.status, 202);
     // Marks are cleared when the origin has answered: what is still marked was acknowledged before that.
     assert_eq!(
-        afterword.marks().await.unwrap(),
+        afterword.queue().await.unwrap(),
         ["/articles", "/articles/7"]
     );
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn only_the_right_bearer_token_is_let_in() {
             )
             .await;
         assert_eq!(
-            (answer.status, answer.field("www-authenticate")),
+            (answer.status, answer.header("www-authenticate")),
             (401, "Bearer"),
             "{authorization}"
         );
@@ -76,7 +76,7 @@ async fn only_the_right_bearer_token_is_let_in() {
         .send(Method::POST, "/revalidate", &[], INSERT)
         .await;
     assert_eq!(answer.status, 401);
-    assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+    assert_eq!(afterword.queue().await.unwrap(), [""; 0]);
     let right = format!("bearer {SECRET}");
     let answer = afterword
         .send(
@@ -90,7 +90,7 @@ async fn only_the_right_bearer_token_is_let_in() {
         answer.status, 202,
         "the scheme's name is written in any case"
     );
-    assert!(!afterword.said().contains(SECRET));
+    assert!(!afterword.log().contains(SECRET));
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_body_that_is_no_json_object_is_400() {
         let answer = afterword.webhook(body).await;
         assert_eq!(answer.status, 400, "{body}: {answer:?}");
     }
-    assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+    assert_eq!(afterword.queue().await.unwrap(), [""; 0]);
 }
 
 /// A body over the limit, with these members before a long one, and those after it.
@@ -122,7 +122,7 @@ async fn a_body_over_four_mebibytes_queues_the_id_that_stands_in_its_first_part(
         (202, json!({"received": true, "id": 1, "truncated": true}))
     );
     assert_eq!(
-        afterword.marks().await.unwrap(),
+        afterword.queue().await.unwrap(),
         ["/articles", "/articles/7"]
     );
     afterword
@@ -142,7 +142,7 @@ async fn a_body_over_four_mebibytes_whose_id_comes_later_queues_the_list() {
         (answer.status, answer.json()),
         (202, json!({"received": true, "id": 1, "truncated": true}))
     );
-    assert_eq!(afterword.marks().await.unwrap(), ["/articles"]);
+    assert_eq!(afterword.queue().await.unwrap(), ["/articles"]);
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn a_body_just_below_four_mebibytes_is_read_to_its_end() {
         (202, json!({"received": true, "id": 1}))
     );
     assert_eq!(
-        afterword.marks().await.unwrap(),
+        afterword.queue().await.unwrap(),
         ["/articles", "/articles/7"]
     );
 }
@@ -183,7 +183,7 @@ async fn a_webhook_of_another_table_or_schema_queues_nothing_and_its_table_is_lo
             assert!(line.contains(variable), "{line}");
         }
     }
-    assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+    assert_eq!(afterword.queue().await.unwrap(), [""; 0]);
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn webhooks_of_partitions_and_base_tables_count_as_the_tables_own() {
             "record": {"id": 8}, "old_record": {"id": 8}});
         assert_eq!(afterword.webhook(body.to_string()).await.status, 202);
         assert_eq!(
-            afterword.marks().await.unwrap(),
+            afterword.queue().await.unwrap(),
             ["/articles", "/articles/8"],
             "{schema}.{table}"
         );
@@ -219,7 +219,7 @@ async fn a_webhook_of_a_related_table_queues_the_list_and_the_related_items() {
         (answer.status, answer.json()),
         (202, json!({"received": true, "id": 1}))
     );
-    assert_eq!(afterword.marks().await.unwrap(), ["/articles", "related"]);
+    assert_eq!(afterword.queue().await.unwrap(), ["/articles", "related"]);
 }
 
 #[tokio::test]
@@ -254,14 +254,14 @@ async fn ten_thousand_webhooks_about_ten_articles_are_eleven_marks() {
         }
     });
     futures_util::future::join_all(senders).await;
-    assert_eq!(afterword.marks().await.unwrap().len(), 11);
-    let keys: Vec<String> = afterword.ask_redis(&["KEYS", "*"]).await.unwrap();
+    assert_eq!(afterword.queue().await.unwrap().len(), 11);
+    let keys: Vec<String> = afterword.redis_command(&["KEYS", "*"]).await.unwrap();
     assert!(
         keys.iter().all(|key| key.starts_with("{afterword}:")),
         "{keys:?}"
     );
     let counter: u64 = afterword
-        .ask_redis(&["GET", "{afterword}:v1:counter"])
+        .redis_command(&["GET", "{afterword}:v1:counter"])
         .await
         .unwrap();
     assert_eq!(counter, 10_000, "every webhook got a number of its own");
@@ -270,7 +270,7 @@ async fn ten_thousand_webhooks_about_ten_articles_are_eleven_marks() {
 #[tokio::test]
 async fn while_redis_is_away_marks_wait_in_the_outbox_and_are_moved_when_it_is_back() {
     let mut afterword = Setup::default().no_webhooks().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     afterword.redis.kill().await;
     afterword
         .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
@@ -294,7 +294,7 @@ async fn while_redis_is_away_marks_wait_in_the_outbox_and_are_moved_when_it_is_b
         .await
         .unwrap();
     assert_eq!(
-        afterword.hit("/articles/7").await.json()["title"],
+        afterword.wait_for_hit("/articles/7").await.json()["title"],
         "Changed"
     );
 }
@@ -309,7 +309,7 @@ async fn a_webhook_that_neither_redis_nor_the_store_takes_is_503() {
     afterword.redis.kill().await;
     for how in [json!({"fail": true}), json!({"delay_ms": 600_000})] {
         afterword
-            .turn_http_dials(json!({ "key-value.set": how }))
+            .set_http_faults(json!({ "key-value.set": how }))
             .await;
         let answer = afterword.webhook(INSERT).await;
         assert_eq!(answer.status, 503, "{answer:?}");
@@ -332,11 +332,14 @@ async fn an_acknowledgement_costs_one_command_on_a_connection_that_is_kept() {
     let afterword = Setup::default().no_worker().start().await;
     // The first takes the script to a server that does not know it.
     assert_eq!(afterword.webhook(INSERT).await.status, 202);
-    let _: String = afterword.ask_redis(&["CONFIG", "RESETSTAT"]).await.unwrap();
+    let _: String = afterword
+        .redis_command(&["CONFIG", "RESETSTAT"])
+        .await
+        .unwrap();
     for _ in 0..100 {
         assert_eq!(afterword.webhook(INSERT).await.status, 202);
     }
-    let stats: String = afterword.ask_redis(&["INFO", "all"]).await.unwrap();
+    let stats: String = afterword.redis_command(&["INFO", "all"]).await.unwrap();
     let number = |name: &str| -> u64 {
         let line = stats
             .lines()

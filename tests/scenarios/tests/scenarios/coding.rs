@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use afterword_scenarios::{Answer, Setup};
+use afterword_scenarios::{Response, Setup};
 use brotli_decompressor::Decompressor;
 use flate2::read::GzDecoder;
 use serde_json::json;
@@ -10,9 +10,9 @@ use serde_json::json;
 use crate::stored::entry;
 
 /// The content without its coding.
-fn decoded(answer: &Answer) -> String {
+fn decoded(answer: &Response) -> String {
     let mut content = String::new();
-    match answer.field("content-encoding") {
+    match answer.header("content-encoding") {
         "" => content.push_str(&answer.body),
         "br" => drop(
             Decompressor::new(&answer.bytes[..], 4_096)
@@ -32,8 +32,8 @@ fn decoded(answer: &Answer) -> String {
 #[tokio::test]
 async fn each_coding_has_a_tag_and_a_length_of_its_own_and_the_same_content() {
     let afterword = Setup::default().start().await;
-    let plain = afterword.hit("/articles").await;
-    let mut tags = vec![plain.field("etag").to_owned()];
+    let plain = afterword.wait_for_hit("/articles").await;
+    let mut tags = vec![plain.header("etag").to_owned()];
     for (accept_encoding, coding) in [
         ("gzip, deflate, br, zstd", "br"),
         ("gzip, deflate", "gzip"),
@@ -47,13 +47,13 @@ async fn each_coding_has_a_tag_and_a_length_of_its_own_and_the_same_content() {
         let fields = [("accept-encoding", accept_encoding)];
         let answer = afterword.get_with("/articles", &fields).await;
         assert_eq!(
-            (answer.status, answer.field("content-encoding")),
+            (answer.status, answer.header("content-encoding")),
             (200, coding),
             "{accept_encoding}"
         );
-        assert_eq!(answer.field("vary"), "Accept-Encoding");
+        assert_eq!(answer.header("vary"), "Accept-Encoding");
         assert_eq!(
-            answer.field("content-length"),
+            answer.header("content-length"),
             answer.bytes.len().to_string()
         );
         assert_eq!(decoded(&answer), plain.body, "{accept_encoding}");
@@ -63,7 +63,7 @@ async fn each_coding_has_a_tag_and_a_length_of_its_own_and_the_same_content() {
                 "it saves a fifth"
             );
         }
-        tags.push(answer.field("etag").to_owned());
+        tags.push(answer.header("etag").to_owned());
     }
     tags.sort();
     tags.dedup();
@@ -73,15 +73,15 @@ async fn each_coding_has_a_tag_and_a_length_of_its_own_and_the_same_content() {
 #[tokio::test]
 async fn a_tag_is_that_of_the_coding_which_the_reader_gets() {
     let afterword = Setup::default().start().await;
-    let plain = afterword.hit("/articles").await;
+    let plain = afterword.wait_for_hit("/articles").await;
     let gzip = [("accept-encoding", "gzip")];
     let tag = afterword.get_with("/articles", &gzip).await;
-    let tag = tag.field("etag");
+    let tag = tag.header("etag");
     for (accept_encoding, if_none_match, status) in [
         ("gzip", tag, 304),
-        ("gzip", plain.field("etag"), 200),
+        ("gzip", plain.header("etag"), 200),
         ("", tag, 200),
-        ("", plain.field("etag"), 304),
+        ("", plain.header("etag"), 304),
         ("br", tag, 200),
     ] {
         let fields = [
@@ -92,10 +92,10 @@ async fn a_tag_is_that_of_the_coding_which_the_reader_gets() {
         assert_eq!(answer.status, status, "{accept_encoding}");
     }
     // What a cache with all of them asks.
-    let all = format!("{}, {tag}", plain.field("etag"));
+    let all = format!("{}, {tag}", plain.header("etag"));
     let fields = [("accept-encoding", "gzip"), ("if-none-match", all.as_str())];
     let answer = afterword.get_with("/articles", &fields).await;
-    assert_eq!((answer.status, answer.field("etag")), (304, tag));
+    assert_eq!((answer.status, answer.header("etag")), (304, tag));
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn what_a_coding_makes_hardly_shorter_is_stored_and_sent_as_it_is() {
         .variable("item_query", "select=id")
         .start()
         .await;
-    let plain = afterword.hit("/articles/7").await;
+    let plain = afterword.wait_for_hit("/articles/7").await;
     assert_eq!(plain.body, r#"{"id":7}"#);
     let stored = entry(&afterword, "/articles/7");
     assert_eq!((stored.brotli, stored.gzip), (None, None));
@@ -112,7 +112,11 @@ async fn what_a_coding_makes_hardly_shorter_is_stored_and_sent_as_it_is() {
     let answer = afterword.get_with("/articles/7", &fields).await;
     assert_eq!((&answer.body, answer.status), (&plain.body, 200));
     assert!(!answer.has("content-encoding"));
-    assert_eq!(answer.field("vary"), "Accept-Encoding", "for the next time");
+    assert_eq!(
+        answer.header("vary"),
+        "Accept-Encoding",
+        "for the next time"
+    );
 }
 
 #[tokio::test]
@@ -121,7 +125,7 @@ async fn who_takes_nothing_that_is_stored_gets_406() {
         .variable("item_query", "select=id")
         .start()
         .await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     for fields in [
         ("accept-encoding", "identity;q=0"),
         ("accept-encoding", "br, *;q=0"),
@@ -153,7 +157,7 @@ async fn the_reader_compresses_nothing_itself() {
     let missed = afterword.get_with("/articles", &fields).await;
     assert_eq!(missed.status, 200);
     assert!(!missed.has("content-encoding"));
-    assert_eq!(missed.field("vary"), "Accept-Encoding");
+    assert_eq!(missed.header("vary"), "Accept-Encoding");
     assert_eq!(missed.json(), afterword.origin("?order=id.asc").await);
 }
 
@@ -172,13 +176,13 @@ async fn a_long_list_is_compressed_whole() {
         .replace_rows("articles", &rows)
         .unwrap();
     assert_eq!(afterword.webhook("{}").await.status, 202);
-    afterword.worked_off().await.unwrap();
-    let plain = afterword.hit("/articles").await;
+    afterword.wait_until_drained().await.unwrap();
+    let plain = afterword.wait_for_hit("/articles").await;
     assert!(plain.bytes.len() > 2 << 20, "{}", plain.bytes.len());
     for coding in ["br", "gzip"] {
         let fields = [("accept-encoding", coding)];
         let answer = afterword.get_with("/articles", &fields).await;
-        assert_eq!(answer.field("content-encoding"), coding);
+        assert_eq!(answer.header("content-encoding"), coding);
         assert!(decoded(&answer) == plain.body, "{coding}");
     }
 }

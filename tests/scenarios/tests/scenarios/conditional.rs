@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use afterword_scenarios::{Afterword, Answer, Setup};
+use afterword_scenarios::{Afterword, Response, Setup};
 use afterword_stack::eventually;
 use afterword_supabase::{Dials, Fault, RestDial};
 use anyhow::ensure;
@@ -18,8 +18,8 @@ use crate::stored::{keys, make_old};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A hit that has a time of modification, which is sent once the clock has reached it.
-async fn stored(afterword: &Afterword, path: &str) -> Answer {
-    afterword.hit(path).await;
+async fn stored(afterword: &Afterword, path: &str) -> Response {
+    afterword.wait_for_hit(path).await;
     let dated = afterword_stack::eventually(PATIENCE, "waiting for Last-Modified", async || {
         let answer = afterword.get(path).await;
         anyhow::ensure!(answer.has("last-modified"), "there is none: {answer:?}");
@@ -28,8 +28,8 @@ async fn stored(afterword: &Afterword, path: &str) -> Answer {
     dated.await.unwrap()
 }
 
-fn date(answer: &Answer, name: &str) -> SystemTime {
-    parse_http_date(answer.field(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+fn date(answer: &Response, name: &str) -> SystemTime {
+    parse_http_date(answer.header(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn cache_tests_conditional_inm_cases_are_answered_as_an_optimal_cache_does
     let afterword = Setup::default().start().await;
     for path in ["/articles/7", "/articles"] {
         let held = stored(&afterword, path).await;
-        let tag = held.field("etag").to_owned();
+        let tag = held.header("etag").to_owned();
         let bare = tag.trim_matches('"');
         for (case, if_none_match, status) in [
             ("conditional-etag-strong-respond", tag.clone(), 304),
@@ -86,7 +86,7 @@ async fn cache_tests_conditional_inm_cases_are_answered_as_an_optimal_cache_does
                 .await;
             assert_eq!(answer.status, status, "{case} {path}: {answer:?}");
             // conditional-304-etag
-            assert_eq!(answer.field("etag"), tag, "{case}");
+            assert_eq!(answer.header("etag"), tag, "{case}");
         }
     }
 }
@@ -95,7 +95,11 @@ async fn cache_tests_conditional_inm_cases_are_answered_as_an_optimal_cache_does
 async fn an_if_none_match_in_obs_text_is_no_error() {
     // conditional-etag-strong-respond-obs-text: no tag of ours has such characters, and beside one of ours they do no harm.
     let afterword = Setup::default().start().await;
-    let tag = afterword.hit("/articles/7").await.field("etag").to_owned();
+    let tag = afterword
+        .wait_for_hit("/articles/7")
+        .await
+        .header("etag")
+        .to_owned();
     for (if_none_match, status) in [
         ("\"abcdefü\"".to_owned(), 200),
         (format!("\"abcdefü\", {tag}"), 304),
@@ -111,7 +115,7 @@ async fn an_if_none_match_in_obs_text_is_no_error() {
 async fn if_none_match_takes_precedence_over_if_modified_since() {
     let afterword = Setup::default().start().await;
     let held = stored(&afterword, "/articles/7").await;
-    let (tag, modified) = (held.field("etag"), date(&held, "last-modified"));
+    let (tag, modified) = (held.header("etag"), date(&held, "last-modified"));
     let (earlier, later) = (
         fmt_http_date(modified - Duration::from_secs(10)),
         fmt_http_date(modified + Duration::from_secs(10)),
@@ -160,24 +164,24 @@ async fn last_modified_stays_while_the_content_does_and_grows_with_each_change()
     let before = stored(&afterword, "/articles/7").await;
     let again = json!({"type": "UPDATE", "record": {"id": 7}}).to_string();
     assert_eq!(afterword.webhook(again).await.status, 202);
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     let same = stored(&afterword, "/articles/7").await;
     for name in ["last-modified", "etag"] {
-        assert_eq!(same.field(name), before.field(name), "{name}");
+        assert_eq!(same.header(name), before.header(name), "{name}");
     }
     let mut last = before;
     for title in ["Second", "Third"] {
         afterword
             .change(Method::PATCH, "?id=eq.7", json!({ "title": title }))
             .await;
-        afterword.worked_off().await.unwrap();
+        afterword.wait_until_drained().await.unwrap();
         let changed = stored(&afterword, "/articles/7").await;
         assert_eq!(changed.json()["title"], title);
         assert!(
             date(&changed, "last-modified") > date(&last, "last-modified"),
             "{last:?} {changed:?}"
         );
-        assert_ne!(changed.field("etag"), last.field("etag"));
+        assert_ne!(changed.header("etag"), last.header("etag"));
         last = changed;
     }
 }
@@ -190,11 +194,11 @@ async fn a_304_has_what_a_cache_needs_and_nothing_of_the_content() {
         .await;
     let held = stored(&afterword, "/articles/7").await;
     let answer = afterword
-        .get_with("/articles/7", &[("if-none-match", held.field("etag"))])
+        .get_with("/articles/7", &[("if-none-match", held.header("etag"))])
         .await;
     assert_eq!((answer.status, answer.bytes.len()), (304, 0));
     for name in ["cache-control", "cdn-cache-control", "etag", "vary"] {
-        assert_eq!(answer.field(name), held.field(name), "{name}");
+        assert_eq!(answer.header(name), held.header(name), "{name}");
         assert!(answer.has(name), "{name}");
     }
     assert!(answer.has("date") && answer.has("age") && answer.has("cache-status"));
@@ -213,7 +217,7 @@ async fn head_equals_get_without_the_content() {
     // updateHEAD: no HEAD is written through to the origin (head-writethrough), so that none changes what is stored.
     let afterword = Setup::default().start().await;
     for path in ["/articles/7", "/articles"] {
-        let tag = stored(&afterword, path).await.field("etag").to_owned();
+        let tag = stored(&afterword, path).await.header("etag").to_owned();
         afterword.supabase().clear_requests();
         for fields in [
             &[][..],
@@ -225,8 +229,8 @@ async fn head_equals_get_without_the_content() {
             let head = afterword.send(Method::HEAD, path, fields, "").await;
             let get = afterword.get_with(path, fields).await;
             assert_eq!((head.status, head.bytes.len()), (get.status, 0));
-            let without_time = |answer: &Answer| {
-                let mut fields = answer.fields.clone();
+            let without_time = |answer: &Response| {
+                let mut fields = answer.headers.clone();
                 for moving in ["date", "age", "cache-status"] {
                     fields.remove(moving);
                 }
@@ -239,7 +243,7 @@ async fn head_equals_get_without_the_content() {
     let missed = afterword.send(Method::HEAD, "/articles/8", &[], "").await;
     assert_eq!((missed.status, missed.bytes.len()), (200, 0));
     assert_eq!(
-        missed.field("content-length"),
+        missed.header("content-length"),
         afterword.get("/articles/8").await.bytes.len().to_string()
     );
 }
@@ -284,7 +288,7 @@ async fn stale_cases(stale_while_revalidate: &str, close: &str, status_503: &str
         for method in [Method::GET, Method::HEAD] {
             let answer = afterword.send(method, "/articles/7", &[], "").await;
             assert_eq!(answer.status, 200, "{case}");
-            assert_eq!(answer.field("etag"), held.field("etag"), "{case}");
+            assert_eq!(answer.header("etag"), held.header("etag"), "{case}");
             // stale-warning-become: RFC 9111 has no `Warning` any more.
             assert!(!answer.has("warning"), "{case}");
         }
@@ -299,14 +303,14 @@ async fn a_stale_entry_is_served_while_it_is_revalidated_and_no_longer_than_its_
         .variable("stale_while_revalidate", "3600")
         .start()
         .await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     for (age, from_the_store) in [(3_500, true), (3_700, true), (7_100, true), (7_300, false)] {
         make_old(&afterword, "/articles/7", Duration::from_secs(age));
         afterword.supabase().clear_requests();
         let answer = afterword.get("/articles/7").await;
         assert_eq!(answer.status, 200);
-        let told = answer.field("cache-status").to_owned();
+        let told = answer.header("cache-status").to_owned();
         assert_eq!(told.contains("; hit;"), from_the_store, "{age} s: {told}");
-        afterword.hit("/articles/7").await;
+        afterword.wait_for_hit("/articles/7").await;
     }
 }

@@ -22,7 +22,7 @@ async fn without_a_list_no_other_origin_may_read() {
         .await;
     assert_eq!(answer.status, 200);
     assert!(!answer.has("access-control-allow-origin"));
-    assert_eq!(answer.field("vary"), "Accept-Encoding");
+    assert_eq!(answer.header("vary"), "Accept-Encoding");
     let answer = afterword
         .send(Method::OPTIONS, "/articles/7", &preflight(ALLOWED), "")
         .await;
@@ -39,7 +39,11 @@ async fn a_listed_origin_may_read_hits_misses_and_errors_and_caches_are_told() {
         )
         .start()
         .await;
-    let tag = afterword.hit("/articles/7").await.field("etag").to_owned();
+    let tag = afterword
+        .wait_for_hit("/articles/7")
+        .await
+        .header("etag")
+        .to_owned();
     for (path, field, status) in [
         ("/articles/7", ("accept", "*/*"), 200),
         ("/articles/7", ("if-none-match", tag.as_str()), 304),
@@ -57,7 +61,7 @@ async fn a_listed_origin_may_read_hits_misses_and_errors_and_caches_are_told() {
             let answer = afterword.get_with(path, &[("origin", origin), field]).await;
             assert_eq!(answer.status, status, "{path}");
             let values: Vec<_> = answer
-                .fields
+                .headers
                 .get_all("access-control-allow-origin")
                 .iter()
                 .collect();
@@ -68,7 +72,7 @@ async fn a_listed_origin_may_read_hits_misses_and_errors_and_caches_are_told() {
                 !allowed.is_empty()
             );
             assert!(!answer.has("access-control-allow-credentials"));
-            let varies = answer.fields.get_all("vary");
+            let varies = answer.headers.get_all("vary");
             assert!(
                 varies.iter().any(|value| value == "Origin"),
                 "{path}: {answer:?}"
@@ -88,8 +92,8 @@ async fn a_star_lets_all_read_and_nothing_varies() {
         .await;
     for fields in [&[("origin", OTHER)][..], &[]] {
         let answer = afterword.get_with("/articles/7", fields).await;
-        assert_eq!(answer.field("access-control-allow-origin"), "*");
-        assert_eq!(answer.field("vary"), "Accept-Encoding");
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        assert_eq!(answer.header("vary"), "Accept-Encoding");
     }
 }
 
@@ -113,7 +117,7 @@ async fn a_preflight_from_an_allowed_origin_is_answered_without_a_look_into_anyt
         ("allow", "GET, HEAD, OPTIONS"),
     ] {
         // Once: a browser takes none of two.
-        let values: Vec<_> = answer.fields.get_all(name).iter().collect();
+        let values: Vec<_> = answer.headers.get_all(name).iter().collect();
         assert_eq!(values, [value], "{name}");
     }
     // Whatever the path, so that the page learns what is wrong with it.
@@ -143,5 +147,5 @@ async fn a_list_that_means_nothing_is_refused_by_name() {
         answer.json()["type"],
         "urn:problem-type:afterword:not-configured"
     );
-    assert!(afterword.said().contains("cors_allow_origins"));
+    assert!(afterword.log().contains("cors_allow_origins"));
 }

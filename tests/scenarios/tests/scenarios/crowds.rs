@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use afterword_scenarios::{Afterword, Answer, Setup, host_has_dials};
+use afterword_scenarios::{Afterword, Response, Setup, host_has_dials};
 use afterword_supabase::{Dials, Fault, RestDial};
 use futures_util::future::join_all;
 use futures_util::stream::{StreamExt, iter};
@@ -20,7 +20,7 @@ const HANDFUL: usize = 8;
 /// Holds the origin's requests against that. An instance that cannot reach Redis in time, as on a machine that is busy with everything
 /// else, asks once by itself, and says so.
 fn assert_handful(afterword: &Afterword) {
-    let said = afterword.said();
+    let said = afterword.log();
     let alone = said.matches("could not acquire the fetch lock").count();
     let asked = afterword.supabase().requests();
     assert!(
@@ -47,7 +47,7 @@ fn slow(afterword: &Afterword, delay_ms: u64) {
     dial(afterword, every);
 }
 
-async fn crowd(afterword: &Afterword, paths: impl Iterator<Item = String>) -> Vec<Answer> {
+async fn crowd(afterword: &Afterword, paths: impl Iterator<Item = String>) -> Vec<Response> {
     let reads = iter(paths).map(async |path| afterword.get(&path).await);
     reads.buffered(AT_ONCE).collect().await
 }
@@ -67,7 +67,7 @@ async fn a_thousand_readers_of_a_cold_key_cost_a_handful_of_requests() {
             assert_eq!((answer.status, &answer.body), (200, &answers[0].body));
         }
         assert_handful(&afterword);
-        afterword.hit(path).await;
+        afterword.wait_for_hit(path).await;
     }
 }
 
@@ -113,7 +113,7 @@ async fn without_redis_each_instance_asks_once_a_second() {
     assert!(asked < CROWD as u64, "{asked} requests");
     let collapsed = answers
         .iter()
-        .filter(|answer| answer.field("cache-status").ends_with("; collapsed"));
+        .filter(|answer| answer.header("cache-status").ends_with("; collapsed"));
     assert_eq!(collapsed.count() as u64, CROWD as u64 - asked);
 }
 
@@ -128,29 +128,29 @@ async fn while_the_store_fails_the_origin_gets_one_request_after_the_other() {
     }
     for how in [json!({"fail": true}), json!({"delay_ms": 600_000})] {
         let afterword = Setup::default().dials().start().await;
-        afterword.hit("/articles/7").await;
+        afterword.wait_for_hit("/articles/7").await;
         let fails = json!({ "key-value.get": how });
-        afterword.turn_http_dials(fails).await;
+        afterword.set_http_faults(fails).await;
         slow(&afterword, u64::try_from(DELAY.as_millis()).unwrap());
         afterword.supabase().clear_requests();
         let began = Instant::now();
         let reads =
             iter(same("/articles/7").take(READERS)).map(async |path| afterword.get(&path).await);
-        let answers: Vec<Answer> = reads.buffered(AT_ONCE).collect().await;
+        let answers: Vec<Response> = reads.buffered(AT_ONCE).collect().await;
         // As many requests as fit, and those of instances that could not reach Redis in time.
         let fit = began.elapsed().as_millis() / DELAY.as_millis() + 1;
-        let said = afterword.said();
+        let said = afterword.log();
         let alone = said.matches("could not acquire the fetch lock").count();
         let most = usize::try_from(fit).unwrap() + alone;
         for answer in &answers {
             assert_eq!((answer.status, &answer.body), (200, &answers[0].body));
-            let told = answer.field("cache-status");
+            let told = answer.header("cache-status");
             assert!(told.starts_with("afterword; fwd=bypass; "), "{told}");
         }
         let asked = afterword.supabase().requests().len();
         eprintln!("{how}: {asked} requests for {READERS} readers, {most} at most");
         assert!(asked <= most, "{asked} requests, not {most} at most");
-        let marks = afterword.marks().await.unwrap();
+        let marks = afterword.queue().await.unwrap();
         assert_eq!(marks, [""; 0], "what is stored needs no refresh");
     }
 }
@@ -158,7 +158,7 @@ async fn while_the_store_fails_the_origin_gets_one_request_after_the_other() {
 #[tokio::test]
 async fn a_crowd_before_a_failing_origin_gets_a_very_old_entry_for_a_request_a_second() {
     let mut afterword = Setup::default().start().await;
-    let held = afterword.hit("/articles/7").await;
+    let held = afterword.wait_for_hit("/articles/7").await;
     afterword.kill_workers().await;
     crate::stored::make_old(&afterword, "/articles/7", Duration::from_secs(700_000));
     for fault in [Fault::Status(503), Fault::Drop] {
@@ -171,11 +171,11 @@ async fn a_crowd_before_a_failing_origin_gets_a_very_old_entry_for_a_request_a_s
         afterword.supabase().clear_requests();
         for answer in crowd(&afterword, same("/articles/7")).await {
             assert_eq!((answer.status, &answer.body), (200, &held.body));
-            let told = answer.field("cache-status");
+            let told = answer.header("cache-status");
             assert!(told.ends_with("; detail=stale-if-error"), "{told}");
         }
         assert_handful(&afterword);
-        afterword.forget_misses().await;
+        afterword.release_fetch_locks().await;
     }
 }
 
@@ -194,14 +194,14 @@ async fn a_crowd_that_asks_for_what_does_not_exist_costs_a_handful_and_fills_not
     let answers = crowd(&afterword, others).await;
     assert!(answers.iter().all(|answer| answer.status == 404));
     assert_eq!(crate::stored::keys(&afterword), keys);
-    assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+    assert_eq!(afterword.queue().await.unwrap(), [""; 0]);
     let slots: u64 = afterword
-        .ask_redis(&["HLEN", "{afterword}:v1:fetch_locks"])
+        .redis_command(&["HLEN", "{afterword}:v1:fetch_locks"])
         .await
         .unwrap();
     assert!(slots <= 4_096, "{slots} slots");
     let lives: i64 = afterword
-        .ask_redis(&["PTTL", "{afterword}:v1:fetch_locks"])
+        .redis_command(&["PTTL", "{afterword}:v1:fetch_locks"])
         .await
         .unwrap();
     assert!((1..=60_000).contains(&lives), "{lives} ms");
@@ -215,7 +215,7 @@ async fn an_insert_overrules_that_the_row_did_not_exist_a_moment_ago() {
     }
     let row = json!({"id": 101, "slug": "new", "title": "New", "published": true});
     afterword.change(reqwest::Method::POST, "", row).await;
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     let answer = afterword.get("/articles/101").await;
     assert_eq!(
         (answer.status, &answer.json()["title"]),
@@ -244,12 +244,12 @@ async fn without_a_worker_one_reader_after_the_other_has_its_turn() {
     for _ in 0..5 {
         let answer = afterword.get("/articles/7").await;
         assert_eq!(
-            answer.field("cache-status"),
+            answer.header("cache-status"),
             "afterword; fwd=uri-miss; fwd-status=200"
         );
         let given_back = async || {
             let known: Vec<String> = afterword
-                .ask_redis(&["HVALS", "{afterword}:v1:fetch_locks"])
+                .redis_command(&["HVALS", "{afterword}:v1:fetch_locks"])
                 .await?;
             let taken = known.iter().any(|known| known.ends_with(" 1 /articles/7"));
             anyhow::ensure!(!taken, "{known:?}");
@@ -267,7 +267,7 @@ async fn a_reader_who_dies_on_its_turn_holds_up_the_others_for_some_seconds_at_m
     let replica = afterword.start_replica().await.unwrap();
     slow(&afterword, 600_000);
     let dying = tokio::spawn(reqwest::get(format!("{replica}/articles/7")));
-    afterword.origin_asked("id=eq.7").await;
+    afterword.wait_for_origin_request("id=eq.7").await;
     afterword.kill_workers().await;
     assert!(dying.await.unwrap().is_err(), "it has died");
     slow(&afterword, 0);
@@ -275,7 +275,7 @@ async fn a_reader_who_dies_on_its_turn_holds_up_the_others_for_some_seconds_at_m
     let answer = afterword.get("/articles/7").await;
     assert_eq!(answer.status, 200);
     assert_eq!(
-        answer.field("cache-status"),
+        answer.header("cache-status"),
         "afterword; fwd=uri-miss; fwd-status=200"
     );
     assert_eq!(afterword.supabase().requests().len(), 1);

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use afterword_scenarios::{Afterword, Answer, SECRET, Setup};
+use afterword_scenarios::{Afterword, Response, SECRET, Setup};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ fn now() -> i64 {
 }
 
 /// Posts a body as somebody would who signs it with `secret`, so many seconds from now.
-async fn signed(afterword: &Afterword, secret: &str, body: &str, seconds: i64) -> Answer {
+async fn signed(afterword: &Afterword, secret: &str, body: &str, seconds: i64) -> Response {
     let (id, time) = ("msg_ba6f027c-8480-42d7-9cc6-32f5dc8dfae4", now() + seconds);
     let webhook = Webhook::new(secret).unwrap();
     let signature = webhook.sign(id, time, body.as_bytes()).unwrap();
@@ -73,7 +73,7 @@ async fn the_recorded_signed_webhooks_are_let_in_signed_anew_and_not_as_they_are
     }
     assert_eq!(replayed, 15);
     let counter: u64 = afterword
-        .ask_redis(&["GET", "{afterword}:v1:counter"])
+        .redis_command(&["GET", "{afterword}:v1:counter"])
         .await
         .unwrap();
     assert_eq!(counter, replayed);
@@ -90,14 +90,14 @@ async fn a_wrong_or_old_signature_marks_nothing_and_a_replayed_one_costs_a_refre
     for (secret, seconds) in [(OTHER, 0), (SIGNING, -310), (SIGNING, 310)] {
         let answer = signed(&afterword, secret, body, seconds).await;
         assert_eq!(answer.status, 401, "{secret} {seconds}");
-        assert_eq!(answer.field("www-authenticate"), "Bearer");
+        assert_eq!(answer.header("www-authenticate"), "Bearer");
     }
-    assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+    assert_eq!(afterword.queue().await.unwrap(), [""; 0]);
     for seconds in [-290, 290] {
         assert_eq!(signed(&afterword, SIGNING, body, seconds).await.status, 202);
     }
     assert_eq!(
-        afterword.marks().await.unwrap(),
+        afterword.queue().await.unwrap(),
         ["/articles", "/articles/7"]
     );
 }
@@ -118,7 +118,7 @@ async fn while_a_secret_is_replaced_both_are_let_in() {
         .await;
     assert_eq!(answer.status, 401);
     for secret in [SECRET, SIGNING] {
-        assert!(!afterword.said().contains(secret), "a secret in the log");
+        assert!(!afterword.log().contains(secret), "a secret in the log");
     }
 }
 
@@ -147,7 +147,7 @@ async fn a_signing_secret_is_a_bearer_token_only_where_it_is_configured_as_one()
         }
         let answer = signed(&afterword, SIGNING, "{}", 0).await;
         assert_eq!(answer.status, as_signature);
-        assert!(!afterword.said().contains(SIGNING), "a secret in the log");
+        assert!(!afterword.log().contains(SIGNING), "a secret in the log");
     }
 }
 
@@ -172,7 +172,7 @@ async fn a_secret_that_cannot_be_used_is_refused_with_what_to_cut_off_and_not_sh
         let line = line.unwrap();
         assert!(line.contains(said), "{line}");
         for part in ["three-of-them", "not/base64", "bm90L2Jhc2U2NA"] {
-            assert!(!afterword.said().contains(part) && !answer.body.contains(part));
+            assert!(!afterword.log().contains(part) && !answer.body.contains(part));
         }
     }
 }
@@ -221,7 +221,7 @@ async fn every_kind_of_refusal_is_logged_without_what_was_sent() {
             "{line}"
         );
     }
-    let said = afterword.said();
+    let said = afterword.log();
     for secret in [hidden, SECRET, SIGNING] {
         assert!(!said.contains(secret), "{said}");
     }
@@ -239,7 +239,7 @@ async fn without_a_signing_secret_a_signed_webhook_is_refused_with_that_reason()
 async fn a_flood_of_invalid_webhooks_costs_no_redis_command() {
     let afterword = Setup::default().no_worker().start().await;
     let stats = async || -> u64 {
-        let stats: String = afterword.ask_redis(&["INFO", "stats"]).await.unwrap();
+        let stats: String = afterword.redis_command(&["INFO", "stats"]).await.unwrap();
         commands(&stats)
     };
     assert_eq!(afterword.webhook("{}").await.status, 202);
@@ -281,15 +281,15 @@ async fn what_a_webhook_carries_is_in_no_log_store_or_redis() {
         assert_eq!(answer.status, 400);
         assert!(!answer.body.contains(hidden));
     }
-    afterword.worked_off().await.unwrap();
-    assert!(!afterword.said().contains(hidden), "in a log");
+    afterword.wait_until_drained().await.unwrap();
+    assert!(!afterword.log().contains(hidden), "in a log");
     for key in crate::stored::keys(&afterword) {
         let value = crate::stored::value(&afterword, &key);
         assert!(!String::from_utf8_lossy(&value).contains(hidden), "{key}");
     }
-    let keys: Vec<String> = afterword.ask_redis(&["KEYS", "*"]).await.unwrap();
+    let keys: Vec<String> = afterword.redis_command(&["KEYS", "*"]).await.unwrap();
     for key in keys {
-        let dump: Vec<u8> = afterword.ask_redis(&["DUMP", &key]).await.unwrap();
+        let dump: Vec<u8> = afterword.redis_command(&["DUMP", &key]).await.unwrap();
         assert!(!String::from_utf8_lossy(&dump).contains(hidden), "{key}");
     }
 }

@@ -19,7 +19,7 @@ async fn a_miss_a_hit_a_stale_hit_and_what_is_too_old_are_told_apart() {
     for path in ["/articles/7", "/articles"] {
         let missed = afterword.get(path).await;
         assert_eq!(
-            missed.field("cache-status"),
+            missed.header("cache-status"),
             "afterword; fwd=uri-miss; fwd-status=200"
         );
         assert!(!missed.has("age"), "it has just come from the origin");
@@ -27,13 +27,13 @@ async fn a_miss_a_hit_a_stale_hit_and_what_is_too_old_are_told_apart() {
     }
     let missing = afterword.get("/articles/4711").await;
     assert_eq!(
-        missing.field("cache-status"),
+        missing.header("cache-status"),
         "afterword; fwd=uri-miss; fwd-status=200",
         "an answer without rows"
     );
 
     afterword.start_worker().await.unwrap();
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     afterword.kill_workers().await;
     let ttl = |told: &str| -> i64 {
         let ttl = told.strip_prefix("afterword; hit; ttl=");
@@ -43,26 +43,26 @@ async fn a_miss_a_hit_a_stale_hit_and_what_is_too_old_are_told_apart() {
     for (old, from, to, age) in [(100, 100, 200, 100), (400, -200, -100, 400)] {
         make_old(&afterword, "/articles/7", Duration::from_secs(old));
         let hit = afterword.get("/articles/7").await;
-        let ttl = ttl(hit.field("cache-status"));
+        let ttl = ttl(hit.header("cache-status"));
         assert!((from..=to).contains(&ttl), "{ttl}");
-        let told: u64 = hit.field("age").parse().unwrap();
+        let told: u64 = hit.header("age").parse().unwrap();
         assert!((age..age + 100).contains(&told), "{told}");
         // Both are rounded down; at the very millisecond neither is.
         let together = ttl + i64::try_from(told).unwrap();
         assert!(matches!(together, 299 | 300), "{hit:?}");
-        let unchanged = [("if-none-match", hit.field("etag"))];
+        let unchanged = [("if-none-match", hit.header("etag"))];
         let unchanged = afterword.get_with("/articles/7", &unchanged).await;
         assert_eq!(unchanged.status, 304);
         assert!(
             unchanged
-                .field("cache-status")
+                .header("cache-status")
                 .starts_with("afterword; hit; ttl=")
         );
     }
     make_old(&afterword, "/articles/7", Duration::from_secs(901));
     let expired = afterword.get("/articles/7").await;
     assert_eq!(
-        expired.field("cache-status"),
+        expired.header("cache-status"),
         "afterword; fwd=stale; fwd-status=200"
     );
 }
@@ -81,10 +81,10 @@ async fn an_error_tells_what_the_origin_answered_and_that_it_is_known() {
     afterword.supabase().set_dials(dials).unwrap();
     let failed = afterword.get("/articles/7").await;
     assert_eq!(
-        failed.field("cache-status"),
+        failed.header("cache-status"),
         "afterword; fwd=uri-miss; fwd-status=503"
     );
-    assert_eq!(failed.field("cache-control"), "no-store");
+    assert_eq!(failed.header("cache-control"), "no-store");
     afterword.supabase().set_dials(Dials::default()).unwrap();
     let missing = afterword.get("/articles/4711").await;
     assert_eq!(missing.status, 404);
@@ -94,7 +94,7 @@ async fn an_error_tells_what_the_origin_answered_and_that_it_is_known() {
         async || {
             let known = afterword.get("/articles/4711").await;
             assert_eq!(known.status, 404);
-            let told = known.field("cache-status");
+            let told = known.header("cache-status");
             anyhow::ensure!(told.contains("detail=negative"), "{told}");
             Ok(told.to_owned())
         },
@@ -109,12 +109,12 @@ async fn a_store_that_cannot_be_read_is_bypassed_and_that_is_told() {
         return;
     }
     let afterword = Setup::default().dials().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     let fails = json!({"key-value.get": {"fail": true}});
-    afterword.turn_http_dials(fails).await;
+    afterword.set_http_faults(fails).await;
     let answer = afterword.get("/articles/7").await;
     assert_eq!(
-        answer.field("cache-status"),
+        answer.header("cache-status"),
         "afterword; fwd=bypass; fwd-status=200"
     );
 }
@@ -122,29 +122,29 @@ async fn a_store_that_cannot_be_read_is_bypassed_and_that_is_told() {
 #[tokio::test]
 async fn a_value_that_no_version_wrote_is_a_miss() {
     let afterword = Setup::default().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     for value in [&b""[..], b"AFW\x01", b"{\"id\":7}", &[0xff; 200]] {
         crate::stored::replace(&afterword, "/articles/7", value);
         let answer = afterword.get("/articles/7").await;
         assert_eq!(answer.status, 200);
         assert_eq!(
-            answer.field("cache-status"),
+            answer.header("cache-status"),
             "afterword; fwd=uri-miss; fwd-status=200"
         );
-        afterword.hit("/articles/7").await;
+        afterword.wait_for_hit("/articles/7").await;
     }
 }
 
 #[tokio::test]
 async fn downstream_caches_are_told_what_the_operator_says() {
     let afterword = Setup::default().start().await;
-    let hit = afterword.hit("/articles/7").await;
+    let hit = afterword.wait_for_hit("/articles/7").await;
     assert_eq!(
-        hit.field("cache-control"),
+        hit.header("cache-control"),
         "public, max-age=0, must-revalidate"
     );
     assert!(!hit.has("cdn-cache-control"));
-    assert_eq!(hit.field("x-content-type-options"), "nosniff");
+    assert_eq!(hit.header("x-content-type-options"), "nosniff");
     let afterword = Setup::default()
         .variable("cache_control", "public, max-age=60")
         .variable(
@@ -155,11 +155,11 @@ async fn downstream_caches_are_told_what_the_operator_says() {
         .await;
     for answer in [
         afterword.get("/articles/7").await,
-        afterword.hit("/articles/7").await,
+        afterword.wait_for_hit("/articles/7").await,
     ] {
-        assert_eq!(answer.field("cache-control"), "public, max-age=60");
+        assert_eq!(answer.header("cache-control"), "public, max-age=60");
         assert_eq!(
-            answer.field("cdn-cache-control"),
+            answer.header("cdn-cache-control"),
             "max-age=300, stale-while-revalidate=60"
         );
     }
@@ -177,7 +177,11 @@ async fn a_hit_costs_one_look_into_the_store_and_redis_is_asked_once_in_ten_seco
         return;
     }
     let afterword = Setup::default().dials().start().await;
-    let tag = afterword.hit("/articles/7").await.field("etag").to_owned();
+    let tag = afterword
+        .wait_for_hit("/articles/7")
+        .await
+        .header("etag")
+        .to_owned();
     let kinds = [
         "key-value.get",
         "key-value.set",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use afterword_scenarios::{Afterword, Answer, Setup, host_has_dials};
+use afterword_scenarios::{Afterword, Response, Setup, host_has_dials};
 use afterword_stack::eventually;
 use afterword_supabase::{Dials, Fault, RestDial};
 use reqwest::Method;
@@ -31,8 +31,8 @@ fn dial(afterword: &Afterword, dial: RestDial) {
 async fn an_origin_that_is_down_leaves_what_is_stored_and_it_is_served() {
     let mut afterword = Setup::default().start().await;
     let (item, list) = (
-        afterword.hit("/articles/7").await,
-        afterword.hit("/articles").await,
+        afterword.wait_for_hit("/articles/7").await,
+        afterword.wait_for_hit("/articles").await,
     );
     afterword.stop_origin().await;
     for _ in 0..5 {
@@ -46,9 +46,9 @@ async fn an_origin_that_is_down_leaves_what_is_stored_and_it_is_served() {
         assert_eq!(afterword.get("/articles/7").await.body, item.body);
         assert_eq!(afterword.get("/articles").await.body, list.body);
     }
-    afterword.failed(1).await;
+    afterword.wait_for_failures(1).await;
     assert_eq!(
-        afterword.marks().await.unwrap(),
+        afterword.queue().await.unwrap(),
         ["/articles", "/articles/7"],
         "nothing is dropped"
     );
@@ -70,21 +70,21 @@ async fn with_nothing_stored_a_failing_origin_is_told_by_its_status_and_never_a_
         for path in ["/articles", "/articles/7"] {
             let answer = afterword.get(path).await;
             assert_eq!(answer.status, status, "{how:?} {path}: {answer:?}");
-            assert_eq!(answer.field("cache-control"), "no-store");
+            assert_eq!(answer.header("cache-control"), "no-store");
             assert!(
                 !answer.body.contains("127.0.0.1"),
                 "no internals: {answer:?}"
             );
         }
-        afterword.forget_misses().await;
+        afterword.release_fetch_locks().await;
     }
     afterword.stop_origin().await;
     assert_eq!(afterword.get("/articles/7").await.status, 502);
     afterword.start_origin().await.unwrap();
-    afterword.forget_misses().await;
+    afterword.release_fetch_locks().await;
     assert_eq!(afterword.get("/articles/7").await.status, 200);
-    assert!(!afterword.said().contains("trap"), "{}", afterword.said());
-    afterword.marked(&["/articles/7"]).await;
+    assert!(!afterword.log().contains("trap"), "{}", afterword.log());
+    afterword.wait_for_queue(&["/articles/7"]).await;
 }
 
 #[tokio::test]
@@ -99,20 +99,20 @@ async fn an_error_says_when_to_try_again_and_the_origin_is_left_alone_until_then
         dial(&afterword, asks_for_patience);
         let failed = afterword.get("/articles/7").await;
         assert_eq!(failed.status, 503);
-        assert_eq!(failed.field("retry-after"), asked.to_string());
+        assert_eq!(failed.header("retry-after"), asked.to_string());
         let known = known_error(&afterword, "/articles/7").await;
         assert_eq!(known.status, 503);
-        let left: u64 = known.field("retry-after").parse().unwrap();
+        let left: u64 = known.header("retry-after").parse().unwrap();
         assert!((1..=asked.min(60)).contains(&left), "{left} s");
         assert!(left > 10, "{left} s of {asked}");
-        afterword.forget_misses().await;
+        afterword.release_fetch_locks().await;
     }
     // Without the origin's word, as long as the failure is remembered.
     for (how, status) in [(Fault::Status(503), 503), (Fault::Drop, 502)] {
         fault(&afterword, how);
         let failed = afterword.get("/articles/8").await;
-        assert_eq!((failed.status, failed.field("retry-after")), (status, "1"));
-        afterword.forget_misses().await;
+        assert_eq!((failed.status, failed.header("retry-after")), (status, "1"));
+        afterword.release_fetch_locks().await;
     }
     afterword.supabase().set_dials(Dials::default()).unwrap();
     assert!(!afterword.get("/articles/4711").await.has("retry-after"));
@@ -121,10 +121,10 @@ async fn an_error_says_when_to_try_again_and_the_origin_is_left_alone_until_then
 }
 
 /// Reads until the error is one that another reader came to.
-async fn known_error(afterword: &Afterword, path: &str) -> Answer {
+async fn known_error(afterword: &Afterword, path: &str) -> Response {
     let known = async || {
         let answer = afterword.get(path).await;
-        let told = answer.field("cache-status");
+        let told = answer.header("cache-status");
         anyhow::ensure!(told.ends_with("; detail=negative"), "{told}");
         Ok(answer)
     };
@@ -155,10 +155,10 @@ async fn a_failing_key_value_store_is_passed_by() {
         return;
     }
     let afterword = Setup::default().dials().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     for how in [json!({"fail": true}), json!({"delay_ms": 600_000})] {
         afterword
-            .turn_http_dials(json!({ "key-value.get": how }))
+            .set_http_faults(json!({ "key-value.get": how }))
             .await;
         let answer = afterword.get("/articles/7").await;
         assert_eq!(
@@ -167,8 +167,8 @@ async fn a_failing_key_value_store_is_passed_by() {
             "{how}"
         );
     }
-    afterword.turn_http_dials(json!({})).await;
-    afterword.hit("/articles/7").await;
+    afterword.set_http_faults(json!({})).await;
+    afterword.wait_for_hit("/articles/7").await;
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn a_slow_or_refused_redis_is_not_noticed_by_readers() {
     let afterword = Setup::default().dials().start().await;
     for how in [json!({"fail": true}), json!({"delay_ms": 600_000})] {
         afterword
-            .turn_http_dials(json!({"redis.open": how, "redis.execute": how}))
+            .set_http_faults(json!({"redis.open": how, "redis.execute": how}))
             .await;
         assert_eq!(afterword.get("/articles/7").await.status, 200, "{how}");
         let answer = afterword.webhook("{}").await;
@@ -189,7 +189,7 @@ async fn a_slow_or_refused_redis_is_not_noticed_by_readers() {
             "{how}"
         );
     }
-    afterword.turn_http_dials(json!({})).await;
+    afterword.set_http_faults(json!({})).await;
     let answer = afterword.webhook("{}").await;
     assert_eq!(
         (answer.status, answer.json()["id"].is_u64()),
@@ -205,13 +205,13 @@ async fn an_entry_that_cannot_be_written_stays_marked() {
     }
     let afterword = Setup::default().dials().start().await;
     afterword
-        .turn_worker_dials(json!({"faults": {"key-value.set": {"fail": true}}}))
+        .set_worker_dials(json!({"faults": {"key-value.set": {"fail": true}}}))
         .await;
     afterword
         .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
         .await;
-    afterword.failed(1).await;
-    assert_eq!(afterword.marks().await.unwrap().len(), 2);
+    afterword.wait_for_failures(1).await;
+    assert_eq!(afterword.queue().await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -220,15 +220,15 @@ async fn a_former_entry_that_cannot_be_read_does_not_keep_the_new_one_out() {
         return;
     }
     let afterword = Setup::default().dials().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     afterword
-        .turn_worker_dials(json!({"faults": {"key-value.get": {"fail": true}}}))
+        .set_worker_dials(json!({"faults": {"key-value.get": {"fail": true}}}))
         .await;
     afterword
         .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
         .await;
     assert_eq!(
-        afterword.hit("/articles/7").await.json()["title"],
+        afterword.wait_for_hit("/articles/7").await.json()["title"],
         "Changed"
     );
 }
@@ -245,13 +245,13 @@ async fn a_worker_that_dies_wherever_it_is_leaves_its_mark() {
     ] {
         let mut afterword = Setup::default().dials().start().await;
         let die = json!({"die": {"call": call, "nth": 1, "when": when}});
-        afterword.turn_worker_dials(die).await;
+        afterword.set_worker_dials(die).await;
         afterword
             .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
             .await;
         afterword.worker().wait().await;
         assert_eq!(
-            afterword.marks().await.unwrap(),
+            afterword.queue().await.unwrap(),
             ["/articles", "/articles/7"],
             "{when} {call}"
         );
@@ -259,7 +259,7 @@ async fn a_worker_that_dies_wherever_it_is_leaves_its_mark() {
         // Nobody helps: the dead worker's lease runs out, and that wakes this one.
         afterword.start_worker().await.unwrap();
         assert_eq!(
-            afterword.hit("/articles/7").await.json()["title"],
+            afterword.wait_for_hit("/articles/7").await.json()["title"],
             "Changed",
             "{when} {call}"
         );
@@ -269,7 +269,7 @@ async fn a_worker_that_dies_wherever_it_is_leaves_its_mark() {
 #[tokio::test]
 async fn the_worker_ends_when_redis_does_and_the_http_side_goes_on() {
     let mut afterword = Setup::default().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     afterword.redis.kill().await;
     afterword.worker().wait().await;
     assert_eq!(afterword.get("/articles/7").await.status, 200);
@@ -280,7 +280,7 @@ async fn the_worker_ends_when_redis_does_and_the_http_side_goes_on() {
         .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
         .await;
     assert_eq!(
-        afterword.hit("/articles/7").await.json()["title"],
+        afterword.wait_for_hit("/articles/7").await.json()["title"],
         "Changed"
     );
 }
@@ -288,7 +288,7 @@ async fn the_worker_ends_when_redis_does_and_the_http_side_goes_on() {
 #[tokio::test]
 async fn an_answer_over_the_byte_cap_is_not_taken() {
     let afterword = Setup::default().start().await;
-    let before = afterword.hit("/articles/7").await;
+    let before = afterword.wait_for_hit("/articles/7").await;
     // A text of 64 MiB and a row around it.
     afterword
         .supabase()
@@ -298,6 +298,6 @@ async fn an_answer_over_the_byte_cap_is_not_taken() {
     afterword
         .webhook(json!({"type": "UPDATE", "record": {"id": 7}}).to_string())
         .await;
-    afterword.failed(1).await;
+    afterword.wait_for_failures(1).await;
     assert_eq!(afterword.get("/articles/7").await.body, before.body);
 }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use afterword_scenarios::{Afterword, Answer, SECRET, Setup, host_has_dials};
+use afterword_scenarios::{Afterword, Response, SECRET, Setup, host_has_dials};
 use afterword_stack::eventually;
 use afterword_supabase::{Dials, Outcome, RestDial, WebhookDials};
 use anyhow::ensure;
@@ -40,10 +40,10 @@ async fn store(afterword: &Afterword, ids: RangeInclusive<u32>) {
     for id in ids {
         assert_eq!(webhook_about(afterword, id).await.status, 202);
     }
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
 }
 
-async fn webhook_about(afterword: &Afterword, id: u32) -> Answer {
+async fn webhook_about(afterword: &Afterword, id: u32) -> Response {
     let update = json!({"type": "UPDATE", "record": {"id": id}});
     afterword.webhook(update.to_string()).await
 }
@@ -156,7 +156,7 @@ fn slow_refreshes(afterword: &Afterword, delay_ms: u64) {
 
 async fn lease_is_held(afterword: &Afterword) -> bool {
     let held: u64 = afterword
-        .ask_redis(&["EXISTS", "{afterword}:v1:lease"])
+        .redis_command(&["EXISTS", "{afterword}:v1:lease"])
         .await
         .unwrap();
     held == 1
@@ -193,7 +193,7 @@ async fn a_worker_killed_at_random_moments_under_a_thousand_changes_loses_none()
             if round < rounds {
                 // As if most of the dead worker's 15 s had passed. The last one's do.
                 let _: u64 = afterword
-                    .ask_redis(&["PEXPIRE", "{afterword}:v1:lease", "700"])
+                    .redis_command(&["PEXPIRE", "{afterword}:v1:lease", "700"])
                     .await
                     .unwrap();
             }
@@ -202,7 +202,7 @@ async fn a_worker_killed_at_random_moments_under_a_thousand_changes_loses_none()
     }
     eprintln!("{at_work} of {rounds} workers were killed at work");
     assert!(at_work > 0, "no worker was killed at work");
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     cache_equals_origin(&afterword, 1..=60).await;
 }
 
@@ -385,10 +385,10 @@ async fn redis_killed_and_restarted_under_load_loses_no_acknowledged_change() {
         afterword.start_worker().await.unwrap();
     }
     assert!(afterword.http().is_running());
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     // What came into the outbox while a drain was under way waits for the next: for a minute at most, or for a webhook.
     assert_eq!(afterword.webhook("{}").await.status, 202);
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     afterword.supabase().clear_requests();
     let mut lost = Vec::new();
     for (id, version) in acknowledged {
@@ -425,7 +425,7 @@ async fn an_outbox_that_a_dead_worker_emptied_by_half_is_emptied_by_the_next() {
         .unwrap();
     let away = json!({"fail": true});
     afterword
-        .turn_http_dials(json!({"redis.open": away, "redis.execute": away}))
+        .set_http_faults(json!({"redis.open": away, "redis.execute": away}))
         .await;
     for id in 1..=ARTICLES {
         let answer = webhook_about(&afterword, id).await;
@@ -433,31 +433,31 @@ async fn an_outbox_that_a_dead_worker_emptied_by_half_is_emptied_by_the_next() {
     }
     // One of these deletions is the flag's.
     afterword
-        .turn_worker_dials(json!({"die": {"call": "key-value.delete", "nth": 3, "when": "after"}}))
+        .set_worker_dials(json!({"die": {"call": "key-value.delete", "nth": 3, "when": "after"}}))
         .await;
-    afterword.turn_http_dials(json!({})).await;
+    afterword.set_http_faults(json!({})).await;
     assert_eq!(afterword.webhook("{}").await.status, 202);
     afterword.worker().wait().await;
     afterword.kill_workers().await;
     afterword.start_worker().await.unwrap();
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     cache_equals_origin(&afterword, 1..=ARTICLES).await;
 }
 
 /// Waits for a reconciliation that begins from now on to have been worked off.
 async fn reconciled_from_now_on(afterword: &Afterword) {
-    let (seconds, micros): (u64, u64) = afterword.ask_redis(&["TIME"]).await.unwrap();
+    let (seconds, micros): (u64, u64) = afterword.redis_command(&["TIME"]).await.unwrap();
     let now = seconds * 1_000 + micros / 1_000;
     let done = eventually(PATIENCE, "waiting for a reconciliation", async || {
         let last: String = afterword
-            .ask_redis(&["GET", "{afterword}:v1:reconciled"])
+            .redis_command(&["GET", "{afterword}:v1:reconciled"])
             .await?;
         let last: u64 = last.split(' ').next().unwrap_or_default().parse()?;
         ensure!(last > now, "the last began {} ms before", now - last);
         Ok(())
     });
     done.await.unwrap_or_else(|error| panic!("{error:#}"));
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
 }
 
 #[tokio::test]
@@ -543,7 +543,7 @@ async fn burst(lasts: Duration) {
     });
     futures_util::future::join_all(senders).await;
     let lasted = began.elapsed();
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     let requests = afterword.supabase().requests().len();
     eprintln!("{requests} requests to the origin for a burst of {lasted:?}");
     // Twenty a second, where the machine takes longer than ten.

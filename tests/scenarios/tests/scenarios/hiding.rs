@@ -26,17 +26,17 @@ async fn an_unpublished_row_and_the_hidden_column_never_appear_although_the_webh
             .all(|webhook| webhook.body.contains(HIDDEN)),
         "the webhooks carry it"
     );
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
 
     assert_eq!(afterword.get("/articles/101").await.status, 404);
     let (item, list) = (
-        afterword.hit("/articles/102").await,
-        afterword.hit("/articles").await,
+        afterword.wait_for_hit("/articles/102").await,
+        afterword.wait_for_hit("/articles").await,
     );
     assert_eq!(item.json()["title"], "T");
     assert!(!item.body.contains(HIDDEN) && !item.body.contains("editor_notes"));
     assert!(!list.body.contains(HIDDEN) && !list.body.contains("s-101"));
-    assert!(!afterword.said().contains(HIDDEN), "nor in a log");
+    assert!(!afterword.log().contains(HIDDEN), "nor in a log");
     let stored = std::fs::read(afterword.state_dir().join("sqlite_key_value.db")).unwrap();
     assert!(
         !contains(&stored, HIDDEN) && !contains(&stored, "s-101"),
@@ -48,8 +48,8 @@ async fn an_unpublished_row_and_the_hidden_column_never_appear_although_the_webh
 async fn a_column_that_configuration_hides_is_served_no_more() {
     let mut afterword = Setup::default().start().await;
     let (item, list) = ("/articles/7", "/articles");
-    assert!(afterword.hit(item).await.json()["body"].is_string());
-    assert!(afterword.hit(list).await.json()[0]["body"].is_string());
+    assert!(afterword.wait_for_hit(item).await.json()["body"].is_string());
+    assert!(afterword.wait_for_hit(list).await.json()[0]["body"].is_string());
     let hides = [
         ("item_query", "select=id,title"),
         ("list_query", "select=id,title&order=id.asc"),
@@ -63,12 +63,12 @@ async fn a_column_that_configuration_hides_is_served_no_more() {
         [item, list]
     };
     for answer in read(&afterword).await {
-        let told = answer.field("cache-status");
+        let told = answer.header("cache-status");
         assert_eq!(told, "afterword; fwd=uri-miss; fwd-status=200");
     }
     afterword.start_worker().await.unwrap();
     for path in [item, list] {
-        afterword.hit(path).await;
+        afterword.wait_for_hit(path).await;
     }
     read(&afterword).await;
 }
@@ -78,7 +78,7 @@ async fn after_a_change_of_configuration_everything_stored_is_refreshed_without_
     let mut afterword = Setup::default().no_webhooks().start().await;
     let paths = ["/articles/7", "/articles/8", "/articles"];
     for path in paths {
-        afterword.hit(path).await;
+        afterword.wait_for_hit(path).await;
         assert!(contains(&value(&afterword, path), "\"body\""));
     }
     let narrower = [
@@ -102,7 +102,7 @@ async fn after_a_change_of_configuration_everything_stored_is_refreshed_without_
 async fn another_cache_version_makes_every_entry_a_miss() {
     let mut afterword = Setup::default().no_webhooks().start().await;
     for path in ["/articles/7", "/articles"] {
-        afterword.hit(path).await;
+        afterword.wait_for_hit(path).await;
     }
     afterword
         .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
@@ -118,14 +118,14 @@ async fn another_cache_version_makes_every_entry_a_miss() {
 async fn another_key_of_the_same_role_leaves_what_is_stored() {
     let mut afterword = Setup::default().start().await;
     for path in ["/articles/7", "/articles"] {
-        afterword.hit(path).await;
+        afterword.wait_for_hit(path).await;
     }
     let publishable = afterword_supabase::Options::default().keys.publishable;
     let rotated = [("supabase_anon_key", publishable.as_str())];
     afterword.reconfigure(&rotated).await.unwrap();
     for path in ["/articles/7", "/articles"] {
         let answer = afterword.get(path).await;
-        let told = answer.field("cache-status");
+        let told = answer.header("cache-status");
         assert!(told.starts_with("afterword; hit; ttl="), "{told}");
     }
 }
@@ -139,15 +139,15 @@ fn contains(bytes: &[u8], text: &str) -> bool {
 #[tokio::test]
 async fn a_row_that_is_unpublished_is_gone_with_the_next_refresh() {
     let afterword = Setup::default().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     afterword
         .change(Method::PATCH, "?id=eq.7", json!({"published": false}))
         .await;
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     assert_eq!(afterword.get("/articles/7").await.status, 404);
     assert!(
         afterword
-            .hit("/articles")
+            .wait_for_hit("/articles")
             .await
             .json()
             .as_array()
@@ -158,7 +158,7 @@ async fn a_row_that_is_unpublished_is_gone_with_the_next_refresh() {
     afterword
         .change(Method::PATCH, "?id=eq.7", json!({"published": true}))
         .await;
-    assert_eq!(afterword.hit("/articles/7").await.status, 200);
+    assert_eq!(afterword.wait_for_hit("/articles/7").await.status, 200);
 }
 
 #[tokio::test]
@@ -173,8 +173,8 @@ async fn postgrests_refusal_is_an_answer_and_removes_what_may_no_longer_be_read(
     afterword
         .webhook(json!({"type": "UPDATE", "record": {"id": 7}}).to_string())
         .await;
-    afterword.worked_off().await.unwrap();
-    assert!(afterword.said().contains("removed from cache: /articles/7"));
+    afterword.wait_until_drained().await.unwrap();
+    assert!(afterword.log().contains("removed from cache: /articles/7"));
     assert_eq!(
         afterword.get("/articles").await.status,
         200,
@@ -185,7 +185,7 @@ async fn postgrests_refusal_is_an_answer_and_removes_what_may_no_longer_be_read(
 #[tokio::test]
 async fn a_wrong_key_is_a_failure_and_removes_nothing() {
     let afterword = Setup::default().start().await;
-    let before = afterword.hit("/articles/7").await;
+    let before = afterword.wait_for_hit("/articles/7").await;
     let refused = afterword_supabase::RestDial {
         fault: Some(afterword_supabase::Fault::Status(401)),
         ..Default::default()
@@ -200,10 +200,10 @@ async fn a_wrong_key_is_a_failure_and_removes_nothing() {
     afterword
         .webhook(json!({"type": "UPDATE", "record": {"id": 7}}).to_string())
         .await;
-    afterword.failed(1).await;
+    afterword.wait_for_failures(1).await;
     assert_eq!(afterword.get("/articles/7").await.body, before.body);
     assert_eq!(
-        afterword.marks().await.unwrap().len(),
+        afterword.queue().await.unwrap().len(),
         2,
         "both stay marked"
     );

@@ -225,7 +225,7 @@ fn table() -> Vec<(u16, Vec<u8>)> {
 #[tokio::test]
 async fn every_hostile_request_is_a_4xx_with_a_problem_and_the_next_good_one_is_answered() {
     let afterword = Setup::default().start().await;
-    let good = afterword.hit("/articles/7").await;
+    let good = afterword.wait_for_hit("/articles/7").await;
     let address = afterword.url().trim_start_matches("http://").to_owned();
     let table = table();
     assert!(table.len() >= 60, "{} requests", table.len());
@@ -251,11 +251,11 @@ async fn every_hostile_request_is_a_4xx_with_a_problem_and_the_next_good_one_is_
             "{shown}"
         );
     }
-    let said = afterword.said();
+    let said = afterword.log();
     for trap in ["trap", "panicked", "instance failed", "no response", SECRET] {
         assert!(!said.contains(trap), "{trap}: {said}");
     }
-    assert_eq!(afterword.marks().await.unwrap(), [""; 0]);
+    assert_eq!(afterword.queue().await.unwrap(), [""; 0]);
 }
 
 #[tokio::test]
@@ -316,5 +316,5 @@ async fn no_id_changes_the_query_to_the_origin() {
         assert_eq!(asked[0].query, format!("select=*&slug=eq.{value}"));
         assert_eq!(asked[0].path, "/rest/v1/articles");
     }
-    assert!(afterword.said().is_ascii());
+    assert!(afterword.log().is_ascii());
 }

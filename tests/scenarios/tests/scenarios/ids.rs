@@ -58,7 +58,7 @@ async fn every_slug_that_the_list_shows_is_served_at_its_encoded_path() {
     // The worker fetches them all in one request.
     afterword.supabase().clear_requests();
     afterword.start_worker().await.unwrap();
-    afterword.reconciled().await.unwrap();
+    afterword.wait_until_reconciled().await.unwrap();
     let asked = afterword.supabase().requests();
     let batches: Vec<&str> = asked
         .iter()
@@ -67,7 +67,9 @@ async fn every_slug_that_the_list_shows_is_served_at_its_encoded_path() {
         .collect();
     assert_eq!(batches.len(), 1, "{asked:?}");
     for (slug, encoded) in SLUGS {
-        let hit = afterword.hit(&format!("/articles/{encoded}")).await;
+        let hit = afterword
+            .wait_for_hit(&format!("/articles/{encoded}"))
+            .await;
         assert_eq!(hit.json()["slug"], slug);
     }
 }
@@ -81,12 +83,14 @@ async fn all_spellings_of_a_path_are_one_entry() {
         ("2024%2F01", ["2024%2f01", "%32024%2F01"]),
         ("null", ["%6eull", "nul%6C"]),
     ] {
-        let stored = afterword.hit(&format!("/articles/{canonical}")).await;
+        let stored = afterword
+            .wait_for_hit(&format!("/articles/{canonical}"))
+            .await;
         afterword.supabase().clear_requests();
         for spelling in spellings {
             let answer = afterword.get(&format!("/articles/{spelling}")).await;
             assert_eq!(answer.body, stored.body, "{spelling}");
-            assert_eq!(answer.field("etag"), stored.field("etag"));
+            assert_eq!(answer.header("etag"), stored.header("etag"));
         }
         assert_eq!(afterword.supabase().requests(), []);
     }
@@ -95,7 +99,7 @@ async fn all_spellings_of_a_path_are_one_entry() {
 #[tokio::test]
 async fn unencoded_bytes_in_a_path_are_the_same_entry() {
     let afterword = with_slugs(Setup::default()).await;
-    let stored = afterword.hit("/articles/th%C3%BCringen").await;
+    let stored = afterword.wait_for_hit("/articles/th%C3%BCringen").await;
     afterword.supabase().clear_requests();
     let address = afterword.url().trim_start_matches("http://").to_owned();
     // The client of the other scenarios would encode it.
@@ -110,13 +114,15 @@ async fn unencoded_bytes_in_a_path_are_the_same_entry() {
 async fn a_webhook_refreshes_any_slug() {
     let afterword = with_slugs(Setup::default()).await;
     for (_, encoded) in SLUGS {
-        afterword.hit(&format!("/articles/{encoded}")).await;
+        afterword
+            .wait_for_hit(&format!("/articles/{encoded}"))
+            .await;
     }
     // One statement for all: the worker takes them in batches.
     afterword
         .change(Method::PATCH, "?id=gt.0", json!({"title": "Changed"}))
         .await;
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     afterword.supabase().clear_requests();
     for (slug, encoded) in SLUGS {
         let answer = afterword.get(&format!("/articles/{encoded}")).await.json();
@@ -126,7 +132,7 @@ async fn a_webhook_refreshes_any_slug() {
         );
     }
     assert_eq!(afterword.supabase().requests(), []);
-    let said = afterword.said();
+    let said = afterword.log();
     assert!(
         said.contains("updated cache: /articles/2024%2F01\n"),
         "{said}"
@@ -140,7 +146,10 @@ async fn a_webhook_refreshes_any_slug() {
             json!({"slug": "thuringen"}),
         )
         .await;
-    assert_eq!(afterword.hit(path).await.json()["slug"], "thuringen");
+    assert_eq!(
+        afterword.wait_for_hit(path).await.json()["slug"],
+        "thuringen"
+    );
     assert_eq!(afterword.get("/articles/th%C3%BCringen").await.status, 404);
 }
 
@@ -180,7 +189,7 @@ async fn where_several_rows_have_an_id_a_miss_and_a_refresh_give_the_same() {
     afterword.get("/articles/U").await;
     assert_eq!(missed.json()["slug"], "a");
     afterword.start_worker().await.unwrap();
-    afterword.reconciled().await.unwrap();
-    let refreshed = afterword.hit("/articles/T").await;
+    afterword.wait_until_reconciled().await.unwrap();
+    let refreshed = afterword.wait_for_hit("/articles/T").await;
     assert_eq!(refreshed.body, missed.body);
 }

@@ -49,7 +49,7 @@ async fn answers_leave_in_one_piece() {
     let afterword = Setup::default().start().await;
     let address = afterword.url().trim_start_matches("http://").to_owned();
     for path in ["/articles/7", "/articles"] {
-        afterword.hit(path).await;
+        afterword.wait_for_hit(path).await;
     }
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
     let webhook = format!(

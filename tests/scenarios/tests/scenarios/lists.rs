@@ -21,7 +21,7 @@ async fn ids(mut afterword: Afterword) -> Vec<i64> {
     let missed = afterword.get("/articles").await;
     assert_eq!(missed.status, 200, "{missed:?}");
     afterword.start_worker().await.unwrap();
-    let hit = afterword.hit("/articles").await;
+    let hit = afterword.wait_for_hit("/articles").await;
     assert_eq!(missed.body, hit.body);
     hit.json()
         .as_array()
@@ -179,7 +179,7 @@ async fn a_list_that_could_not_go_on_by_id_is_not_stored_while_changes_keep_comi
     let changing = "the list changed each time while it was fetched";
     let limit = std::time::Duration::from_secs(60);
     afterword.worker().line_with(changing, limit).await.unwrap();
-    let said = afterword.said();
+    let said = afterword.log();
     let before = said.split(changing).next().unwrap_or_default();
     assert!(!before.contains("updated cache: /articles\n"), "{said}");
 }
@@ -250,7 +250,7 @@ async fn an_empty_table_is_an_empty_list() {
 async fn a_page_that_fails_leaves_what_was_stored() {
     let mut afterword = with_rows(Setup::default().no_webhooks().row_cap(100), 250).await;
     afterword.start_worker().await.unwrap();
-    let before = afterword.hit("/articles").await;
+    let before = afterword.wait_for_hit("/articles").await;
     for fault in [Fault::Status(500), Fault::Html, Fault::Cut, Fault::Drop] {
         let last_page = RestDial {
             matching: "id=gt.200".into(),
@@ -270,10 +270,10 @@ async fn a_page_that_fails_leaves_what_was_stored() {
             .unwrap();
         afterword.supabase().clear_requests();
         afterword.webhook("{}").await;
-        afterword.failed(1).await;
-        afterword.origin_asked("id=gt.200").await;
+        afterword.wait_for_failures(1).await;
+        afterword.wait_for_origin_request("id=gt.200").await;
         assert_eq!(
-            afterword.marks().await.unwrap(),
+            afterword.queue().await.unwrap(),
             ["/articles"],
             "{fault:?}: it stays marked"
         );
@@ -284,7 +284,7 @@ async fn a_page_that_fails_leaves_what_was_stored() {
         );
         // As if its next turn had come.
         let _: u64 = afterword
-            .ask_redis(&[
+            .redis_command(&[
                 "DEL",
                 "{afterword}:v1:queue",
                 "{afterword}:v1:failures",
@@ -302,9 +302,9 @@ async fn a_page_that_fails_leaves_what_was_stored() {
 async fn a_change_while_the_list_is_paged_pages_it_again() {
     let mut afterword = with_rows(Setup::default().row_cap(100), 250).await;
     afterword.start_worker().await.unwrap();
-    afterword.reconciled().await.unwrap();
+    afterword.wait_until_reconciled().await.unwrap();
     let stored = |afterword: &Afterword| {
-        let said = afterword.said();
+        let said = afterword.log();
         said.lines()
             .filter(|line| line.ends_with("updated cache: /articles"))
             .count()
@@ -325,7 +325,7 @@ async fn a_change_while_the_list_is_paged_pages_it_again() {
         .unwrap();
     afterword.supabase().clear_requests();
     afterword.webhook("{}").await;
-    afterword.origin_asked("id=gt.200").await;
+    afterword.wait_for_origin_request("id=gt.200").await;
     afterword
         .change(
             Method::PATCH,
@@ -334,7 +334,7 @@ async fn a_change_while_the_list_is_paged_pages_it_again() {
         )
         .await;
     afterword.supabase().set_dials(Dials::default()).unwrap();
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     assert_eq!(
         stored(&afterword) - before,
         1,
@@ -351,8 +351,8 @@ async fn a_change_while_the_list_is_paged_pages_it_again() {
 async fn an_item_is_refreshed_while_a_long_list_is_fetched() {
     let mut afterword = with_rows(Setup::default().row_cap(100), 250).await;
     afterword.start_worker().await.unwrap();
-    afterword.reconciled().await.unwrap();
-    afterword.hit("/articles/7").await;
+    afterword.wait_until_reconciled().await.unwrap();
+    afterword.wait_for_hit("/articles/7").await;
     let slow = RestDial {
         matching: "id=gt.200".into(),
         delay_ms: 10_000,
@@ -367,7 +367,7 @@ async fn an_item_is_refreshed_while_a_long_list_is_fetched() {
         .unwrap();
     afterword.supabase().clear_requests();
     afterword.webhook("{}").await;
-    afterword.origin_asked("id=gt.200").await;
+    afterword.wait_for_origin_request("id=gt.200").await;
     afterword
         .change(
             Method::PATCH,
@@ -390,7 +390,7 @@ async fn an_item_is_refreshed_while_a_long_list_is_fetched() {
     .unwrap();
     assert!(
         afterword
-            .marks()
+            .queue()
             .await
             .unwrap()
             .contains(&"/articles".to_owned()),

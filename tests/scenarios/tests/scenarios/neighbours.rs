@@ -34,16 +34,16 @@ async fn changes_are_applied(afterword: &Afterword, title: &str) {
     afterword
         .change(Method::PATCH, "?id=eq.7", json!({ "title": title }))
         .await;
-    let answer = afterword.hit("/articles/7").await;
+    let answer = afterword.wait_for_hit("/articles/7").await;
     assert_eq!(answer.json()["title"], title);
 }
 
 #[tokio::test]
 async fn applications_with_prefixes_of_their_own_do_not_notice_each_other() {
     let afterword = Setup::default().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     let own = [("redis_prefix", "{neighbour}")];
-    let neighbour = afterword.start_neighbour(&own).await.unwrap();
+    let neighbour = afterword.start_other_application(&own).await.unwrap();
     let stored = eventually(LIMIT, "the neighbour's entry", async || {
         let before = neighbour.supabase.requests().len();
         let body = get(&neighbour.url).await?;
@@ -69,8 +69,8 @@ async fn applications_with_prefixes_of_their_own_do_not_notice_each_other() {
 #[tokio::test]
 async fn a_second_application_on_the_same_prefix_is_refused_and_the_first_loses_nothing() {
     let afterword = Setup::default().start().await;
-    afterword.hit("/articles/7").await;
-    let neighbour = afterword.start_neighbour(&[]).await.unwrap();
+    afterword.wait_for_hit("/articles/7").await;
+    let neighbour = afterword.start_other_application(&[]).await.unwrap();
     afterword.wake_up().until_heard(LIMIT).await.unwrap();
     let refused = "refused: `redis_prefix` is in use by another application";
     let line = neighbour.worker.line_with(refused, LIMIT).await.unwrap();

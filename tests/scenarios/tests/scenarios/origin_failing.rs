@@ -40,7 +40,7 @@ async fn with_entries(setup: Setup) -> (Afterword, Vec<(&'static str, String)>) 
     let afterword = setup.no_webhooks().start().await;
     let mut entries = Vec::new();
     for path in READ {
-        entries.push((path, afterword.hit(path).await.body));
+        entries.push((path, afterword.wait_for_hit(path).await.body));
     }
     afterword.supabase().clear_requests();
     (afterword, entries)
@@ -113,7 +113,7 @@ async fn served_throughout(afterword: &Afterword, entries: &[(&str, String)], fr
 /// Waits until the marks have been worked off, without a webhook, and compares all with the origin.
 async fn all_is_fresh(afterword: &Afterword) {
     let back = Instant::now();
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     eprintln!(
         "all was fresh {:?} after the origin's return",
         back.elapsed()
@@ -146,7 +146,7 @@ async fn all_is_fresh(afterword: &Afterword) {
     );
     assert_eq!(afterword.get("/articles/6").await.status, 404);
     let failures: usize = afterword
-        .ask_redis(&["HLEN", "{afterword}:v1:failures"])
+        .redis_command(&["HLEN", "{afterword}:v1:failures"])
         .await
         .unwrap();
     assert_eq!(failures, 0, "what failed once is forgotten");
@@ -178,7 +178,7 @@ async fn every_request_fails(how: Option<Fault>, delay_ms: u64) {
     served_throughout(&afterword, &entries, &[]).await;
     few(afterword.supabase().requests().len(), began.elapsed());
     assert_eq!(
-        afterword.marks().await.unwrap().len(),
+        afterword.queue().await.unwrap().len(),
         CHANGED.len() + 1,
         "nothing is dropped"
     );
@@ -231,7 +231,7 @@ async fn half_a_list_is_not_stored_and_holds_up_no_article() {
     let fresh = ["/articles/2", "/articles/3", "/articles/4", "/articles/5"];
     let began = Instant::now();
     served_throughout(&afterword, &entries, &fresh).await;
-    assert_eq!(afterword.marks().await.unwrap(), ["/articles"]);
+    assert_eq!(afterword.queue().await.unwrap(), ["/articles"]);
     let requests = afterword.supabase().requests();
     let failed = requests
         .iter()
@@ -279,7 +279,7 @@ async fn stale_entries_that_are_read_and_reconciliations_that_are_due_do_not_pre
 async fn reads(
     afterword: &Afterword,
     path: &str,
-    check: impl Fn(afterword_scenarios::Answer) -> Result<()>,
+    check: impl Fn(afterword_scenarios::Response) -> Result<()>,
 ) {
     let limit = Duration::from_secs(60);
     afterword_stack::eventually(limit, path, async || check(afterword.get(path).await))
@@ -289,10 +289,10 @@ async fn reads(
 
 /// Waits until a refresh has failed, and what was under way with it has ended: until the lease is given back.
 async fn drain_has_ended(afterword: &Afterword) {
-    afterword.failed(1).await;
+    afterword.wait_for_failures(1).await;
     afterword_stack::eventually(Duration::from_secs(60), "the drain's end", async || {
         let held: u64 = afterword
-            .ask_redis(&["EXISTS", "{afterword}:v1:lease"])
+            .redis_command(&["EXISTS", "{afterword}:v1:lease"])
             .await?;
         ensure!(held == 0, "a worker is at work");
         Ok(())
@@ -353,10 +353,10 @@ async fn a_key_that_is_not_accepted_is_reported_as_stuck_and_not_tried_again_and
     rows_change(&afterword);
     fault(&afterword, &[""], Some(Fault::Status(401)), 0);
     webhooks_come(&afterword).await;
-    afterword.failed(1).await;
+    afterword.wait_for_failures(1).await;
     // As if it had been refused for hours, so that the pauses have grown to minutes.
     let _: u64 = afterword
-        .ask_redis(&[
+        .redis_command(&[
             "HSET",
             "{afterword}:v1:breaker",
             "opened_at",
@@ -374,7 +374,7 @@ async fn a_key_that_is_not_accepted_is_reported_as_stuck_and_not_tried_again_and
     // What was under way has ended when the lease is given back.
     afterword_stack::eventually(Duration::from_secs(60), "the drain's end", async || {
         let held: u64 = afterword
-            .ask_redis(&["EXISTS", "{afterword}:v1:lease"])
+            .redis_command(&["EXISTS", "{afterword}:v1:lease"])
             .await?;
         ensure!(held == 0, "a worker is at work");
         Ok(())
@@ -386,11 +386,11 @@ async fn a_key_that_is_not_accepted_is_reported_as_stuck_and_not_tried_again_and
     webhooks_come(&afterword).await;
     served_throughout(&afterword, &entries, &[]).await;
     assert_eq!(afterword.supabase().requests().len(), before);
-    assert_eq!(afterword.marks().await.unwrap().len(), CHANGED.len() + 1);
+    assert_eq!(afterword.queue().await.unwrap().len(), CHANGED.len() + 1);
     mend(&afterword);
     // As if five minutes had passed.
     let _: u64 = afterword
-        .ask_redis(&["HSET", "{afterword}:v1:breaker", "probe", "0"])
+        .redis_command(&["HSET", "{afterword}:v1:breaker", "probe", "0"])
         .await
         .unwrap();
     webhook_about(&afterword, 2).await;
@@ -399,10 +399,10 @@ async fn a_key_that_is_not_accepted_is_reported_as_stuck_and_not_tried_again_and
 
 /// The keys that are due in more than a second: that back off.
 async fn put_off(afterword: &Afterword) -> Result<Vec<String>> {
-    let (now, _): (u64, u64) = afterword.ask_redis(&["TIME"]).await?;
+    let (now, _): (u64, u64) = afterword.redis_command(&["TIME"]).await?;
     let from = format!("{}", (now + 2) * 1000);
     afterword
-        .ask_redis(&["ZRANGE", "{afterword}:v1:queue", &from, "+inf", "BYSCORE"])
+        .redis_command(&["ZRANGE", "{afterword}:v1:queue", &from, "+inf", "BYSCORE"])
         .await
 }
 
@@ -421,7 +421,7 @@ async fn an_article_whose_request_fails_with_500_holds_up_no_other() {
         if put_off.iter().any(|key| key != "/articles/3") {
             return Ok(Err(put_off));
         }
-        let marks = afterword.marks().await?;
+        let marks = afterword.queue().await?;
         ensure!(marks == ["/articles/3"], "marked are {marks:?}");
         Ok(Ok(()))
     };
@@ -443,7 +443,7 @@ async fn an_article_whose_request_fails_with_500_holds_up_no_other() {
         afterword.supabase().execute(&sql).unwrap();
         webhook_about(&afterword, 4).await;
         webhook_about(&afterword, 3).await;
-        afterword.marked(&["/articles/3"]).await;
+        afterword.wait_for_queue(&["/articles/3"]).await;
         assert_eq!(afterword.get("/articles/4").await.json()["title"], title);
     }
     mend(&afterword);

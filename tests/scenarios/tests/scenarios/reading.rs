@@ -23,24 +23,26 @@ async fn the_first_read_misses_and_the_second_hits() {
         2,
         "each asked the origin once"
     );
-    afterword.marked(&["/articles", "/articles/7"]).await;
+    afterword
+        .wait_for_queue(&["/articles", "/articles/7"])
+        .await;
     afterword.start_worker().await.unwrap();
     for (path, missed) in missed {
-        let hit = afterword.hit(path).await;
+        let hit = afterword.wait_for_hit(path).await;
         assert_eq!((hit.status, &hit.body), (200, &missed.body));
         assert_eq!(
-            hit.field("etag"),
-            missed.field("etag"),
+            hit.header("etag"),
+            missed.header("etag"),
             "the content is the same, whoever fetched it"
         );
-        assert_eq!(hit.field("content-type"), "application/json");
+        assert_eq!(hit.header("content-type"), "application/json");
     }
     assert_eq!(
-        afterword.hit("/articles/7").await.json(),
+        afterword.wait_for_hit("/articles/7").await.json(),
         afterword.origin("?id=eq.7").await[0]
     );
     assert_eq!(
-        afterword.hit("/articles").await.json(),
+        afterword.wait_for_hit("/articles").await.json(),
         afterword.origin("?order=id.asc").await
     );
 }
@@ -48,7 +50,7 @@ async fn the_first_read_misses_and_the_second_hits() {
 #[tokio::test]
 async fn a_hit_asks_neither_the_origin_nor_redis() {
     let afterword = Setup::default().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     afterword.redis.kill().await;
     afterword.supabase().clear_requests();
     for _ in 0..20 {
@@ -60,16 +62,16 @@ async fn a_hit_asks_neither_the_origin_nor_redis() {
 #[tokio::test]
 async fn a_thousand_hits_leave_no_mark() {
     let afterword = Setup::default().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     let before: u64 = afterword
-        .ask_redis(&["GET", "{afterword}:v1:counter"])
+        .redis_command(&["GET", "{afterword}:v1:counter"])
         .await
         .unwrap();
     for _ in 0..1_000 {
         assert_eq!(afterword.get("/articles/7").await.status, 200);
     }
     let after: u64 = afterword
-        .ask_redis(&["GET", "{afterword}:v1:counter"])
+        .redis_command(&["GET", "{afterword}:v1:counter"])
         .await
         .unwrap();
     assert_eq!(before, after, "each mark and each lease takes a number");
@@ -85,7 +87,7 @@ async fn a_stale_entry_is_sent_and_refreshed_after_the_response() {
     let before = afterword.get("/articles/7").await;
     afterword_stack::eventually(PATIENCE, "storing the entry", async || {
         anyhow::ensure!(
-            afterword.said().contains("updated cache: /articles/7"),
+            afterword.log().contains("updated cache: /articles/7"),
             "not stored"
         );
         Ok(())
@@ -134,7 +136,7 @@ async fn an_entry_too_old_for_its_failing_origin_is_not_sent() {
         .start()
         .await;
     assert_eq!(afterword.get("/articles/7").await.status, 200);
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     afterword.stop_origin().await;
     assert_eq!(afterword.get("/articles/7").await.status, 502);
 }
@@ -144,12 +146,12 @@ async fn head_equals_get_without_the_content() {
     let afterword = Setup::default().start().await;
     for _ in 0..2 {
         let head = afterword.send(Method::HEAD, "/articles/7", &[], "").await;
-        let get = afterword.hit("/articles/7").await;
+        let get = afterword.wait_for_hit("/articles/7").await;
         assert_eq!((head.status, head.body.as_str()), (200, ""));
         for name in ["content-length", "content-type", "etag"] {
-            assert_eq!(head.field(name), get.field(name), "{name}");
+            assert_eq!(head.header(name), get.header(name), "{name}");
         }
-        assert_eq!(get.field("content-length"), get.body.len().to_string());
+        assert_eq!(get.header("content-length"), get.body.len().to_string());
     }
 }
 
@@ -164,12 +166,12 @@ async fn an_unknown_id_is_404_and_leaves_no_trace() {
     ] {
         let answer = afterword.get(&format!("/articles/{id}")).await;
         assert_eq!(answer.status, 404, "{id}: {answer:?}");
-        assert_eq!(answer.field("content-type"), "application/problem+json");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
         assert_eq!(answer.json()["status"], 404);
     }
     // What is marked after the response would be there by the time of another's mark.
     afterword.get("/articles/7").await;
-    afterword.marked(&["/articles/7"]).await;
+    afterword.wait_for_queue(&["/articles/7"]).await;
 }
 
 #[tokio::test]
@@ -204,13 +206,13 @@ async fn another_method_is_405_with_what_is_allowed() {
     ] {
         let answer = afterword.send(method, "/articles/7", &[], "{}").await;
         assert_eq!(
-            (answer.status, answer.field("allow")),
+            (answer.status, answer.header("allow")),
             (405, "GET, HEAD, OPTIONS")
         );
     }
     let answer = afterword.get("/revalidate").await;
     assert_eq!(
-        (answer.status, answer.field("allow")),
+        (answer.status, answer.header("allow")),
         (405, "POST, OPTIONS")
     );
     for (path, allow) in [
@@ -218,7 +220,7 @@ async fn another_method_is_405_with_what_is_allowed() {
         ("/revalidate", "POST, OPTIONS"),
     ] {
         let answer = afterword.send(Method::OPTIONS, path, &[], "").await;
-        assert_eq!((answer.status, answer.field("allow")), (204, allow));
+        assert_eq!((answer.status, answer.header("allow")), (204, allow));
     }
 }
 
@@ -231,9 +233,9 @@ async fn another_unique_column_can_be_the_id() {
         .await;
     let row = &afterword.origin("?id=eq.7").await[0];
     let path = format!("/articles/{}", row["slug"].as_str().unwrap());
-    assert_eq!(&afterword.hit(&path).await.json(), row);
+    assert_eq!(&afterword.wait_for_hit(&path).await.json(), row);
     assert_eq!(
-        afterword.hit("/articles").await.json(),
+        afterword.wait_for_hit("/articles").await.json(),
         afterword
             .origin("?select=slug,title&order=title.desc")
             .await
@@ -246,7 +248,10 @@ async fn another_unique_column_can_be_the_id() {
         )
         .await;
     assert_eq!(
-        afterword.hit("/articles/another-slug").await.json()["slug"],
+        afterword
+            .wait_for_hit("/articles/another-slug")
+            .await
+            .json()["slug"],
         "another-slug"
     );
     assert_eq!(
@@ -264,7 +269,7 @@ async fn a_publishable_key_reads_too() {
         .start()
         .await;
     assert_eq!(
-        afterword.hit("/articles/7").await.json(),
+        afterword.wait_for_hit("/articles/7").await.json(),
         afterword.origin("?id=eq.7").await[0]
     );
 }
@@ -286,7 +291,7 @@ async fn a_key_that_reads_past_row_level_security_is_refused_by_name() {
             [],
             "nothing was fetched with it"
         );
-        assert!(afterword.said().contains(name), "the log names it");
-        assert!(!afterword.said().contains(&key), "but does not show it");
+        assert!(afterword.log().contains(name), "the log names it");
+        assert!(!afterword.log().contains(&key), "but does not show it");
     }
 }

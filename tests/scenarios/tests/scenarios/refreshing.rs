@@ -7,7 +7,7 @@ use serde_json::json;
 #[tokio::test]
 async fn an_insert_is_stored_before_anyone_reads_it() {
     let afterword = Setup::default().start().await;
-    afterword.hit("/articles").await;
+    afterword.wait_for_hit("/articles").await;
     afterword
         .change(
             Method::POST,
@@ -15,7 +15,7 @@ async fn an_insert_is_stored_before_anyone_reads_it() {
             json!({"id": 100, "slug": "new", "title": "New", "published": true}),
         )
         .await;
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     afterword.supabase().clear_requests();
     assert_eq!(afterword.get("/articles/100").await.json()["title"], "New");
     assert!(
@@ -33,22 +33,22 @@ async fn an_insert_is_stored_before_anyone_reads_it() {
         [],
         "both came from the store"
     );
-    assert!(afterword.said().contains("updated cache"));
+    assert!(afterword.log().contains("updated cache"));
 }
 
 #[tokio::test]
 async fn an_update_is_read_fresh_from_the_store() {
     let afterword = Setup::default().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     afterword
         .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
         .await;
     assert_eq!(
-        afterword.hit("/articles/7").await.json()["title"],
+        afterword.wait_for_hit("/articles/7").await.json()["title"],
         "Changed"
     );
     assert_eq!(
-        afterword.hit("/articles").await.json(),
+        afterword.wait_for_hit("/articles").await.json(),
         afterword.origin("?order=id.asc").await
     );
     assert!(
@@ -63,16 +63,16 @@ async fn an_update_is_read_fresh_from_the_store() {
 #[tokio::test]
 async fn a_deleted_row_is_gone_from_the_store() {
     let afterword = Setup::default().start().await;
-    afterword.hit("/articles/7").await;
-    afterword.hit("/articles").await;
+    afterword.wait_for_hit("/articles/7").await;
+    afterword.wait_for_hit("/articles").await;
     afterword
         .change(Method::DELETE, "?id=eq.7", json!(null))
         .await;
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     assert_eq!(afterword.get("/articles/7").await.status, 404);
     assert!(
         afterword
-            .hit("/articles")
+            .wait_for_hit("/articles")
             .await
             .json()
             .as_array()
@@ -85,30 +85,33 @@ async fn a_deleted_row_is_gone_from_the_store() {
 #[tokio::test]
 async fn a_webhook_of_the_type_skip_refreshes_the_list_alone() {
     let afterword = Setup::default().no_webhooks().start().await;
-    let item = afterword.hit("/articles/7").await;
-    afterword.hit("/articles").await;
+    let item = afterword.wait_for_hit("/articles/7").await;
+    afterword.wait_for_hit("/articles").await;
     afterword
         .change(Method::PATCH, "?id=eq.7", json!({"title": "Changed"}))
         .await;
     let skip = json!({"type": "skip", "table": "articles", "schema": "public", "record": {"id": 7}, "old_record": null});
     assert_eq!(afterword.webhook(skip.to_string()).await.status, 202);
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     assert_eq!(
-        afterword.hit("/articles").await.json(),
+        afterword.wait_for_hit("/articles").await.json(),
         afterword.origin("?order=id.asc").await
     );
-    assert_eq!(afterword.hit("/articles/7").await.body, item.body);
+    assert_eq!(afterword.wait_for_hit("/articles/7").await.body, item.body);
 }
 
 #[tokio::test]
 async fn a_change_of_the_id_moves_the_entry() {
     let afterword = Setup::default().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     afterword
         .change(Method::PATCH, "?id=eq.7", json!({"id": 700}))
         .await;
-    afterword.worked_off().await.unwrap();
-    assert_eq!(afterword.hit("/articles/700").await.json()["id"], 700);
+    afterword.wait_until_drained().await.unwrap();
+    assert_eq!(
+        afterword.wait_for_hit("/articles/700").await.json()["id"],
+        700
+    );
     assert_eq!(afterword.get("/articles/7").await.status, 404);
 }
 
@@ -128,7 +131,7 @@ async fn a_webhook_about_a_row_that_is_not_there_stores_nothing() {
     afterword
         .webhook(json!({"type": "UPDATE", "record": {"id": 7}}).to_string())
         .await;
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     afterword.supabase().clear_requests();
     assert_eq!(afterword.get("/articles/7").await.status, 200);
     assert_eq!(afterword.supabase().requests(), []);
@@ -147,7 +150,7 @@ async fn marked_items_are_fetched_a_hundred_at_a_time() {
     let mut afterword = afterword;
     afterword.supabase().clear_requests();
     afterword.start_worker().await.unwrap();
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     let requests = afterword.supabase().requests();
     let batches = requests
         .iter()
@@ -178,8 +181,8 @@ pub fn rows(count: usize) -> String {
 #[tokio::test]
 async fn a_burst_about_one_article_costs_few_requests() {
     let afterword = Setup::default().start().await;
-    afterword.hit("/articles/7").await;
-    afterword.hit("/articles").await;
+    afterword.wait_for_hit("/articles/7").await;
+    afterword.wait_for_hit("/articles").await;
     afterword.supabase().clear_requests();
     for _ in 0..300 {
         assert_eq!(
@@ -190,7 +193,7 @@ async fn a_burst_about_one_article_costs_few_requests() {
             202
         );
     }
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     // Two refreshes a second of two keys, and far fewer than one for each webhook, however slow this machine is.
     let requests = afterword.supabase().requests().len();
     assert!((2..150).contains(&requests), "{requests} requests");
@@ -206,7 +209,10 @@ async fn two_readers_and_a_webhook_racing_for_one_row_end_with_the_newer_row() {
             afterword.change(Method::PATCH, "?id=eq.7", json!({ "title": title })),
             afterword.get("/articles/7"),
         );
-        assert_eq!(afterword.hit("/articles/7").await.json()["title"], title);
+        assert_eq!(
+            afterword.wait_for_hit("/articles/7").await.json()["title"],
+            title
+        );
     }
 }
 
@@ -214,15 +220,18 @@ async fn two_readers_and_a_webhook_racing_for_one_row_end_with_the_newer_row() {
 async fn of_two_workers_one_drains() {
     let mut afterword = Setup::default().start().await;
     afterword.start_worker().await.unwrap();
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     afterword.supabase().clear_requests();
     for version in 1..=10 {
         let title = format!("Version {version}");
         afterword
             .change(Method::PATCH, "?id=eq.8", json!({ "title": title }))
             .await;
-        afterword.worked_off().await.unwrap();
-        assert_eq!(afterword.hit("/articles/8").await.json()["title"], title);
+        afterword.wait_until_drained().await.unwrap();
+        assert_eq!(
+            afterword.wait_for_hit("/articles/8").await.json()["title"],
+            title
+        );
     }
     let reads = afterword
         .supabase()

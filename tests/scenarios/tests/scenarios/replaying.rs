@@ -78,7 +78,7 @@ async fn the_recorded_webhooks_in_their_order_leave_the_cache_equal_to_the_datab
         replayed += 1;
     }
     assert_eq!(replayed, 57);
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     let origin = afterword.origin("?order=id.asc").await;
     afterword.supabase().clear_requests();
     assert_eq!(afterword.get("/articles").await.json(), origin);
@@ -105,5 +105,5 @@ async fn the_recorded_webhooks_in_their_order_leave_the_cache_equal_to_the_datab
     );
     // The first article was deleted in the end, whatever order its webhooks came in.
     assert_eq!(afterword.get("/articles/1").await.status, 404);
-    assert_eq!(json!(afterword.marks().await.unwrap()), json!([]));
+    assert_eq!(json!(afterword.queue().await.unwrap()), json!([]));
 }

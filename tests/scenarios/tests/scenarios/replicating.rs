@@ -22,7 +22,7 @@ async fn every_wake_up_reaches_three_replicas_one_drains_and_none_writes_an_olde
         replicas.push(afterword.start_replica().await.unwrap());
     }
     afterword.webhook("{}").await;
-    afterword.reconciled().await.unwrap();
+    afterword.wait_until_reconciled().await.unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for version in 1..=15 {
         let title = format!("Version {version}");
@@ -42,7 +42,7 @@ async fn every_wake_up_reaches_three_replicas_one_drains_and_none_writes_an_olde
             assert_eq!(answer.unwrap().status(), 202);
         }
         let windows = began.elapsed().as_millis() / DEBOUNCE_WINDOW_MS;
-        afterword.worked_off().await.unwrap();
+        afterword.wait_until_drained().await.unwrap();
         for url in &replicas {
             let read = client
                 .get(format!("{url}/articles/7"))
@@ -65,7 +65,7 @@ async fn every_wake_up_reaches_three_replicas_one_drains_and_none_writes_an_olde
         );
     }
     let subscribers: (String, usize) = afterword
-        .ask_redis(&["PUBSUB", "NUMSUB", "{afterword}:refresh"])
+        .redis_command(&["PUBSUB", "NUMSUB", "{afterword}:refresh"])
         .await
         .unwrap();
     assert_eq!(subscribers.1, 3, "all three heard every wake-up");

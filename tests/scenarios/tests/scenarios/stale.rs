@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use afterword_scenarios::{Afterword, Answer, Setup};
+use afterword_scenarios::{Afterword, Response, Setup};
 use afterword_stack::eventually;
 use afterword_supabase::{Dials, Fault, RestDial};
 use reqwest::Method;
@@ -18,7 +18,7 @@ const ITEM: &str = "/articles/7";
 
 /// An application that holds [`ITEM`], and its answer. An entry is fresh for 300 s and served stale
 /// for 600 s more; if the origin fails, for 1,200 s more.
-async fn holding() -> (Afterword, Answer) {
+async fn holding() -> (Afterword, Response) {
     let mut afterword = Setup::default()
         .variable("max_age", "300")
         .variable("stale_while_revalidate", "600")
@@ -26,7 +26,7 @@ async fn holding() -> (Afterword, Answer) {
         .no_webhooks()
         .start()
         .await;
-    let held = afterword.hit(ITEM).await;
+    let held = afterword.wait_for_hit(ITEM).await;
     afterword.kill_workers().await;
     (afterword, held)
 }
@@ -44,8 +44,8 @@ fn fail(afterword: &Afterword, fault: Option<Fault>) {
 }
 
 /// What `Cache-Status` says, without its `ttl`, which moves.
-fn told(answer: &Answer) -> String {
-    let told = answer.field("cache-status").split("; ");
+fn told(answer: &Response) -> String {
+    let told = answer.header("cache-status").split("; ");
     let lasting: Vec<&str> = told.filter(|part| !part.starts_with("ttl=-")).collect();
     lasting.join("; ")
 }
@@ -85,11 +85,11 @@ async fn an_entry_beyond_its_window_is_served_if_the_origin_fails() {
             told(&answer),
             format!("afterword; fwd=stale{status}; detail=stale-if-error")
         );
-        let age: u64 = answer.field("age").parse().unwrap();
+        let age: u64 = answer.header("age").parse().unwrap();
         assert!(age >= 1_000, "{age} s");
-        afterword.forget_misses().await;
+        afterword.release_fetch_locks().await;
     }
-    let unchanged = [("if-none-match", held.field("etag"))];
+    let unchanged = [("if-none-match", held.header("etag"))];
     assert_eq!(afterword.get_with(ITEM, &unchanged).await.status, 304);
 
     // The failure is remembered; the next reader gets the entry without a request.
@@ -103,11 +103,11 @@ async fn an_entry_beyond_its_window_is_served_if_the_origin_fails() {
     known.await.unwrap();
 
     make_old(&afterword, ITEM, Duration::from_secs(1_600));
-    afterword.forget_misses().await;
+    afterword.release_fetch_locks().await;
     assert_eq!(afterword.get(ITEM).await.status, 503);
     make_old(&afterword, ITEM, Duration::from_secs(1_000));
     afterword.stop_origin().await;
-    afterword.forget_misses().await;
+    afterword.release_fetch_locks().await;
     assert_eq!(afterword.get(ITEM).await.body, held.body);
 }
 
@@ -134,5 +134,5 @@ async fn an_entry_that_stays_stale_is_told_in_the_log() {
     let line = afterword.http().line_with(SAYS, PATIENCE).await.unwrap();
     assert!(line.contains(ITEM), "{line}");
     assert!(line.contains("docs/operating.md"), "{line}");
-    assert_eq!(afterword.said().matches(SAYS).count(), 1, "not the first");
+    assert_eq!(afterword.log().matches(SAYS).count(), 1, "not the first");
 }

@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How often a command has been called, by `INFO commandstats`: within scripts too.
 async fn calls(afterword: &Afterword, command: &str) -> u64 {
     let info: String = afterword
-        .ask_redis(&["INFO", "commandstats"])
+        .redis_command(&["INFO", "commandstats"])
         .await
         .unwrap();
     info.lines()
@@ -29,7 +29,7 @@ async fn scripts(afterword: &Afterword) -> u64 {
 
 /// The connections that Redis has taken, the one that asks among them.
 async fn connections(afterword: &Afterword) -> u64 {
-    let info: String = afterword.ask_redis(&["INFO", "stats"]).await.unwrap();
+    let info: String = afterword.redis_command(&["INFO", "stats"]).await.unwrap();
     info.lines()
         .find_map(|line| line.strip_prefix("total_connections_received:"))
         .and_then(|count| count.parse().ok())
@@ -43,14 +43,17 @@ async fn change(afterword: &Afterword, title: &str) {
 }
 
 async fn is_read(afterword: &Afterword, title: &str) {
-    assert_eq!(afterword.hit("/articles/7").await.json()["title"], title);
+    assert_eq!(
+        afterword.wait_for_hit("/articles/7").await.json()["title"],
+        title
+    );
 }
 
 /// Waits until a key of the marks is there, or not.
 async fn key_is(afterword: &Afterword, name: &str, there: bool) {
     let key = format!("{{afterword}}:v1:{name}");
     eventually(LIMIT, &format!("waiting for {key}"), async || {
-        let exists: bool = afterword.ask_redis(&["EXISTS", &key]).await?;
+        let exists: bool = afterword.redis_command(&["EXISTS", &key]).await?;
         ensure!(
             exists == there,
             "it is {}there",
@@ -91,7 +94,7 @@ async fn a_redis_that_tells_of_every_command_makes_no_endless_loop() {
 async fn where_config_is_denied_wake_ups_drain_and_the_log_says_once_what_is_lost() {
     let afterword = Setup::default().redis_user(&["-config"]).start().await;
     let (_, events): (String, String) = afterword
-        .ask_redis(&["CONFIG", "GET", "notify-keyspace-events"])
+        .redis_command(&["CONFIG", "GET", "notify-keyspace-events"])
         .await
         .unwrap();
     assert_eq!(events, "", "nobody has switched the events on");
@@ -101,10 +104,10 @@ async fn where_config_is_denied_wake_ups_drain_and_the_log_says_once_what_is_los
         is_read(&afterword, &title).await;
     }
     // A read of what is missing drains too.
-    afterword.hit("/articles/8").await;
+    afterword.wait_for_hit("/articles/8").await;
     change(&afterword, "And again").await;
     is_read(&afterword, "And again").await;
-    let said = afterword.said();
+    let said = afterword.log();
     let lost = "may not read and set `notify-keyspace-events`";
     assert_eq!(said.matches(lost).count(), 1, "{said}");
 }
@@ -117,7 +120,7 @@ async fn a_user_who_may_not_publish_marks_and_the_timer_wakes() {
         change(&afterword, &title).await;
         is_read(&afterword, &title).await;
     }
-    let denied: Vec<redis::Value> = afterword.ask_redis(&["ACL", "LOG"]).await.unwrap();
+    let denied: Vec<redis::Value> = afterword.redis_command(&["ACL", "LOG"]).await.unwrap();
     assert!(!denied.is_empty(), "it was not allowed to publish");
 }
 
@@ -151,13 +154,13 @@ async fn the_user_of_the_documentation_may_do_all_that_the_application_does() {
         "2",
         "/articles/8",
     ];
-    let _: u64 = afterword.ask_redis(&added).await.unwrap();
+    let _: u64 = afterword.redis_command(&added).await.unwrap();
     afterword.wake_up().until_heard(LIMIT).await.unwrap();
     key_is(&afterword, "breaker", true).await;
     afterword.get("/articles/9").await;
     afterword.start_origin().await.unwrap();
-    afterword.worked_off().await.unwrap();
-    let denied: Vec<redis::Value> = afterword.ask_redis(&["ACL", "LOG"]).await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
+    let denied: Vec<redis::Value> = afterword.redis_command(&["ACL", "LOG"]).await.unwrap();
     assert!(denied.is_empty(), "{denied:?}");
 }
 
@@ -165,10 +168,10 @@ async fn the_user_of_the_documentation_may_do_all_that_the_application_does() {
 async fn a_wake_up_that_is_lost_is_made_up_for_by_the_timer() {
     let afterword = Setup::default().start().await;
     for version in 1..=2 {
-        afterword.worked_off().await.unwrap();
+        afterword.wait_until_drained().await.unwrap();
         // As if one had been published a moment ago, and lost.
         let _: () = afterword
-            .ask_redis(&["SET", "{afterword}:v1:wake_pending", "1", "PX", "60000"])
+            .redis_command(&["SET", "{afterword}:v1:wake_pending", "1", "PX", "60000"])
             .await
             .unwrap();
         let published = calls(&afterword, "publish").await;
@@ -184,7 +187,7 @@ async fn a_wake_up_that_is_lost_is_made_up_for_by_the_timer() {
 async fn two_workers(setup: Setup) -> Afterword {
     let mut afterword = setup.dials().start().await;
     afterword.start_worker().await.unwrap();
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     afterword.workers()[1].signal(Signal::SIGSTOP).unwrap();
     afterword
 }
@@ -196,7 +199,7 @@ async fn the_lease_of_a_worker_that_was_killed_runs_out_and_wakes_another() {
     }
     let afterword = two_workers(Setup::default()).await;
     afterword
-        .turn_worker_dials(json!({"die": {"call": "key-value.set", "nth": 1, "when": "before"}}))
+        .set_worker_dials(json!({"die": {"call": "key-value.set", "nth": 1, "when": "before"}}))
         .await;
     change(&afterword, "Changed").await;
     afterword.workers()[0].wait().await;
@@ -204,7 +207,7 @@ async fn the_lease_of_a_worker_that_was_killed_runs_out_and_wakes_another() {
     key_is(&afterword, "alarm", false).await;
     key_is(&afterword, "lease", true).await;
     assert_eq!(
-        afterword.marks().await.unwrap(),
+        afterword.queue().await.unwrap(),
         ["/articles", "/articles/7"]
     );
     afterword.workers()[1].signal(Signal::SIGCONT).unwrap();
@@ -218,7 +221,7 @@ async fn a_redis_restarted_while_a_dead_workers_lease_lasts_still_tells_of_its_e
     }
     let mut afterword = Setup::default().dials().start().await;
     afterword
-        .turn_worker_dials(json!({"die": {"call": "key-value.set", "nth": 1, "when": "before"}}))
+        .set_worker_dials(json!({"die": {"call": "key-value.set", "nth": 1, "when": "before"}}))
         .await;
     change(&afterword, "Changed").await;
     afterword.worker().wait().await;
@@ -261,11 +264,11 @@ async fn a_worker_that_was_stopped_for_longer_than_its_lease_does_not_leave_an_o
     let before = written(first);
     // Slow enough to be stopped in the midst of its writes.
     afterword
-        .turn_worker_dials(json!({"faults": {"key-value.set": {"delay_ms": 300}}}))
+        .set_worker_dials(json!({"faults": {"key-value.set": {"delay_ms": 300}}}))
         .await;
     // No wake-up, so that the timer finds all of them marked: one request fetches them.
     let _: () = afterword
-        .ask_redis(&["SET", "{afterword}:v1:wake_pending", "1", "PX", "60000"])
+        .redis_command(&["SET", "{afterword}:v1:wake_pending", "1", "PX", "60000"])
         .await
         .unwrap();
     change_all("Older").await;
@@ -276,20 +279,20 @@ async fn a_worker_that_was_stopped_for_longer_than_its_lease_does_not_leave_an_o
     key_is(&afterword, "lease", true).await;
     change_all("Newer").await;
     second.signal(Signal::SIGCONT).unwrap();
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     all_are(&afterword, &ids, "Newer").await;
 
     first.signal(Signal::SIGCONT).unwrap();
     // It finds out that it has lost its lease, and goes on only when it has a new one.
     let _: () = afterword
-        .ask_redis(&["DEL", "{afterword}:v1:wake_pending"])
+        .redis_command(&["DEL", "{afterword}:v1:wake_pending"])
         .await
         .unwrap();
     second.signal(Signal::SIGSTOP).unwrap();
     let body = json!({"type": "UPDATE", "record": {"id": ids[0]}}).to_string();
     assert_eq!(afterword.webhook(body).await.status, 202);
     wrote(first, stopped_at + 1).await;
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     let written_late = written(first) - stopped_at;
     // A few that were under way, these once more, and the new change; not all that it had fetched.
     let fetched_before = before + ids.len() - stopped_at;

@@ -66,7 +66,7 @@ fn refusal(status: u16, code: &str) -> Option<Fault> {
 /// Makes a reconciliation due, and wakes a worker for it.
 async fn reconcile(afterword: &Afterword) {
     let _: u64 = afterword
-        .ask_redis(&["DEL", "{afterword}:v1:reconciled"])
+        .redis_command(&["DEL", "{afterword}:v1:reconciled"])
         .await
         .unwrap();
     afterword.wake_up().until_heard(LIMIT).await.unwrap();
@@ -78,10 +78,10 @@ async fn entries_that_cannot_be_read_do_not_keep_the_list_from_being_written() {
         return;
     }
     let afterword = Setup::default().dials().no_webhooks().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     change(&afterword, 7, "Changed");
     let failing = json!({"faults": {"key-value.get": {"fail": true}}});
-    afterword.turn_worker_dials(failing).await;
+    afterword.set_worker_dials(failing).await;
     reconcile(&afterword).await;
     list_is_fresh(&afterword, "Changed").await;
     is_fresh(&afterword, 7, "Changed").await;
@@ -90,7 +90,7 @@ async fn entries_that_cannot_be_read_do_not_keep_the_list_from_being_written() {
 #[tokio::test]
 async fn a_foreign_name_in_the_queue_is_removed_and_a_task_without_a_version_is_done_once() {
     let afterword = Setup::default().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     afterword.supabase().clear_requests();
     let added = [
         "ZADD",
@@ -100,9 +100,9 @@ async fn a_foreign_name_in_the_queue_is_removed_and_a_task_without_a_version_is_
         "2",
         "not ours",
     ];
-    let _: u64 = afterword.ask_redis(&added).await.unwrap();
+    let _: u64 = afterword.redis_command(&added).await.unwrap();
     afterword.wake_up().until_heard(LIMIT).await.unwrap();
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     assert_eq!(afterword.supabase().requests().len(), 1);
 }
 
@@ -114,7 +114,7 @@ async fn an_origin_that_flaps_is_sent_a_few_requests_however_many_keys_wait() {
         let due: Vec<String> = keys.flat_map(|(score, key)| [score, key]).collect();
         let mut add = vec!["ZADD", "{afterword}:v1:queue"];
         add.extend(due.iter().map(String::as_str));
-        let _: u64 = afterword.ask_redis(&add).await.unwrap();
+        let _: u64 = afterword.redis_command(&add).await.unwrap();
     }
     // One article is always well, so that the origin is never failing throughout.
     let well = RestDial {
@@ -144,7 +144,7 @@ async fn an_origin_that_flaps_is_sent_a_few_requests_however_many_keys_wait() {
 async fn a_refusal_that_passes_holds_nothing_up_and_is_not_called_stuck() {
     for (status, code) in [(401, "PGRST303"), (404, "PGRST205")] {
         let afterword = Setup::default().no_webhooks().start().await;
-        afterword.hit("/articles/7").await;
+        afterword.wait_for_hit("/articles/7").await;
         change(&afterword, 7, "Changed");
         let passes = RestDial {
             times: Some(2),
@@ -154,7 +154,7 @@ async fn a_refusal_that_passes_holds_nothing_up_and_is_not_called_stuck() {
         dial(&afterword, vec![passes]);
         webhook_about(&afterword, 7).await;
         is_fresh(&afterword, 7, "Changed").await;
-        let said = afterword.said();
+        let said = afterword.log();
         assert!(!said.contains("stuck"), "{said}");
         assert!(said.contains(code), "{said}");
     }
@@ -164,7 +164,7 @@ async fn a_refusal_that_passes_holds_nothing_up_and_is_not_called_stuck() {
 async fn an_id_that_a_firewall_refuses_holds_up_no_other() {
     let mut afterword = Setup::default().no_webhooks().start().await;
     for id in [3, 4, 5] {
-        afterword.hit(&format!("/articles/{id}")).await;
+        afterword.wait_for_hit(&format!("/articles/{id}")).await;
         change(&afterword, id, &format!("Changed {id}"));
     }
     afterword.kill_workers().await;
@@ -178,7 +178,7 @@ async fn an_id_that_a_firewall_refuses_holds_up_no_other() {
         webhook_about(&afterword, id).await;
     }
     afterword.start_worker().await.unwrap();
-    afterword.marked(&["/articles/3"]).await;
+    afterword.wait_for_queue(&["/articles/3"]).await;
     for id in [4, 5] {
         is_fresh(&afterword, id, &format!("Changed {id}")).await;
     }
@@ -204,7 +204,7 @@ async fn a_row_whose_statement_fails_is_found_by_halving_and_holds_up_no_other()
     }
     afterword.supabase().clear_requests();
     afterword.start_worker().await.unwrap();
-    afterword.marked(&["/articles/13"]).await;
+    afterword.wait_for_queue(&["/articles/13"]).await;
     let requests = afterword.supabase().requests();
     let failed = requests.iter().filter(|it| it.status == Some(500)).count();
     assert!((4..=12).contains(&failed), "{requests:?}");
@@ -233,7 +233,7 @@ async fn statements_that_time_out_for_key_after_key_are_the_origins_overload() {
     afterword.start_worker().await.unwrap();
     eventually(LIMIT, "the circuit breaker's opening", async || {
         let open: u64 = afterword
-            .ask_redis(&["EXISTS", "{afterword}:v1:breaker"])
+            .redis_command(&["EXISTS", "{afterword}:v1:breaker"])
             .await?;
         ensure!(open == 1, "it is closed");
         Ok(())
@@ -243,7 +243,7 @@ async fn statements_that_time_out_for_key_after_key_are_the_origins_overload() {
     let requests = afterword.supabase().requests().len();
     assert!((16..=24).contains(&requests), "{requests} requests");
     dial(&afterword, Vec::new());
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
 }
 
 /// A list that always fails in this way, on a site where nothing else is due.
@@ -254,7 +254,7 @@ async fn items_are_refreshed_without_a_list(fault: Option<Fault>) {
         .start()
         .await;
     for id in [1, 2, 3, 7] {
-        afterword.hit(&format!("/articles/{id}")).await;
+        afterword.wait_for_hit(&format!("/articles/{id}")).await;
     }
     let no_list = RestDial {
         matching: "order=".into(),
@@ -273,7 +273,7 @@ async fn items_are_refreshed_without_a_list(fault: Option<Fault>) {
     .await
     .unwrap_or_else(|error| panic!("{error:#}"));
     let without = "refreshing every stored item, because there is no list";
-    assert!(afterword.said().contains(without));
+    assert!(afterword.log().contains(without));
     dial(&afterword, Vec::new());
     list_is_fresh(&afterword, "Changed").await;
 }
@@ -295,7 +295,7 @@ async fn steady_writes_starve_neither_the_reconciliation_nor_the_sign_of_life() 
         .no_webhooks()
         .start()
         .await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     // Slower than the changes that follow: the drain does not end while they go on.
     let slow = RestDial {
         delay_ms: 400,
@@ -304,7 +304,7 @@ async fn steady_writes_starve_neither_the_reconciliation_nor_the_sign_of_life() 
     dial(&afterword, vec![slow]);
     webhook_about(&afterword, 1).await;
     let alive: String = afterword
-        .ask_redis(&["GET", "{afterword}:v1:alive"])
+        .redis_command(&["GET", "{afterword}:v1:alive"])
         .await
         .unwrap();
     change(&afterword, 7, "Changed");
@@ -319,7 +319,7 @@ async fn steady_writes_starve_neither_the_reconciliation_nor_the_sign_of_life() 
         let content = String::from_utf8_lossy(&entry.identity.content).into_owned();
         ensure!(content.contains("Changed"), "{content}");
         let now: String = afterword
-            .ask_redis(&["GET", "{afterword}:v1:alive"])
+            .redis_command(&["GET", "{afterword}:v1:alive"])
             .await?;
         ensure!(now != alive, "no sign of life since {alive}");
         Ok(())
@@ -334,12 +334,12 @@ async fn steady_writes_starve_neither_the_reconciliation_nor_the_sign_of_life() 
 async fn a_full_redis_is_worked_off_and_what_it_did_not_take_follows() {
     let afterword = Setup::default().no_webhooks().start().await;
     for id in [7, 8] {
-        afterword.hit(&format!("/articles/{id}")).await;
+        afterword.wait_for_hit(&format!("/articles/{id}")).await;
         change(&afterword, id, "Changed");
     }
     let full = async |bytes: &str| {
         let set = ["CONFIG", "SET", "maxmemory", bytes];
-        afterword.ask_redis::<()>(&set).await.unwrap();
+        afterword.redis_command::<()>(&set).await.unwrap();
     };
     // The worker waits until Redis is full.
     let slow = RestDial {
@@ -348,14 +348,14 @@ async fn a_full_redis_is_worked_off_and_what_it_did_not_take_follows() {
     };
     dial(&afterword, vec![slow]);
     webhook_about(&afterword, 7).await;
-    afterword.origin_asked("id=eq.7").await;
+    afterword.wait_for_origin_request("id=eq.7").await;
     full("1").await;
     let answer = afterword
         .webhook(r#"{"type":"UPDATE","record":{"id":8}}"#)
         .await;
     assert_eq!(answer.json()["deferred"], "outbox", "{answer:?}");
     is_fresh(&afterword, 7, "Changed").await;
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
 
     full("0").await;
     afterword.wake_up().until_heard(LIMIT).await.unwrap();
@@ -365,22 +365,22 @@ async fn a_full_redis_is_worked_off_and_what_it_did_not_take_follows() {
 #[tokio::test]
 async fn a_reader_wakes_the_worker_after_redis_refused_writes_for_a_while() {
     let afterword = Setup::default().no_webhooks().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     change(&afterword, 7, "Changed");
     let refuse = async |replicas: &str| {
         let set = ["CONFIG", "SET", "min-replicas-to-write", replicas];
-        afterword.ask_redis::<()>(&set).await.unwrap();
+        afterword.redis_command::<()>(&set).await.unwrap();
     };
     // The alarm runs out while nothing can be written, so that no other follows it.
     let _: () = afterword
-        .ask_redis(&["SET", "{afterword}:v1:alarm", "1", "PX", "500"])
+        .redis_command(&["SET", "{afterword}:v1:alarm", "1", "PX", "500"])
         .await
         .unwrap();
     refuse("1").await;
     webhook_about(&afterword, 7).await;
     eventually(LIMIT, "the alarm", async || {
         let left: i64 = afterword
-            .ask_redis(&["PTTL", "{afterword}:v1:alarm"])
+            .redis_command(&["PTTL", "{afterword}:v1:alarm"])
             .await?;
         ensure!(left < 0, "{left} ms are left");
         Ok(())
@@ -400,12 +400,12 @@ async fn a_store_of_many_keys_is_listed_for_as_long_as_it_gives_keys() {
     }
     let afterword = Setup::default().dials().no_webhooks().start().await;
     for id in 1..=6 {
-        afterword.hit(&format!("/articles/{id}")).await;
+        afterword.wait_for_hit(&format!("/articles/{id}")).await;
     }
     change(&afterword, 6, "Changed");
     // Some eight keys, and more than ten seconds for all of them.
     let slow = json!({"faults": {"key-value.get-keys": {"each_ms": 1_600}}});
-    afterword.turn_worker_dials(slow).await;
+    afterword.set_worker_dials(slow).await;
     reconcile(&afterword).await;
     is_fresh(&afterword, 6, "Changed").await;
 }
@@ -416,22 +416,22 @@ async fn a_record_of_the_outbox_that_cannot_be_read_yet_is_not_deleted() {
         return;
     }
     let afterword = Setup::default().dials().no_webhooks().start().await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     // The store lists the record, but does not have its value yet.
     let absent = json!({"faults": {"key-value.get": {"absent": true}}});
-    afterword.turn_worker_dials(absent).await;
+    afterword.set_worker_dials(absent).await;
     stored::insert(&afterword, "outbox/record", b"/articles/7\n");
     stored::insert(&afterword, "outbox", b"");
     reconcile(&afterword).await;
-    afterword.reconciled().await.unwrap();
+    afterword.wait_until_reconciled().await.unwrap();
     let kept = |key: &str| stored::keys(&afterword).iter().any(|it| it == key);
     assert!(kept("outbox/record"));
 
     change(&afterword, 7, "Changed");
-    afterword.turn_worker_dials(json!({})).await;
+    afterword.set_worker_dials(json!({})).await;
     afterword.wake_up().until_heard(LIMIT).await.unwrap();
     is_fresh(&afterword, 7, "Changed").await;
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     assert!(!kept("outbox/record") && !kept("outbox") && !kept("outbox-emptying"));
 }
 
@@ -442,10 +442,10 @@ async fn a_change_that_the_replicas_show_late_is_refreshed_once_more() {
         .no_webhooks()
         .start()
         .await;
-    afterword.hit("/articles/7").await;
+    afterword.wait_for_hit("/articles/7").await;
     afterword.supabase().clear_requests();
     webhook_about(&afterword, 7).await;
-    afterword.origin_asked("id=eq.7").await;
+    afterword.wait_for_origin_request("id=eq.7").await;
     // Only now does the origin show it.
     change(&afterword, 7, "Changed");
     eventually(LIMIT, "the second refresh", async || {
@@ -456,7 +456,7 @@ async fn a_change_that_the_replicas_show_late_is_refreshed_once_more() {
     })
     .await
     .unwrap_or_else(|error| panic!("{error:#}"));
-    afterword.worked_off().await.unwrap();
+    afterword.wait_until_drained().await.unwrap();
     let requests = afterword.supabase().requests();
     let items = requests.iter().filter(|it| it.query.contains("id=eq.7"));
     assert_eq!(items.count(), 2, "{requests:?}");
@@ -470,12 +470,12 @@ async fn a_change_of_a_related_table_refreshes_what_the_list_does_not_vouch_for(
         .start()
         .await;
     for id in [7, 8] {
-        afterword.hit(&format!("/articles/{id}")).await;
+        afterword.wait_for_hit(&format!("/articles/{id}")).await;
     }
     let sql = "UPDATE articles SET body = 'Embedded' WHERE id = 7";
     afterword.supabase().execute(sql).unwrap();
     let related = ["ZADD", "{afterword}:v1:queue", "1", "related"];
-    let _: u64 = afterword.ask_redis(&related).await.unwrap();
+    let _: u64 = afterword.redis_command(&related).await.unwrap();
     afterword.wake_up().until_heard(LIMIT).await.unwrap();
     is_fresh(&afterword, 7, "Embedded").await;
 }
@@ -491,7 +491,7 @@ async fn items_that_a_limited_list_does_not_show_cost_no_request_and_are_evicted
         .start()
         .await;
     for id in [1, 7, 8, 9] {
-        afterword.hit(&format!("/articles/{id}")).await;
+        afterword.wait_for_hit(&format!("/articles/{id}")).await;
     }
     afterword.supabase().clear_requests();
     eventually(LIMIT, "the eviction", async || {

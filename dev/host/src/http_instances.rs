@@ -1,0 +1,112 @@
+//! Instances of HTTP components: how many requests each takes, and when it ends.
+//!
+//! The numbers are `spin up`'s defaults for WASI 0.3 (Spin: `crates/trigger-http/src/lib.rs`).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::{Sleep, sleep};
+use wasmtime::component::GuestTaskId;
+use wasmtime::{Engine, Store, StoreContextMut};
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, Proxy, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+
+use crate::component::Component;
+use crate::instance::{State, new_store};
+
+/// Requests that an instance takes in its life.
+const MAX_REQUESTS: usize = 128;
+/// Requests that an instance takes at the same time.
+const MAX_CONCURRENT_REQUESTS: usize = 16;
+/// How long an idle instance lives.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Makes the instances of one component.
+pub(crate) struct Instances {
+    pub engine: Engine,
+    pub component: Arc<Component>,
+    pub service: ServicePre<State>,
+}
+
+impl HandlerState for Instances {
+    type StoreData = State;
+    type WorkerExpiration = IdleTimeout;
+    type WorkerState = RequestLimits;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<State, IdleTimeout, RequestLimits>> {
+        let mut store = new_store(&self.component, &self.engine);
+        let service = self.service.instantiate_async(&mut store).await?;
+        Ok(Instance {
+            store,
+            proxy: Proxy::P3(service),
+            view: State::http,
+            expiration: IdleTimeout(Box::pin(sleep(IDLE_TIMEOUT))),
+            state: RequestLimits(self.component.clone()),
+        })
+    }
+}
+
+/// Ends an idle instance. An instance has no time limit while it handles a request, or runs what it
+/// spawned before its response.
+pub(crate) struct IdleTimeout(Pin<Box<Sleep>>);
+
+impl WorkerExpiration for IdleTimeout {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        status: WorkerStatus,
+        since: Instant,
+    ) -> Poll<()> {
+        match status {
+            WorkerStatus::Requests | WorkerStatus::PostReturn => Poll::Pending,
+            WorkerStatus::Idle => {
+                let deadline = (since + IDLE_TIMEOUT).into();
+                if self.0.deadline() != deadline {
+                    self.0.as_mut().reset(deadline);
+                }
+                self.0.as_mut().poll(cx)
+            }
+        }
+    }
+}
+
+/// Limits the requests of one instance.
+pub(crate) struct RequestLimits(Arc<Component>);
+
+impl WorkerState for RequestLimits {
+    type StoreData = State;
+    type RequestData = ();
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        if total >= MAX_REQUESTS {
+            ShouldAccept::Never
+        } else if concurrent >= MAX_CONCURRENT_REQUESTS {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    /// A request has no time limit.
+    fn on_request_start(
+        &self,
+        _: StoreContextMut<'_, State>,
+        _: (),
+        _: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn drop(&self, store: Store<State>, result: wasmtime::Result<()>) {
+        // This prints the unfinished line of the instance. The reason of its end comes after it.
+        drop(store);
+        if let Err(error) = result {
+            self.0.log(format_args!("the instance failed: {error:#}"));
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The interfaces of Spin that components import.
+
+mod key_value;
+mod redis;
+mod variables;

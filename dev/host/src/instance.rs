@@ -1,0 +1,58 @@
+//! The state of one instance of a component.
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::component::Component;
+use crate::http_client::HttpClient;
+use crate::stdio::Lines;
+
+/// The state behind every function that an instance imports.
+pub(crate) struct State {
+    pub component: Arc<Component>,
+    /// Its open stores, connections, bodies and so on.
+    pub table: ResourceTable,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    http_client: HttpClient,
+}
+
+/// Makes a store for a new instance of `component`.
+pub(crate) fn new_store(component: &Arc<Component>, engine: &Engine) -> Store<State> {
+    let mut wasi = WasiCtx::builder();
+    if !component.quiet {
+        wasi.stdout(Lines::new(&component.id));
+        wasi.stderr(Lines::new(&component.id));
+    }
+    let state = State {
+        component: component.clone(),
+        table: ResourceTable::new(),
+        wasi: wasi.build(),
+        http: WasiHttpCtx::new(),
+        http_client: HttpClient(component.clone()),
+    };
+    Store::new(engine, state)
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.http_client,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}

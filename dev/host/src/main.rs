@@ -1,0 +1,5 @@
+//! `afterword-host`, without fault dials.
+
+fn main() -> std::process::ExitCode {
+    afterword_host::run_program()
+}

@@ -1,0 +1,133 @@
+//! Finds the component of a path (Spin: `crates/routes`).
+
+use anyhow::{Result, anyhow, bail};
+use routefinder::Router;
+
+use crate::manifest::HttpTrigger;
+
+/// The routes of an application.
+pub(crate) struct Routes {
+    router: Router<String>,
+    /// In the manifest's order, for the start-up message.
+    triggers: Vec<HttpTrigger>,
+}
+
+/// A match of a path.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Match<'a> {
+    /// The component's id.
+    pub component: &'a str,
+    /// The named segments and their values.
+    pub segments: Vec<(String, String)>,
+}
+
+impl Routes {
+    /// # Errors
+    /// When a route is malformed, or two triggers have the same route.
+    pub(crate) fn new(triggers: Vec<HttpTrigger>) -> Result<Self> {
+        let mut router = Router::new();
+        for (index, trigger) in triggers.iter().enumerate() {
+            let HttpTrigger {
+                route, component, ..
+            } = trigger;
+            if triggers[..index].iter().any(|other| other.route == *route) {
+                bail!("two [[trigger.http]] have the route {route:?}; each needs its own");
+            }
+            router
+                .add(pattern(route), component.clone())
+                .map_err(|error| {
+                    anyhow!("cannot use route {route:?} of component {component:?}: {error}")
+                })?;
+        }
+        Ok(Self { router, triggers })
+    }
+
+    /// The match of `path`: first an exact route, then one with named segments, then a wildcard.
+    pub(crate) fn find(&self, path: &str) -> Option<Match<'_>> {
+        let found = self.router.best_match(path)?;
+        let captures = found.captures();
+        let segments = captures.iter();
+        Some(Match {
+            component: found.handler(),
+            segments: segments
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        })
+    }
+
+    /// The triggers, in the manifest's order.
+    pub(crate) fn triggers(&self) -> &[HttpTrigger] {
+        &self.triggers
+    }
+}
+
+/// A route in routefinder's notation: the wildcard is `*`, and a trailing slash has no meaning.
+fn pattern(route: &str) -> String {
+    let rooted = format!("/{}", route.strip_prefix('/').unwrap_or(route));
+    match rooted.strip_suffix("/...") {
+        Some(prefix) => format!("{prefix}/*"),
+        None => rooted.strip_suffix('/').unwrap_or(&rooted).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes(routes: &[(&str, &str)]) -> Result<Routes> {
+        let tables = routes.iter().map(|(route, component)| {
+            toml::from_str(&format!("route = {route:?}\ncomponent = {component:?}")).unwrap()
+        });
+        Routes::new(tables.collect())
+    }
+
+    #[track_caller]
+    fn assert_found(table: &[(&str, &str)], path: &str, component: Option<&str>) {
+        let routes = routes(table).unwrap();
+        assert_eq!(
+            routes.find(path).map(|it| it.component),
+            component,
+            "{path}"
+        );
+    }
+
+    #[test]
+    fn a_wildcard_matches_its_path_and_everything_below() {
+        let table = [("/articles/...", "articles")];
+        assert_found(&table, "/articles", Some("articles"));
+        assert_found(&table, "/articles/", Some("articles"));
+        assert_found(&table, "/articles/7/comments", Some("articles"));
+        assert_found(&table, "/articlesque", None);
+        assert_found(&table, "/", None);
+    }
+
+    #[test]
+    fn an_exact_route_ignores_a_trailing_slash() {
+        let table = [("/revalidate", "revalidate")];
+        assert_found(&table, "/revalidate", Some("revalidate"));
+        assert_found(&table, "/revalidate/", Some("revalidate"));
+        assert_found(&table, "/revalidate/x", None);
+    }
+
+    #[test]
+    fn the_more_exact_route_wins() {
+        let table = [("/...", "all"), ("/a/:id", "one"), ("/a/b", "exact")];
+        assert_found(&table, "/a/b", Some("exact"));
+        assert_found(&table, "/a/c", Some("one"));
+        assert_found(&table, "/a/c/d", Some("all"));
+        assert_found(&table, "/", Some("all"));
+    }
+
+    #[test]
+    fn a_match_has_the_named_segments() {
+        let routes = routes(&[("/articles/:id", "articles")]).unwrap();
+        let segments = routes.find("/articles/7").unwrap().segments;
+        assert_eq!(segments, [("id".to_owned(), "7".to_owned())]);
+    }
+
+    #[test]
+    fn the_same_route_twice_is_refused() {
+        let error = routes(&[("/a", "one"), ("/a", "two")]).err().unwrap();
+        assert!(error.to_string().contains("\"/a\""));
+    }
+}

@@ -1,0 +1,62 @@
+//! What `cargo xtask test` passes to the scenarios, by environment variables.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use afterword_stack::{Host, Redis};
+use afterword_supabase::Upstream;
+
+/// The host that `cargo xtask test` chose.
+pub(crate) fn host() -> Host {
+    let program = |name| {
+        PathBuf::from(
+            std::env::var_os(name)
+                .unwrap_or_else(|| panic!("{name} is not set; run `cargo xtask test`")),
+        )
+    };
+    match std::env::var("AFTERWORD_TEST_HOST").as_deref() {
+        Ok("spin") => Host::Spin(program("AFTERWORD_SPIN_PROGRAM")),
+        _ => Host::Embedded(program("AFTERWORD_HOST_PROGRAM")),
+    }
+}
+
+/// Whether the host has fault dials: the embedded host has, Spin has not. If not, prints that the
+/// scenario is skipped.
+pub fn host_has_dials() -> bool {
+    let embedded = matches!(host(), Host::Embedded(_));
+    if !embedded {
+        eprintln!(
+            "skipped: this scenario needs the embedded host's fault dials, which Spin does not have"
+        );
+    }
+    embedded
+}
+
+/// The Redis server's program.
+///
+/// # Panics
+/// There is none on the `PATH`.
+pub fn redis_program() -> PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM
+        .get_or_init(|| Redis::find().expect("redis-server is on the PATH; run `cargo xtask test`"))
+        .clone()
+}
+
+/// The real PostgREST with this *Max rows*, if the scenarios run against one, as in CI. `None` means
+/// the stand-in.
+///
+/// # Panics
+/// There is none with this *Max rows*.
+pub(crate) fn real_postgrest(row_cap: u64) -> Option<Upstream> {
+    let database = std::env::var("AFTERWORD_TEST_DATABASE").ok()?;
+    let name = match row_cap {
+        1_000 => "AFTERWORD_TEST_POSTGREST".to_owned(),
+        rows => format!("AFTERWORD_TEST_POSTGREST_{rows}"),
+    };
+    let postgrest = std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set"));
+    Some(Upstream {
+        postgrest,
+        database,
+    })
+}

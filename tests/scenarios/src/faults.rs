@@ -1,0 +1,117 @@
+//! Faults of the origin and of the host, and what the application did under them.
+
+use std::net::SocketAddr;
+
+use afterword_stack::eventually;
+use afterword_supabase::{Dials, Fault, RestDial};
+use anyhow::ensure;
+use serde_json::{Value, json};
+
+use crate::afterword::{Afterword, PATIENCE};
+
+impl Afterword {
+    /// Makes the origin fail as these dials say; without any, it works again.
+    ///
+    /// # Panics
+    /// A dial is invalid.
+    pub fn set_origin_faults(&self, rest: Vec<RestDial>) {
+        let dials = Dials {
+            rest,
+            ..self.supabase().dials()
+        };
+        self.supabase()
+            .set_dials(dials)
+            .expect("the dials are valid");
+    }
+
+    /// Makes every request to the origin fail with this status.
+    pub fn fail_origin(&self, status: u16) {
+        self.set_origin_faults(vec![RestDial {
+            fault: Some(Fault::Status(status)),
+            ..RestDial::default()
+        }]);
+    }
+
+    /// Makes the origin work again.
+    pub fn heal_origin(&self) {
+        self.set_origin_faults(Vec::new());
+    }
+
+    /// Waits until the origin has got a request whose query contains `text`.
+    ///
+    /// # Panics
+    /// That does not happen.
+    pub async fn wait_for_origin_request(&self, text: &str) {
+        let waited = eventually(
+            PATIENCE,
+            "waiting for a request to the origin",
+            async || {
+                let requests = self.supabase().requests();
+                ensure!(
+                    requests.iter().any(|request| request.query.contains(text)),
+                    "no {text} in {requests:?}"
+                );
+                Ok(())
+            },
+        );
+        waited.await.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// Waits for a line of the HTTP side's log that contains `text`, and returns it.
+    ///
+    /// # Panics
+    /// There is none.
+    pub async fn wait_for_http_log(&self, text: &str) -> String {
+        let line = self.http().line_with(text, PATIENCE).await;
+        line.unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Waits for a line of the first worker's log that contains `text`, and returns it.
+    ///
+    /// # Panics
+    /// There is none.
+    pub async fn wait_for_worker_log(&self, text: &str) -> String {
+        let line = self.worker().line_with(text, PATIENCE).await;
+        line.unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Sets the fault dials of the HTTP side: a JSON object of faults by host call, such as
+    /// `{"key-value.get": {"fail": true}}`.
+    ///
+    /// # Panics
+    /// The host refuses them.
+    pub async fn set_http_faults(&self, faults: Value) {
+        let settings = json!({ "faults": faults });
+        self.set_dials(self.app.dials, settings).await;
+    }
+
+    /// Sets the dials of the first worker: `{"faults": …, "die": …}`.
+    ///
+    /// # Panics
+    /// The host refuses them.
+    pub async fn set_worker_dials(&self, settings: Value) {
+        self.set_dials(self.worker_dials, settings).await;
+    }
+
+    async fn set_dials(&self, dials: Option<SocketAddr>, settings: Value) {
+        let dials = dials.expect("the setup has dials");
+        let request = self.client.put(format!("http://{dials}/dials"));
+        let response = request.json(&settings).send().await;
+        let response = response.expect("the dials respond");
+        let status = response.status();
+        let text = response.text().await.unwrap_or_default();
+        assert!(status.is_success(), "{text}");
+    }
+
+    /// The number of calls of a kind, such as `key-value.get`, that the HTTP side has made.
+    ///
+    /// # Panics
+    /// The host does not respond.
+    pub async fn http_calls(&self, kind: &str) -> u64 {
+        let dials = self.app.dials.expect("the setup has dials");
+        let request = self.client.get(format!("http://{dials}/calls"));
+        let response = request.send().await.expect("the dials respond");
+        let calls: Value = response.json().await.expect("calls are JSON");
+        calls[kind].as_u64().unwrap_or(0)
+    }
+}

@@ -1,0 +1,133 @@
+//! The work queue of the running application, and waiting for it.
+
+use afterword_stack::eventually;
+use anyhow::{Context, Result, ensure};
+use redis::AsyncConnectionConfig;
+
+use crate::afterword::{Afterword, PATIENCE};
+
+/// The full name of one of the application's Redis keys, such as `lease`.
+pub fn redis_key(name: &str) -> String {
+    format!("{{afterword}}:v1:{name}")
+}
+
+impl Afterword {
+    /// Runs a Redis command.
+    ///
+    /// # Errors
+    /// Redis does not respond, or with another type.
+    pub async fn redis_command<T: redis::FromRedisValue>(&self, command: &[&str]) -> Result<T> {
+        // The defaults of half a second and a second are short for a busy machine.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let mut connection = redis::Client::open(self.redis.url())?
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        let (name, arguments) = command.split_first().context("a command has a name")?;
+        let mut command = redis::cmd(name);
+        for argument in arguments {
+            command.arg(argument);
+        }
+        Ok(command.query_async(&mut connection).await?)
+    }
+
+    /// Whether one of the application's Redis keys, such as `lease`, exists.
+    ///
+    /// # Errors
+    /// Redis does not respond.
+    pub async fn key_exists(&self, name: &str) -> Result<bool> {
+        self.redis_command(&["EXISTS", &redis_key(name)]).await
+    }
+
+    /// Waits until one of the application's Redis keys exists, or until it is gone.
+    ///
+    /// # Panics
+    /// That does not happen.
+    pub async fn wait_for_key(&self, name: &str, exists: bool) {
+        let what = format!("waiting for the key {name}");
+        let waited = eventually(PATIENCE, &what, async || {
+            let found = self.key_exists(name).await?;
+            ensure!(found == exists, "it exists: {found}");
+            Ok(())
+        });
+        waited.await.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// The queued tasks, in alphabetical order.
+    ///
+    /// # Errors
+    /// Redis does not respond.
+    pub async fn queue(&self) -> Result<Vec<String>> {
+        let queue = redis_key("queue");
+        let mut tasks: Vec<String> = self.redis_command(&["ZRANGE", &queue, "0", "-1"]).await?;
+        tasks.sort();
+        Ok(tasks)
+    }
+
+    /// Waits until exactly these tasks are queued.
+    ///
+    /// # Panics
+    /// That does not happen.
+    pub async fn wait_for_queue(&self, tasks: &[&str]) {
+        let waited = eventually(PATIENCE, "waiting for queued tasks", async || {
+            let queue = self.queue().await?;
+            ensure!(queue == tasks, "queued are {queue:?}");
+            Ok(())
+        });
+        waited.await.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// Waits until the queue is empty and no worker holds the lease.
+    ///
+    /// # Errors
+    /// That does not happen.
+    pub async fn wait_until_drained(&self) -> Result<()> {
+        eventually(PATIENCE, "draining the queue", async || {
+            let queue = self.queue().await?;
+            let lease = self.key_exists("lease").await?;
+            ensure!(queue.is_empty(), "queued are {queue:?}");
+            ensure!(!lease, "a worker holds the lease");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits for the first reconciliation, which fetches the list, and for the end of its drain.
+    ///
+    /// # Errors
+    /// That does not happen.
+    pub async fn wait_until_reconciled(&self) -> Result<()> {
+        let what = "waiting for the first reconciliation";
+        eventually(PATIENCE, what, async || {
+            ensure!(self.key_exists("reconciled").await?, "it is not done");
+            Ok(())
+        })
+        .await?;
+        self.wait_until_drained().await
+    }
+
+    /// Waits until the refreshes of at least this many tasks have failed.
+    ///
+    /// # Panics
+    /// That does not happen.
+    pub async fn wait_for_failures(&self, tasks: usize) {
+        let waited = eventually(PATIENCE, "waiting for failures", async || {
+            let failures = redis_key("failures");
+            let failed: usize = self.redis_command(&["HLEN", &failures]).await?;
+            ensure!(failed >= tasks, "{failed} tasks have failed");
+            Ok(())
+        });
+        waited.await.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// Deletes the fetch locks and the negative cache, which would expire in some seconds.
+    ///
+    /// # Panics
+    /// Redis does not respond.
+    pub async fn release_fetch_locks(&self) {
+        let locks = redis_key("fetch_locks");
+        let deleted = self.redis_command::<u64>(&["DEL", &locks]).await;
+        deleted.expect("Redis responds");
+    }
+}

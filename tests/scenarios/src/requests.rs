@@ -1,0 +1,110 @@
+//! Requests to the running application and to its origin.
+
+use afterword_stack::eventually;
+use anyhow::ensure;
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::afterword::{Afterword, PATIENCE, SECRET};
+use crate::response::Response;
+use crate::setup::name_columns;
+
+impl Afterword {
+    /// Sends a request to the HTTP side.
+    ///
+    /// # Panics
+    /// There is no response.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Response {
+        let request = headers.iter().fold(
+            self.client.request(method, format!("{}{path}", self.url())),
+            |request, (name, value)| request.header(*name, *value),
+        );
+        respond(path, request.body(body)).await
+    }
+
+    /// Reads a path.
+    pub async fn get(&self, path: &str) -> Response {
+        self.send(Method::GET, path, &[], "").await
+    }
+
+    /// Reads a path with these request headers.
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        self.send(Method::GET, path, headers, "").await
+    }
+
+    /// Sends a webhook with the right secret.
+    pub async fn webhook(&self, body: impl Into<reqwest::Body>) -> Response {
+        let authorization = format!("Bearer {SECRET}");
+        let headers = [
+            ("authorization", &*authorization),
+            ("content-type", "application/json"),
+        ];
+        self.send(Method::POST, "/revalidate", &headers, body).await
+    }
+
+    /// Reads a path until the response is from the store, so that the read causes no request to
+    /// the origin.
+    ///
+    /// # Panics
+    /// No read is a hit.
+    pub async fn wait_for_hit(&self, path: &str) -> Response {
+        let what = format!("waiting for a hit on {path}");
+        let hit = eventually(PATIENCE, &what, async || {
+            self.wait_until_drained().await?;
+            let before = self.supabase().requests().len();
+            let response = self.get(path).await;
+            let after = self.supabase().requests().len();
+            ensure!(after == before, "the origin got a request");
+            Ok(response)
+        });
+        hit.await.unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Changes rows in the database as the service role, and waits until their webhooks have been
+    /// acknowledged.
+    ///
+    /// # Panics
+    /// The origin refuses the change.
+    pub async fn change(&self, method: Method, query: &str, row: Value) {
+        let url = format!("{}/rest/v1/articles{query}", self.supabase().url());
+        let request = self
+            .client
+            .request(method, &url)
+            .header("apikey", self.supabase().service_key())
+            .json(&row);
+        let response = respond(&url, request).await;
+        assert!(matches!(response.status, 200..=204), "{response:?}");
+        self.supabase().webhooks_settled().await;
+    }
+
+    /// PostgREST's response to the anonymous key.
+    ///
+    /// # Panics
+    /// The response is an error.
+    pub async fn origin(&self, query: &str) -> Value {
+        let query = if self.has_real_postgrest() {
+            format!("?{}", name_columns(query))
+        } else {
+            query.to_owned()
+        };
+        let url = format!("{}/rest/v1/articles{query}", self.supabase().url());
+        let request = self.client.get(&url);
+        let request = request.header("apikey", self.supabase().anon_key());
+        let response = respond(&url, request).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        response.json()
+    }
+}
+
+async fn respond(url: &str, request: reqwest::RequestBuilder) -> Response {
+    let response = async { Response::of(request.send().await?).await };
+    response
+        .await
+        .unwrap_or_else(|error| panic!("no response from {url}: {error:#}"))
+}

@@ -1,0 +1,15 @@
+//! Programs from Debian's packages, unpacked below `target` without touching the machine.
+//!
+//! - [`RustCompiler`]: for machines that reach a Debian mirror but not rustup's server.
+//! - [`RedisServer`]: for machines without Redis or Valkey.
+//! - A private [`apt`] fetches both, and [`unpacked`] is the result. The compiler comes from a
+//!   newer Debian suite ([`sources`]).
+
+mod apt;
+mod redis_server;
+mod rust_compiler;
+mod sources;
+mod unpacked;
+
+pub use redis_server::RedisServer;
+pub use rust_compiler::RustCompiler;

@@ -1,0 +1,19 @@
+//! The names of what this workspace builds.
+
+/// The components, each a package.
+pub const COMPONENTS: [&str; 3] = ["articles", "revalidate", "refresh"];
+
+/// The target that components are compiled for: Rust's name of WASI components.
+pub const WASM_TARGET: &str = "wasm32-wasip2";
+
+/// The program of the embedded host.
+pub const HOST: &str = "afterword-host";
+
+/// The program of the embedded host with fault dials.
+pub const HOST_WITH_FAULTS: &str = "afterword-host-with-faults";
+
+/// The cargo feature that [`HOST_WITH_FAULTS`] needs.
+pub const FAULTS: &str = "faults";
+
+/// The program of the stand-in for Supabase.
+pub const SUPABASE: &str = "afterword-supabase";
