@@ -6,7 +6,7 @@ use crate::call::Call;
 
 /// No dials.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Dials;
+pub(crate) struct Dials {}
 
 impl Dials {
     /// Makes the call.

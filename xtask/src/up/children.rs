@@ -110,7 +110,7 @@ impl Children {
             .arg(plan.state.path().join("supabase.db"))
             .env(
                 "WEBHOOK_SECRET",
-                &plan::bearer_token(&plan.webhook_secret).unwrap_or_default(),
+                plan::bearer_token(&plan.webhook_secret).unwrap_or_default(),
             );
         if plan.verbose {
             command.arg("--verbose");
