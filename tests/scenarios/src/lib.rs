@@ -26,4 +26,4 @@ pub use afterword::{Afterword, OtherApplication, PATIENCE, SECRET};
 pub use environment::{host_has_dials, redis_program};
 pub use redis::redis_key;
 pub use response::Response;
-pub use setup::Setup;
+pub use setup::{REFRESH_SECRET, Setup};

@@ -14,6 +14,7 @@ mod failing;
 mod faults;
 mod hiding;
 mod hostile;
+mod http_manifest;
 mod ids;
 mod leaving;
 mod lists;
