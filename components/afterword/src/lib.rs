@@ -14,6 +14,7 @@
 //! | [`postgrest`] | the origin: reads rows and lists from Supabase |
 //! | [`response`] | the responses of the HTTP components |
 //! | [`problem`] | the errors (RFC 9457) |
+//! | [`wake`] | wakes a worker on hosts without a Redis trigger |
 //! | [`variables`] | the application's variables, read and checked |
 //! | [`limit`] | time limits for calls to the host |
 
@@ -31,3 +32,4 @@ pub mod response;
 pub mod row;
 pub mod store;
 pub mod variables;
+pub mod wake;

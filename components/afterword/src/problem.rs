@@ -23,7 +23,7 @@ pub struct Problem {
 pub const URN: &str = "urn:problem-type:afterword:";
 
 /// All problems.
-pub const ALL: [&Problem; 15] = [
+pub const ALL: [&Problem; 17] = [
     &NO_SUCH_PATH,
     &NO_SUCH_ARTICLE,
     &METHOD_NOT_ALLOWED,
@@ -39,6 +39,8 @@ pub const ALL: [&Problem; 15] = [
     &NOT_JSON,
     &NOT_AN_OBJECT,
     &NOT_QUEUED,
+    &NOT_REFRESHED,
+    &PREFIX_IN_USE,
 ];
 
 /// The path is neither the list's nor an item's.
@@ -168,6 +170,22 @@ pub const NOT_QUEUED: Problem = Problem {
     status: StatusCode::SERVICE_UNAVAILABLE,
     detail: "Neither Redis nor the key-value store accepted the change. Nothing was stored: send \
              the webhook again.",
+};
+
+/// The worker could not work.
+pub const NOT_REFRESHED: Problem = Problem {
+    name: "not-refreshed",
+    title: "Not refreshed",
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    detail: "Redis or the key-value store failed. The tasks stay queued: try again later.",
+};
+
+/// Another application uses the same Redis prefix.
+pub const PREFIX_IN_USE: Problem = Problem {
+    name: "prefix-in-use",
+    title: "Prefix in use",
+    status: StatusCode::CONFLICT,
+    detail: "Another application uses the same `redis_prefix`. The log says which.",
 };
 
 fn urn<S: Serializer>(name: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {

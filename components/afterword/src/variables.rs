@@ -128,6 +128,38 @@ pub async fn lifetime() -> Result<Lifetime> {
     })
 }
 
+/// Where this application's component `refresh-http` is.
+pub struct RefreshEndpoint {
+    /// `refresh_url`.
+    pub base_url: BaseUrl,
+    /// `refresh_secret`.
+    pub secret: String,
+}
+
+/// `refresh_url` and `refresh_secret`, if the application has no Redis trigger. An instance reads
+/// them once.
+pub async fn refresh_endpoint() -> Result<Rc<Option<RefreshEndpoint>>> {
+    thread_local! {
+        static ENDPOINT: Cached<Option<RefreshEndpoint>> = Cached::default();
+    }
+    let read = async {
+        // Manifests with a Redis trigger lack the variable.
+        let url = host::variable("refresh_url").await.unwrap_or_default();
+        if url.is_empty() {
+            return Ok(None);
+        }
+        let base_url = BaseUrl::parse(&url).ok_or_else(|| {
+            invalid(
+                "refresh_url",
+                "it must look like `https://this-application.example`, without a path",
+            )
+        })?;
+        let secret = required("refresh_secret").await?;
+        Ok(Some(RefreshEndpoint { base_url, secret }))
+    };
+    once(&ENDPOINT, read).await
+}
+
 /// `redis_url` and `redis_prefix`. An instance reads them once.
 pub async fn redis() -> Result<Rc<Redis>> {
     thread_local! {
@@ -138,7 +170,8 @@ pub async fn redis() -> Result<Rc<Redis>> {
             optional("redis_url").await?,
             required("redis_prefix").await?,
         );
-        Redis::new(url, &prefix).map_err(|why| invalid("redis_prefix", why))
+        let has_channel = refresh_endpoint().await?.is_none();
+        Redis::new(url, &prefix, has_channel).map_err(|why| invalid("redis_prefix", why))
     };
     once(&REDIS, read).await
 }

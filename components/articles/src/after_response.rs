@@ -6,7 +6,7 @@ use crate::lookup::lookup;
 use crate::settings::Settings;
 use crate::{fetch_lock, refresh_request};
 use afterword::key::Key;
-use afterword::{freshness, host, variables};
+use afterword::{freshness, host, variables, wake};
 use http::StatusCode;
 use std::cell::Cell;
 use std::error::Error;
@@ -41,8 +41,10 @@ impl AfterResponse {
             // 40 ms for a delayed ACK.
             host::sleep(Duration::from_millis(100)).await;
         }
-        if let Err(error) = self.call_redis().await {
-            match &self {
+        match self.call_redis().await {
+            Ok(false) => {}
+            Ok(true) => wake::wake().await,
+            Err(error) => match &self {
                 Self::Check => eprintln!("could not check for overdue tasks: {error}"),
                 Self::RequestRefresh { key, .. }
                 | Self::ReleaseLock(key)
@@ -50,32 +52,34 @@ impl AfterResponse {
                 | Self::Remember(key, _) => {
                     eprintln!("could not update Redis after a read of {key}: {error}");
                 }
-            }
+            },
         }
         if let Self::RequestRefresh { key, fetched_at } = self {
             log_if_still_stale(&key, fetched_at).await;
         }
     }
 
-    async fn call_redis(&self) -> Result<(), Box<dyn Error>> {
+    /// Returns whether the caller has to wake a worker.
+    async fn call_redis(&self) -> Result<bool, Box<dyn Error>> {
         let redis = variables::redis().await?;
-        match self {
+        Ok(match self {
             Self::Check => refresh_request::check(&redis).await?,
             Self::RequestRefresh { key, .. } => {
-                refresh_request::request_refresh(&redis, key).await?;
+                refresh_request::request_refresh(&redis, key).await?
             }
             Self::ReleaseLock(key) => fetch_lock::release(&redis, key).await?,
             Self::ReleaseLockOnly(key) => {
                 // An outcome that expires at once replaces the lock: that releases it.
                 let status = StatusCode::OK.as_u16();
                 fetch_lock::remember(&redis, key, status, Duration::ZERO).await?;
+                false
             }
             Self::Remember(key, failure) => {
                 let status = failure.problem.status.as_u16();
                 fetch_lock::remember(&redis, key, status, failure.remembered_for()).await?;
+                false
             }
-        }
-        Ok(())
+        })
     }
 }
 

@@ -59,10 +59,11 @@ pub async fn acquire(redis: &Redis, key: &Key) -> Result<FetchLock, Error> {
 }
 
 /// Releases the lock after a successful fetch, and requests the refresh that stores the content.
-pub async fn release(redis: &Redis, key: &Key) -> Result<(), Error> {
+/// Returns whether the caller has to [wake](afterword::wake) a worker.
+pub async fn release(redis: &Redis, key: &Key) -> Result<bool, Error> {
     let arguments = [name(key), b"releases_fetch_lock".to_vec()];
-    queue::run(redis, "request_refresh", &arguments).await?;
-    Ok(())
+    let reply = queue::run(redis, "request_refresh", &arguments).await?;
+    reply.caller_wakes()
 }
 
 /// Replaces the lock by an error status. The other readers of the key get that error for `ttl`.

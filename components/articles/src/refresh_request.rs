@@ -1,4 +1,5 @@
-//! A reader's requests to the worker: refresh a stale entry, and wake up if a task is overdue.
+//! A reader's requests to the worker: refresh a stale entry, and wake up if a task is overdue. The
+//! functions return whether the caller has to [wake](afterword::wake) a worker itself.
 
 use afterword::key::Key;
 use afterword::queue::{self, Error, Redis};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Queues `key` unless it is queued, and wakes a worker. An instance does this at most once a
 /// second for each key, because a thousand readers of a stale entry need one refresh.
-pub async fn request_refresh(redis: &Redis, key: &Key) -> Result<(), Error> {
+pub async fn request_refresh(redis: &Redis, key: &Key) -> Result<bool, Error> {
     const INTERVAL: Duration = Duration::from_secs(1);
     thread_local! {
         static REQUESTED: RefCell<Vec<(Key, Instant)>> = const { RefCell::new(Vec::new()) };
@@ -21,11 +22,11 @@ pub async fn request_refresh(redis: &Redis, key: &Key) -> Result<(), Error> {
         is_recent
     });
     if is_recent {
-        return Ok(());
+        return Ok(false);
     }
     let arguments = [key.to_string().into_bytes()];
-    queue::run(redis, "request_refresh", &arguments).await?;
-    Ok(())
+    let reply = queue::run(redis, "request_refresh", &arguments).await?;
+    reply.caller_wakes()
 }
 
 /// Whether this instance has not called [`check`] for ten seconds. If so, counts as a call at `now`
@@ -46,7 +47,7 @@ pub fn check_is_due(now: u64) -> bool {
 
 /// Wakes a worker if a task is overdue or the alarm is missing: the safety net in case every
 /// wake-up got lost. For responses that have nothing else to tell Redis.
-pub async fn check(redis: &Redis) -> Result<(), Error> {
-    queue::run(redis, "check", &[]).await?;
-    Ok(())
+pub async fn check(redis: &Redis) -> Result<bool, Error> {
+    let reply = queue::run(redis, "check", &[]).await?;
+    reply.caller_wakes()
 }

@@ -8,5 +8,5 @@ use std::error::Error;
 
 #[redis_subscriber]
 async fn handle(message: Bytes) -> Result<(), Box<dyn Error>> {
-    worker::handle(&message).await
+    worker::on_message(&message).await
 }

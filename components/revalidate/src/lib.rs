@@ -15,11 +15,11 @@ mod refusal_log;
 mod settings;
 pub mod webhook;
 
-use afterword::host::http_server;
-use afterword::outbox;
+use afterword::host::{self, http_server};
 use afterword::problem::{self, Problem};
 use afterword::queue::{self, Error, Redis, Task};
 use afterword::response::Response;
+use afterword::{outbox, wake};
 use authentication::Refusal;
 use body::{Body, authenticated};
 use http::{Method, StatusCode};
@@ -41,16 +41,23 @@ spin_sdk::wasip3::http::service::export!(Revalidate);
 // unusual `Host`.
 impl Guest for Revalidate {
     async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
-        let response = match http_server::method(&request) {
-            Method::POST => acknowledge(request).await.unwrap_or_else(error_response),
-            Method::OPTIONS => Response::options(ALLOWED_METHODS),
-            _ => Response::method_not_allowed(ALLOWED_METHODS),
+        let (response, wakes) = match http_server::method(&request) {
+            Method::POST => acknowledge(request)
+                .await
+                .unwrap_or_else(|problem| (error_response(problem), false)),
+            Method::OPTIONS => (Response::options(ALLOWED_METHODS), false),
+            _ => (Response::method_not_allowed(ALLOWED_METHODS), false),
         };
-        response.send().await
+        let response = response.send().await?;
+        if wakes {
+            host::spawn(wake::wake());
+        }
+        Ok(response)
     }
 }
 
-async fn acknowledge(request: types::Request) -> Result<Response, &'static Problem> {
+/// The response, and whether a worker has to be woken after it.
+async fn acknowledge(request: types::Request) -> Result<(Response, bool), &'static Problem> {
     let settings = Settings::read().await.map_err(|error| {
         eprintln!("{error}");
         &problem::NOT_CONFIGURED
@@ -81,12 +88,14 @@ async fn acknowledge(request: types::Request) -> Result<Response, &'static Probl
                  add it to `webhook_tables` if it contains the cached rows, or to `related_tables` \
                  if the queries embed it"
             );
-            return Ok(acknowledgement.response());
+            return Ok((acknowledgement.response(), false));
         }
     };
     let names = for_log(&tasks, truncated);
+    let mut wakes = false;
     match invalidate(&settings.redis, &tasks).await {
-        Ok(version) => {
+        Ok([version, caller_wakes]) => {
+            wakes = caller_wakes == 1;
             println!("sending response: version {version} invalidated {names}");
             acknowledgement.id = Some(version);
         }
@@ -99,13 +108,14 @@ async fn acknowledge(request: types::Request) -> Result<Response, &'static Probl
             acknowledgement.deferred = Some("outbox");
         }
     }
-    Ok(acknowledgement.response())
+    Ok((acknowledgement.response(), wakes))
 }
 
-/// Queues tasks with a new version and wakes a worker. Returns the version's number.
-async fn invalidate(redis: &Redis, tasks: &[Task]) -> Result<i64, Error> {
+/// Queues tasks with a new version and wakes a worker. Returns the version's number, and 1 if the
+/// caller has to wake a worker itself.
+async fn invalidate(redis: &Redis, tasks: &[Task]) -> Result<[i64; 2], Error> {
     let reply = queue::run(redis, "invalidate", &queue::names(tasks)).await?;
-    reply.integer()
+    reply.integers()
 }
 
 /// The content of the response to a webhook.

@@ -30,16 +30,40 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// The tasks of a job, and its result.
 type Job<'a> = LocalBoxFuture<'a, (Vec<Task>, Result<(), Error>)>;
 
-/// Works on due tasks until none is left, or until the lease is lost. Every job that
-/// has begun runs to its completions, even then: they queue again what was written without the
-/// lease.
-pub async fn drain(refresher: &Refresher<'_>, reconciler: &Reconciler<'_>) -> Result<(), Error> {
+/// When a drain stops although tasks are due: the host limits the time of a request.
+#[derive(Clone, Copy, Default)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// The time before the deadline in which no task is claimed any more. A request takes less,
+    /// unless the origin is slow. If the host then ends the worker, its tasks stay queued, and its
+    /// lease expires.
+    const RESERVE: Duration = Duration::from_secs(3);
+
+    /// A deadline after this time.
+    pub fn after(time: Duration) -> Self {
+        Self(Some(Instant::now() + time.saturating_sub(Self::RESERVE)))
+    }
+
+    fn has_passed(self) -> bool {
+        self.0.is_some_and(|at| Instant::now() >= at)
+    }
+}
+
+/// Works on due tasks until none is left, or until the deadline. Returns the state of the queue;
+/// `None` if another worker holds the lease. Every job that has begun runs to its completions in any
+/// case: they queue again what was written without the lease.
+pub async fn drain(
+    refresher: &Refresher<'_>,
+    reconciler: &Reconciler<'_>,
+    deadline: Deadline,
+) -> Result<Option<Released>, Error> {
     let mut jobs = Vec::new();
-    let mut drained = run(refresher, reconciler, &mut jobs).await;
+    let mut drained = run(refresher, reconciler, deadline, &mut jobs).await;
     while !jobs.is_empty() {
         let ((_, result), at, _) = select_all(&mut jobs).await;
         drop(jobs.swap_remove(at));
-        drained = drained.and(result);
+        drained = drained.and_then(|released| result.map(|()| released));
     }
     drained
 }
@@ -47,23 +71,25 @@ pub async fn drain(refresher: &Refresher<'_>, reconciler: &Reconciler<'_>) -> Re
 async fn run<'a>(
     refresher: &'a Refresher<'a>,
     reconciler: &'a Reconciler<'a>,
+    deadline: Deadline,
     jobs: &mut Vec<Job<'a>>,
-) -> Result<(), Error> {
+) -> Result<Option<Released>, Error> {
     let (lease, store, failures) = (refresher.lease, reconciler.store, refresher.failures);
     let mut under_way: Vec<Task> = Vec::new();
     let mut reconciliations: Vec<Claimed> = Vec::new();
     let mut outbox = OutboxState::default();
     let mut upkeep_at: Option<Instant> = None;
     loop {
+        let stop = deadline.has_passed();
         if upkeep_at.is_none_or(|at| at.elapsed() >= UPKEEP_INTERVAL) {
             upkeep_at = Some(Instant::now());
             reconciler.queue_if_due().await;
             outbox.check(store).await;
         }
-        if jobs.len() < MAX_JOBS && !outbox.flagged && reconciliations.is_empty() {
+        if !stop && jobs.len() < MAX_JOBS && !outbox.flagged && reconciliations.is_empty() {
             let claim = lease.claim(MAX_CLAIMED, &failures.configuration).await?;
             let Some(claim) = claim else {
-                return Ok(());
+                return Ok(None);
             };
             failures.set_probing(claim.probing);
             let (refreshes, reconcile) = claim
@@ -81,7 +107,7 @@ async fn run<'a>(
                 ));
             }
         }
-        if jobs.is_empty() && (outbox.flagged || !reconciliations.is_empty()) {
+        if !stop && jobs.is_empty() && (outbox.flagged || !reconciliations.is_empty()) {
             // A listing must be the instance's only call to the store: see `Store::keys`.
             let claimed = std::mem::take(&mut reconciliations);
             let listed = list_store(store, lease.queue, outbox.flagged).await;
@@ -106,11 +132,11 @@ async fn run<'a>(
                 }
             }
         } else if jobs.is_empty() {
-            match lease.release(reconciler.interval()).await? {
-                Released::Done => return Ok(()),
+            match lease.release(reconciler.interval(), stop).await? {
                 // A task waits for the next debounce window. Waiting here is cheaper than another
                 // wake-up.
-                Released::Kept(wait) => host::sleep(wait).await,
+                Some(released) if released.kept => host::sleep(released.wait).await,
+                released => return Ok(released),
             }
         } else {
             let next = select_all(jobs.iter_mut());

@@ -23,6 +23,8 @@ pub struct Failures<'a> {
     streak: Cell<Streak>,
     /// The number of trips. Outcomes of requests from before a trip do not count after it.
     trips: Cell<u32>,
+    /// The number of tasks that failed.
+    failed: Cell<u32>,
 }
 
 impl<'a> Failures<'a> {
@@ -34,6 +36,7 @@ impl<'a> Failures<'a> {
             probing: Cell::new(false),
             streak: Cell::default(),
             trips: Cell::default(),
+            failed: Cell::default(),
         }
     }
 
@@ -41,6 +44,16 @@ impl<'a> Failures<'a> {
     /// [`succeeded`](Self::succeeded): a success from before a trip does not count.
     pub fn trips(&self) -> u32 {
         self.trips.get()
+    }
+
+    /// The number of tasks that failed, each as often as it failed.
+    pub fn failed(&self) -> u32 {
+        self.failed.get()
+    }
+
+    fn count_tasks(&self, tasks: &[Claimed]) {
+        let count = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+        self.failed.set(self.failed.get().saturating_add(count));
     }
 
     /// A claim tells whether the circuit breaker is not closed.
@@ -81,6 +94,7 @@ impl<'a> Failures<'a> {
         error: &OriginError,
         always: bool,
     ) -> Result<(), Error> {
+        self.count_tasks(tasks);
         let why = error.to_string();
         let pause = error
             .is_an_outage()
@@ -113,6 +127,7 @@ impl<'a> Failures<'a> {
 
     /// Backs off tasks that failed by their own fault.
     pub async fn back_off(&self, tasks: &[Claimed], why: &str) -> Result<(), Error> {
+        self.count_tasks(tasks);
         log_back_off(tasks, why);
         self.lease.back_off(with_delays(tasks), why).await
     }

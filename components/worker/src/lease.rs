@@ -50,11 +50,13 @@ pub struct Claim {
 
 /// The result of releasing the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Released {
-    /// It is free, or another worker holds it.
-    Done,
-    /// It is kept: a task is due after this time.
-    Kept(Duration),
+pub struct Released {
+    /// The lease is kept, because a task becomes due soon.
+    pub kept: bool,
+    /// The time until the next task or reconciliation.
+    pub wait: Duration,
+    /// The number of tasks that could be claimed now.
+    pub due: u64,
 }
 
 /// The exclusive right to write entries. It expires after 15 s unless it is renewed.
@@ -64,6 +66,8 @@ pub struct Lease<'a> {
     token: Vec<u8>,
     /// The last time at which Redis confirmed that this worker holds it.
     confirmed_at: Cell<Instant>,
+    /// The number of completed tasks.
+    completed: Cell<u32>,
 }
 
 impl<'a> Lease<'a> {
@@ -88,6 +92,7 @@ impl<'a> Lease<'a> {
                 queue,
                 token: reply.text()?.to_vec(),
                 confirmed_at: Cell::new(Instant::now()),
+                completed: Cell::default(),
             }),
         })
     }
@@ -173,8 +178,14 @@ impl<'a> Lease<'a> {
         let asked_at = Instant::now();
         if self.run("complete", arguments).await?.text()? != b"lost" {
             self.confirmed_at.set(asked_at);
+            self.completed.set(self.completed.get() + 1);
         }
         Ok(())
+    }
+
+    /// The number of tasks that this worker has completed.
+    pub fn completed(&self) -> u32 {
+        self.completed.get()
     }
 
     /// Delays tasks that failed by their own fault, each by its delay. If another worker holds the
@@ -228,16 +239,31 @@ impl<'a> Lease<'a> {
         Ok(())
     }
 
-    /// Releases the lease and sets the alarm to the next task or reconciliation, unless a task is
-    /// due soon.
-    pub async fn release(&self, reconcile_interval: Duration) -> Result<Released, Error> {
-        let arguments = vec![milliseconds(reconcile_interval)];
+    /// Releases the lease and sets the alarm to the next task or reconciliation. Keeps the lease if
+    /// a task becomes due soon, unless `stop`. Returns `None` if another worker holds the lease.
+    pub async fn release(
+        &self,
+        reconcile_interval: Duration,
+        stop: bool,
+    ) -> Result<Option<Released>, Error> {
+        let arguments = vec![milliseconds(reconcile_interval), number(u8::from(stop))];
         let reply = self.run("release", arguments).await?;
         if reply.is_nil() {
-            return Ok(Released::Done);
+            return Ok(None);
         }
-        let wait = reply.integer()?.unsigned_abs();
-        Ok(Released::Kept(Duration::from_millis(wait)))
+        let [
+            RedisResult::Int64(kept),
+            RedisResult::Int64(wait),
+            RedisResult::Int64(due),
+        ] = reply.list()
+        else {
+            return Err(Error::Reply);
+        };
+        Ok(Some(Released {
+            kept: *kept == 1,
+            wait: Duration::from_millis(wait.unsigned_abs()),
+            due: due.unsigned_abs(),
+        }))
     }
 
     /// Runs an operation whose first argument is the lease's token.

@@ -35,6 +35,7 @@ mod write;
 use afterword::store::Store;
 use afterword::{host, variables};
 use application::Application;
+use drain::Deadline;
 use failures::Failures;
 use futures_util::future::{Either, pending, select};
 use lease::{Acquired, Lease};
@@ -43,30 +44,65 @@ use refresh::Refresher;
 use std::convert::Infallible;
 use std::error::Error;
 use std::pin::pin;
+use std::time::Duration;
 use work_queue::WorkQueue;
 use write::Writer;
+
+/// What a worker did.
+pub enum Outcome {
+    /// It worked on the queue.
+    Drained(Report),
+    /// Another worker holds the lease.
+    Held,
+    /// Another application uses the same prefix. The log says which.
+    Refused,
+}
+
+/// What a worker did with the queue.
+pub struct Report {
+    /// The number of completed tasks.
+    pub completed: u32,
+    /// The number of tasks that failed, each as often as it failed.
+    pub failed: u32,
+    /// The number of tasks that are due; `None` if the lease was lost.
+    pub due: Option<u64>,
+    /// The time until the next task or reconciliation; `None` if the lease was lost.
+    pub wait: Option<Duration>,
+}
 
 /// Handles a message of the wake-up channel or of an expiry channel.
 ///
 /// Any other payload is dropped without a call to Redis. A server may report every command (`set`,
 /// `del`, …) on the expiry channels, and the worker would wake itself forever.
-pub async fn handle(payload: &[u8]) -> Result<(), Box<dyn Error>> {
+pub async fn on_message(payload: &[u8]) -> Result<(), Box<dyn Error>> {
     if !matches!(payload, b"wake" | b"expired") {
         return Ok(());
     }
-    let (redis, origin) = (variables::redis().await?, variables::origin().await?);
-    let (lifetime, replica_lag) = (variables::lifetime().await?, settings::replica_lag().await?);
-    let store = Store::open().await?;
-    let application = Application::identify(&store, &origin).await;
-    let queue = WorkQueue::open(redis).await?;
+    let queue = WorkQueue::open(variables::redis().await?).await?;
     // Before the lease: if a dead worker holds it, its expiry must be reported. An expiry event
     // shows that the events are enabled.
     if payload != b"expired" {
         queue.enable_expiry_events().await;
     }
-    let lease = match Lease::acquire(&queue, &application).await? {
+    run(&queue, Deadline::default()).await?;
+    Ok(())
+}
+
+/// Works on the queue for at most this time, for hosts without a Redis trigger.
+pub async fn on_request(time: Duration) -> Result<Outcome, Box<dyn Error>> {
+    let deadline = Deadline::after(time);
+    let queue = WorkQueue::open(variables::redis().await?).await?;
+    run(&queue, deadline).await
+}
+
+async fn run(queue: &WorkQueue, deadline: Deadline) -> Result<Outcome, Box<dyn Error>> {
+    let origin = variables::origin().await?;
+    let (lifetime, replica_lag) = (variables::lifetime().await?, settings::replica_lag().await?);
+    let store = Store::open().await?;
+    let application = Application::identify(&store, &origin).await;
+    let lease = match Lease::acquire(queue, &application).await? {
         Acquired::Lease(lease) => lease,
-        Acquired::Held => return Ok(()),
+        Acquired::Held => return Ok(Outcome::Held),
         Acquired::Refused { origin, free_in } => {
             eprintln!(
                 "refused: `redis_prefix` is in use by another application, in front of {origin}. \
@@ -75,7 +111,7 @@ pub async fn handle(payload: &[u8]) -> Result<(), Box<dyn Error>> {
                 application.origin,
                 free_in.as_secs()
             );
-            return Ok(());
+            return Ok(Outcome::Refused);
         }
     };
     let failures = Failures::new(&lease, origin.configuration_digest());
@@ -101,12 +137,17 @@ pub async fn handle(payload: &[u8]) -> Result<(), Box<dyn Error>> {
         refresher: &refresher,
         lifetime,
     };
-    let drain = drain::drain(&refresher, &reconciler);
-    match select(pin!(drain), pin!(renew_forever(&lease))).await {
+    let drain = drain::drain(&refresher, &reconciler, deadline);
+    let released = match select(pin!(drain), pin!(renew_forever(&lease))).await {
         Either::Left((drained, _)) => drained?,
         Either::Right((never, _)) => match never {},
-    }
-    Ok(())
+    };
+    Ok(Outcome::Drained(Report {
+        completed: lease.completed(),
+        failed: failures.failed(),
+        due: released.map(|released| released.due),
+        wait: released.map(|released| released.wait),
+    }))
 }
 
 /// Renews the lease during the drain. The loss of the lease does not end the drain: a write that is

@@ -19,10 +19,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The application's manifest. The checkout may have moved since the scenarios were compiled, so
 /// cargo's variable is read when they run.
-fn manifest() -> Result<PathBuf> {
+fn manifest(name: &str) -> Result<PathBuf> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR");
     let package = package.context("CARGO_MANIFEST_DIR is not set; run `cargo xtask test`")?;
-    Ok(Path::new(&package).join("../../spin.toml"))
+    Ok(Path::new(&package).join("../..").join(name))
 }
 
 /// The running application, its Redis and its origin. They end when it is dropped.
@@ -104,8 +104,12 @@ impl Afterword {
             ("redis_address", redis.url()),
         ];
         let mut app = App {
-            manifest: manifest()?,
-            components: vec!["articles".into(), "revalidate".into()],
+            manifest: manifest(setup.manifest)?,
+            components: if setup.manifest == "spin.toml" {
+                vec!["articles".into(), "revalidate".into()]
+            } else {
+                Vec::new()
+            },
             state_dir: dir.path().join("state"),
             variables: own
                 .into_iter()
@@ -119,6 +123,11 @@ impl Afterword {
         let (http_port, (dials_port, http)) = on_free_port(async |address| {
             let dials = Port::free();
             app.listen = Some(address);
+            if setup.manifest == "spin.http.toml" {
+                // The application's own URL: the embedded host has no service chaining.
+                let url = format!("http://{address}");
+                app.variables.insert("refresh_url".to_owned(), url);
+            }
             app.dials = setup.dials.then(|| dials.address());
             Ok((
                 dials,

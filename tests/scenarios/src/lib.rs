@@ -38,5 +38,5 @@ pub use afterword::{Afterword, OtherApplication, PATIENCE, SECRET};
 pub use environment::{host_has_dials, redis_program};
 pub use redis::redis_key;
 pub use response::Response;
-pub use setup::Setup;
+pub use setup::{REFRESH_SECRET, Setup};
 pub use waiting::{wait_at_most, wait_until};

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::afterword::{Afterword, PATIENCE, SECRET};
 use crate::response::Response;
-use crate::setup::name_columns;
+use crate::setup::{REFRESH_SECRET, name_columns};
 
 impl Afterword {
     /// Sends a request to the HTTP side.
@@ -46,6 +46,13 @@ impl Afterword {
             ("content-type", "application/json"),
         ];
         self.send(Method::POST, "/revalidate", &headers, body).await
+    }
+
+    /// Sends `POST /refresh` with the right secret, as a scheduler does.
+    pub async fn refresh(&self) -> Response {
+        let authorization = format!("Bearer {REFRESH_SECRET}");
+        let headers = [("authorization", &*authorization)];
+        self.send(Method::POST, "/refresh", &headers, "").await
     }
 
     /// Reads a path until the response is from the store, so that the read causes no request to

@@ -1,5 +1,8 @@
 //! How the application of a scenario is started.
 
+/// The secret of `POST /refresh`.
+pub const REFRESH_SECRET: &str = "the-secret-of-the-worker";
+
 /// The differences from a plain application in front of the 25 sample articles.
 pub struct Setup {
     pub(crate) supabase: afterword_supabase::Options,
@@ -10,6 +13,7 @@ pub struct Setup {
     pub(crate) redis_args: Vec<String>,
     pub(crate) redis_user: Option<&'static str>,
     pub(crate) shared_store: bool,
+    pub(crate) manifest: &'static str,
 }
 
 impl Default for Setup {
@@ -23,6 +27,7 @@ impl Default for Setup {
             redis_args: Vec::new(),
             redis_user: None,
             shared_store: false,
+            manifest: "spin.toml",
         }
     }
 }
@@ -56,6 +61,13 @@ impl Setup {
     pub fn no_webhooks(mut self) -> Self {
         self.webhook = false;
         self
+    }
+
+    /// Starts `spin.http.toml`: one process, without a Redis trigger.
+    pub fn http_manifest(mut self) -> Self {
+        self.manifest = "spin.http.toml";
+        self.worker = false;
+        self.variable("refresh_secret", REFRESH_SECRET)
     }
 
     /// Both processes have fault dials. For scenarios that check `host_has_dials` first.

@@ -1,10 +1,10 @@
-//! Requests to the origin.
+//! Requests to the origin, and to this application itself.
 //!
 //! Requests and responses stay in their WASI form: the `http` crate's header map and body adapters
 //! would add 30 kB to each component.
 
 use super::body::Body;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{
     self, ErrorCode, Fields, RequestOptions, Response as WasiResponse, Scheme,
@@ -14,8 +14,10 @@ use std::time::Duration;
 
 pub use spin_sdk::wasip3::http::types::ErrorCode as Error;
 
-/// A GET request.
+/// A request without content.
 pub struct Request<'a> {
+    /// GET or POST.
+    pub method: Method,
     /// `https`, or else `http`.
     pub https: bool,
     /// The host, and the port unless it is the scheme's default.
@@ -69,6 +71,11 @@ fn wasi(request: &Request<'_>) -> Option<types::Request> {
     } else {
         Scheme::Http
     };
+    let method = match request.method {
+        Method::POST => types::Method::Post,
+        _ => types::Method::Get,
+    };
+    message.set_method(&method).ok()?;
     message.set_scheme(Some(&scheme)).ok()?;
     message.set_authority(Some(request.authority)).ok()?;
     message

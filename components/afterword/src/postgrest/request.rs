@@ -6,7 +6,7 @@ use super::error::{Error, MAX_CONTENT, refused};
 use crate::host::{BodyError, http_client};
 use crate::limit::limit;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -50,6 +50,7 @@ pub async fn get(request: &Request<'_>) -> Result<Page, Error> {
 
 async fn send(request: &Request<'_>) -> Result<Page, Error> {
     let response = http_client::send(http_client::Request {
+        method: Method::GET,
         https: request.base_url.https,
         authority: &request.base_url.authority,
         path_with_query: request.path_with_query,

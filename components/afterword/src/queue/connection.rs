@@ -96,6 +96,12 @@ impl Reply {
         }
     }
 
+    /// The second of two integers: whether the caller has to wake a worker.
+    pub fn caller_wakes(&self) -> Result<bool, Error> {
+        let [_, wakes] = self.integers()?;
+        Ok(wakes == 1)
+    }
+
     /// A single string.
     pub fn text(&self) -> Result<&[u8], Error> {
         match &self.0[..] {

@@ -15,15 +15,22 @@ impl Redis {
     /// different prefixes. A prefix in braces is a hash tag: a cluster then keeps all keys on one
     /// node.
     ///
+    /// `has_channel`: the host has a Redis trigger, so that messages wake a worker.
+    ///
     /// # Errors
     /// The prefix cannot be part of a key and of a channel's name.
-    pub fn new(url: String, prefix: &str) -> Result<Self, &'static str> {
+    pub fn new(url: String, prefix: &str, has_channel: bool) -> Result<Self, &'static str> {
         let fits =
             (1..=100).contains(&prefix.len()) && prefix.bytes().all(|it| it.is_ascii_graphic());
         if !fits {
             return Err("it must be 1 to 100 visible ASCII characters, such as `{afterword}`");
         }
-        let keys = NAMES.map(|name| format!("{prefix}:{name}"));
+        let mut keys = NAMES.map(|name| format!("{prefix}:{name}"));
+        if let [.., channel] = &mut keys
+            && !has_channel
+        {
+            channel.clear();
+        }
         Ok(Self { url, keys })
     }
 

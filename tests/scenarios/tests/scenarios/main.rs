@@ -8,6 +8,7 @@ mod cors;
 mod durability;
 mod hidden_data;
 mod hostile_requests;
+mod http_manifest;
 mod item_ids;
 mod least_authority;
 mod lists;

@@ -31,7 +31,7 @@
 -- fetch_locks   hash: slot -> the lock or the remembered error of a missing key (`fetch_lock.lua`):
 --               the millisecond at which it expires, the status, the key
 -- owner         hash: the application that uses this prefix (`store`, `origin`); expires
--- channel       not a key: the channel that wakes a worker
+-- channel       not a key: the channel that wakes a worker; empty if the callers wake it
 local queue, counter, versions, queued_at, failures, errors, completed, lease, wake_pending, alarm,
   alive, breaker, suspects, reconciled, fetch_locks, owner, channel = unpack(KEYS)
 
@@ -125,9 +125,19 @@ local function next_probe()
   return probe and (probe > FAR and now or probe)
 end
 
--- Publishes a wake-up; returns the number of subscribers. `pcall`, because a user without the right
--- to publish must still be able to queue: the alarm wakes the worker SAFETY_ALARM later.
+-- Whether the caller has to wake a worker (`afterword::wake`): there is no channel, because the
+-- host has no Redis trigger.
+local caller_wakes = 0
+
+-- Wakes a worker; returns the number of subscribers that got the wake-up. `pcall`, because a user
+-- without the right to publish must still be able to queue: the alarm wakes the worker SAFETY_ALARM
+-- later.
 local function publish()
+  if channel == '' then
+    redis.pcall('SET', wake_pending, 1, 'PX', 1000)
+    caller_wakes = 1
+    return 1
+  end
   local reached = redis.pcall('PUBLISH', channel, 'wake')
   if type(reached) ~= 'number' or reached == 0 then return 0 end
   redis.pcall('SET', wake_pending, 1, 'PX', 1000)

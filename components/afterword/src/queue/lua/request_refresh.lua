@@ -1,6 +1,6 @@
 
--- A reader found an entry missing or stale. Queues the key unless it is queued, and returns 1 if it
--- was not. A queued key does not change: readers must not undo a back-off. With
+-- A reader found an entry missing or stale. Queues the key unless it is queued. Returns 1 if it was
+-- not, and 1 if the caller has to wake a worker. A queued key does not change: readers must not undo a back-off. With
 -- `releases_fetch_lock`, the reader held the fetch lock and has the origin's response.
 function operations.request_refresh(key, releases_fetch_lock)
   local added = redis.call('ZADD', queue, 'NX', due_at(key), key)
@@ -10,5 +10,5 @@ function operations.request_refresh(key, releases_fetch_lock)
   end
   if releases_fetch_lock then release_fetch_lock(key) end
   wake(key)
-  return added
+  return {added, caller_wakes}
 end

@@ -1,0 +1,165 @@
+//! `POST /refresh`: the HTTP-triggered shell of the [`worker`], for hosts without a Redis trigger.
+//!
+//! Each request works on the queue for at most `refresh_seconds`. If tasks are still due then, it
+//! sends the next request itself. `articles` and `revalidate` send requests after their responses,
+//! and a scheduler sends one at least once a minute.
+
+use afterword::host::{self, http_server};
+use afterword::problem::{self, Problem};
+use afterword::response::Response;
+use afterword::variables::{self, Cached, invalid, once, required, seconds};
+use afterword::wake;
+use http::{Method, StatusCode};
+use serde::Serialize;
+use spin_sdk::wasip3::exports::http::handler::Guest;
+use spin_sdk::wasip3::http::types;
+use std::rc::Rc;
+use std::time::Duration;
+use subtle::ConstantTimeEq;
+use worker::{Outcome, Report};
+
+const ALLOWED_METHODS: &str = "POST, OPTIONS";
+
+/// The shortest secret, in bytes: everybody may guess.
+const MIN_SECRET: usize = 16;
+
+struct RefreshHttp;
+
+spin_sdk::wasip3::http::service::export!(RefreshHttp);
+
+// `#[spin_sdk::http_service]` would convert the request to an `http::Request`, which fails for an
+// unusual `Host`.
+impl Guest for RefreshHttp {
+    async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
+        let (response, wakes) = match http_server::method(&request) {
+            Method::POST => refresh(request)
+                .await
+                .unwrap_or_else(|problem| (error_response(problem), false)),
+            Method::OPTIONS => (Response::options(ALLOWED_METHODS), false),
+            _ => (Response::method_not_allowed(ALLOWED_METHODS), false),
+        };
+        let response = response.send().await?;
+        if wakes {
+            host::spawn(wake::wake());
+        }
+        Ok(response)
+    }
+}
+
+/// The response, and whether another request has to follow.
+async fn refresh(request: types::Request) -> Result<(Response, bool), &'static Problem> {
+    let settings = Settings::read().await.map_err(|error| {
+        eprintln!("{error}");
+        &problem::NOT_CONFIGURED
+    })?;
+    let authorization = http_server::headers(&request).get("authorization");
+    if !settings.accepts(&authorization) {
+        return Err(&problem::UNAUTHORIZED);
+    }
+    let outcome = worker::on_request(settings.time).await.map_err(|error| {
+        eprintln!("could not work on the queue: {error}");
+        &problem::NOT_REFRESHED
+    })?;
+    match outcome {
+        Outcome::Drained(report) => {
+            let wakes = report.due.is_some_and(|due| due > 0);
+            println!(
+                "refreshed: {} completed, {} failed, {} still due",
+                report.completed,
+                report.failed,
+                report.due.unwrap_or_default()
+            );
+            let content = Refreshed::of(&report);
+            let response = Response::json(StatusCode::OK, "application/json", &content);
+            Ok((response, wakes))
+        }
+        Outcome::Held => {
+            let content = Held { held: true };
+            let response = Response::json(StatusCode::ACCEPTED, "application/json", &content);
+            Ok((response, false))
+        }
+        Outcome::Refused => Err(&problem::PREFIX_IN_USE),
+    }
+}
+
+/// The variables that only this component needs.
+struct Settings {
+    /// `refresh_secret`.
+    secret: String,
+    /// `refresh_seconds`.
+    time: Duration,
+}
+
+impl Settings {
+    /// Reads the variables; an instance reads them once.
+    async fn read() -> variables::Result<Rc<Self>> {
+        thread_local! {
+            static SETTINGS: Cached<Settings> = Cached::default();
+        }
+        let read = async {
+            let secret = required("refresh_secret").await?;
+            if secret.len() < MIN_SECRET || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(invalid(
+                    "refresh_secret",
+                    "it must have at least 16 characters, all of them visible ASCII",
+                ));
+            }
+            let time = seconds("refresh_seconds").await?;
+            if !(5..=300).contains(&time.as_secs()) {
+                return Err(invalid("refresh_seconds", "it must be from 5 to 300"));
+            }
+            Ok(Self { secret, time })
+        };
+        once(&SETTINGS, read).await
+    }
+
+    /// Compares in constant time.
+    fn accepts(&self, authorization: &[Vec<u8>]) -> bool {
+        let [value] = authorization else {
+            return false;
+        };
+        let Some((scheme, token)) = value.split_at_checked("Bearer ".len()) else {
+            return false;
+        };
+        let equal: bool = token.ct_eq(self.secret.as_bytes()).into();
+        scheme.eq_ignore_ascii_case(b"Bearer ") && equal
+    }
+}
+
+/// The content of a response: what the worker did.
+#[derive(Serialize)]
+struct Refreshed {
+    completed: u32,
+    failed: u32,
+    /// Tasks that are due now.
+    due: Option<u64>,
+    /// Milliseconds until the next task or reconciliation is due.
+    next_in_ms: Option<u128>,
+}
+
+impl Refreshed {
+    fn of(report: &Report) -> Self {
+        Self {
+            completed: report.completed,
+            failed: report.failed,
+            due: report.due,
+            next_in_ms: report.wait.map(|wait| wait.as_millis()),
+        }
+    }
+}
+
+/// The content of a response: another worker is at work.
+#[derive(Serialize)]
+struct Held {
+    held: bool,
+}
+
+/// An error response; 401 with the challenge of RFC 9110, section 11.6.1.
+fn error_response(problem: &'static Problem) -> Response {
+    let response = Response::problem(problem);
+    if problem.status == StatusCode::UNAUTHORIZED {
+        response.with("www-authenticate", "Bearer")
+    } else {
+        response
+    }
+}
