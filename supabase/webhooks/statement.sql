@@ -1,0 +1,26 @@
+-- One webhook for each statement, with the ids of all rows that it changed: an update of 100,000 rows
+-- sends 10 webhooks. This is in place of the trigger for each row.
+--
+-- A trigger with transition tables is for one kind of event, so there are four. The last one is for
+-- `truncate`, which no other form notices.
+
+begin;
+
+drop trigger if exists afterword on public.articles;
+
+create trigger afterword_insert after insert on public.articles
+  referencing new table as new_rows
+  for each statement execute function afterword.rows_changed('id');
+
+create trigger afterword_update after update on public.articles
+  referencing old table as old_rows new table as new_rows
+  for each statement execute function afterword.rows_changed('id');
+
+create trigger afterword_delete after delete on public.articles
+  referencing old table as old_rows
+  for each statement execute function afterword.rows_changed('id');
+
+create trigger afterword_truncate after truncate on public.articles
+  for each statement execute function afterword.rows_changed('id');
+
+commit;
