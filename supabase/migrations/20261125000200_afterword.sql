@@ -1,5 +1,5 @@
--- What tells Afterword about changes: functions only. They read these secrets of the vault, which you
--- create by `vault.create_secret`:
+-- What tells Afterword about changes: functions only. They read these secrets of the vault, which
+-- you create by `vault.create_secret`:
 --
 --   afterword_url             where Afterword is, without a path: https://your-host
 --   afterword_webhook_secret  its `webhook_secret`. One that begins with whsec_ signs each webhook;
@@ -81,8 +81,8 @@ exception when others then
   return null;
 end $$;
 
--- The triggers for each statement: one webhook with the ids of all rows, of the old and the new ones
--- if ids changed. At most 10,000 ids to a webhook, so that its body stays under 4 MiB.
+-- The triggers for each statement: one webhook with the ids of all rows, of the old and the new
+-- ones if ids changed. At most 10,000 ids to a webhook, so that its body stays under 4 MiB.
 create function afterword.rows_changed() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare

@@ -51,7 +51,8 @@ export class Database {
       "--encoding=UTF8",
       "--no-sync",
     ]);
-    const settings = `-c listen_addresses='' -c unix_socket_directories=${this.#folder} -c fsync=off`;
+    const sockets = `-c listen_addresses='' -c unix_socket_directories=${this.#folder}`;
+    const settings = `${sockets} -c fsync=off`;
     this.#run("pg_ctl", ["start", "--pgdata=data", "--log=log", "--wait", "-o", settings]);
     this.run("supabase_admin", "create database supabase", "postgres");
   }

@@ -1,5 +1,5 @@
--- What a Supabase project has and a plain PostgreSQL lacks: its roles, the vault, pg_net, pg_cron and
--- the function of its database webhooks. The names and parameters are theirs.
+-- What a Supabase project has and a plain PostgreSQL lacks: its roles, the vault, pg_net, pg_cron
+-- and the function of its database webhooks. The names and parameters are theirs.
 
 create role anon;
 create role authenticated;
@@ -22,7 +22,8 @@ create table vault.secrets (
   name text unique,
   secret text not null
 );
-create view vault.decrypted_secrets as select id, name, secret as decrypted_secret from vault.secrets;
+create view vault.decrypted_secrets as
+  select id, name, secret as decrypted_secret from vault.secrets;
 create function vault.create_secret(new_secret text, new_name text) returns uuid
 language sql as $$
   insert into vault.secrets (name, secret) values (new_name, new_secret) returning id

@@ -151,7 +151,8 @@ describe("supabase/", { skip: skip ?? false }, () => {
 
   it("a row that one user of the API changes sends a webhook, too", () => {
     run("grant update (title) on public.articles to authenticated");
-    run(`create policy "for this test" on public.articles for update to authenticated using (true)`);
+    run(`create policy "for this test" on public.articles
+      for update to authenticated using (true)`);
     const { messages } = runAs(
       "authenticated",
       "update public.articles set title = 'Changed' where id = 1",
