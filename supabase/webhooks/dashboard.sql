@@ -1,5 +1,5 @@
 -- The webhook as Supabase's dashboard makes it, in place of the trigger for each row. Its function
--- is Supabase's: it sends every column of the row, and the secret stands in the trigger's definition.
+-- is Supabase's: it sends every column of the row. The secret stands in the trigger's definition.
 --
 -- Nobody can catch an error of that function: if pg_net is missing, each change of a row fails. The
 -- other forms only warn.

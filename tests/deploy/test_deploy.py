@@ -1,0 +1,433 @@
+"""Validates the files of deploy/, the workflows, and the form of docs/deploy."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+import yaml
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+DEPLOY = ROOT / "deploy"
+PAGES = ROOT / "docs" / "deploy"
+TOOLS = Path(sys.executable).parent
+
+# The one image of Spin that every file names.
+IMAGE = "ghcr.io/spinframework/spin:v4.1.0"
+
+
+def needs(*programs):
+    missing = [program for program in programs if shutil.which(program) is None]
+    return unittest.skipIf(missing, f"not installed: {', '.join(missing)}")
+
+
+def output(*command, **options):
+    result = subprocess.run(command, capture_output=True, text=True, **options)
+    if result.returncode != 0:
+        raise AssertionError(f"{command[0]} failed:\n{result.stdout}{result.stderr}")
+    return result.stdout
+
+
+def manifest_variables(manifest):
+    text = (ROOT / manifest).read_text()
+    section = text.split("[variables]")[1].split("\n[")[0]
+    return set(re.findall(r"^(\w+) = \{", section, re.MULTILINE))
+
+
+class Scripts(unittest.TestCase):
+    SCRIPTS = [
+        DEPLOY / "supervisor" / "supervise",
+        DEPLOY / "package",
+        HERE / "run",
+        HERE / "worker",
+    ]
+
+    def test_scripts_are_executable_and_parse(self):
+        for script in self.SCRIPTS:
+            self.assertTrue(os.access(script, os.X_OK), script)
+            output("bash", "-n", str(script))
+
+    @needs("shellcheck")
+    def test_shellcheck_accepts_the_scripts(self):
+        output("shellcheck", *map(str, self.SCRIPTS))
+
+
+class Compose(unittest.TestCase):
+    FILE = DEPLOY / "compose" / "compose.yaml"
+
+    def test_it_conforms_to_the_schema(self):
+        check = str(TOOLS / "check-jsonschema")
+        output(check, "--builtin-schema", "vendor.compose-spec", str(self.FILE))
+
+    def test_every_component_runs_in_one_service(self):
+        services = yaml.safe_load(self.FILE.read_text())["services"]
+        components = []
+        for service in services.values():
+            command = service["command"]
+            pairs = zip(command, command[1:])
+            components += [value for option, value in pairs if option == "--component-id"]
+            self.assertEqual(service["restart"], "always")
+        self.assertEqual(sorted(components), ["articles", "refresh", "revalidate"])
+
+    def test_the_work_queue_is_durable(self):
+        command = yaml.safe_load(self.FILE.read_text())["services"]["queue"]["command"]
+        for option, value in [
+            ("--appendonly", "yes"),
+            ("--maxmemory-policy", "noeviction"),
+            ("--notify-keyspace-events", "Kx"),
+        ]:
+            self.assertEqual(command[command.index(option) + 1], value)
+
+
+@needs("kubectl")
+class Kubernetes(unittest.TestCase):
+    def built(self, folder):
+        return output("kubectl", "kustomize", str(folder))
+
+    def objects(self, folder):
+        return list(yaml.safe_load_all(self.built(folder)))
+
+    def test_the_base_conforms_to_the_schemas(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write(self.built(DEPLOY / "kubernetes"))
+            file.flush()
+            output(str(TOOLS / "kubernetes-validate"), "--strict", "--quiet", file.name)
+
+    def test_names_that_objects_refer_to_exist(self):
+        objects = self.objects(DEPLOY / "kubernetes")
+        names = {(it["kind"], it["metadata"]["name"]) for it in objects}
+        for it in objects:
+            if it["kind"] not in ("Deployment", "StatefulSet"):
+                continue
+            pod = it["spec"]["template"]
+            labels = it["spec"]["selector"]["matchLabels"]
+            self.assertLessEqual(labels.items(), pod["metadata"]["labels"].items())
+            volumes = {volume["name"] for volume in pod["spec"].get("volumes", [])}
+            volumes |= {
+                claim["metadata"]["name"] for claim in it["spec"].get("volumeClaimTemplates", [])
+            }
+            for volume in pod["spec"].get("volumes", []):
+                if "configMap" in volume:
+                    self.assertIn(("ConfigMap", volume["configMap"]["name"]), names)
+            for container in pod["spec"]["containers"]:
+                for mount in container["volumeMounts"]:
+                    self.assertIn(mount["name"], volumes)
+                for source in container.get("envFrom", []):
+                    if "configMapRef" in source:
+                        self.assertIn(("ConfigMap", source["configMapRef"]["name"]), names)
+                    else:
+                        self.assertEqual(source["secretRef"]["name"], "afterword")
+        for service in ("web", "queue", "store"):
+            self.assertIn(("Service", service), names)
+
+    def test_an_overlay_as_the_page_has_it_names_the_application(self):
+        for page, folder in [("kubernetes.md", "kubernetes"), ("spinkube.md", "spinkube")]:
+            text = (PAGES / page).read_text()
+            overlay = text.split("kustomization.yaml <<END\n")[1].split("END\n")[0]
+            overlay = overlay.replace("$APPLICATION", "registry.example/a:1")
+            with tempfile.TemporaryDirectory(dir=ROOT / "target") as parent:
+                shutil.copytree(DEPLOY, Path(parent) / "deploy")
+                (Path(parent) / "overlay").mkdir()
+                (Path(parent) / "overlay" / "kustomization.yaml").write_text(overlay)
+                objects = self.objects(Path(parent) / "overlay")
+            variables = [
+                it["data"]
+                for it in objects
+                if it["kind"] == "ConfigMap" and it["metadata"]["name"].startswith("variables")
+            ]
+            self.assertEqual([it["APPLICATION"] for it in variables], ["registry.example/a:1"])
+            self.assertEqual(variables[0]["SPIN_VARIABLE_REDIS_URL"], "redis://queue:6379")
+            images = {it["spec"]["image"] for it in objects if it["kind"] == "SpinApp"}
+            self.assertEqual(images, {"registry.example/a:1"} if folder == "spinkube" else set())
+
+    def test_the_spin_app_has_the_fields_of_its_definition(self):
+        # From core.spinkube.dev/v1alpha1 of spin-operator 0.6.1.
+        app_fields = {
+            "checks", "components", "deploymentAnnotations", "enableAutoscaling", "executor",
+            "image", "imagePullSecrets", "invocationLimits", "podAnnotations", "podLabels",
+            "replicas", "resources", "runtimeConfig", "serviceAccountName", "serviceAnnotations",
+            "serviceLabels", "variables", "volumeMounts", "volumes",
+        }  # fmt: skip
+        objects = self.objects(DEPLOY / "spinkube")
+        (app,) = [it for it in objects if it["kind"] == "SpinApp"]
+        (executor,) = [it for it in objects if it["kind"] == "SpinAppExecutor"]
+        self.assertEqual(app["apiVersion"], "core.spinkube.dev/v1alpha1")
+        self.assertLessEqual(app["spec"].keys(), app_fields)
+        self.assertEqual(app["spec"]["executor"], executor["metadata"]["name"])
+        self.assertEqual(executor["spec"]["deploymentConfig"]["spinImage"], IMAGE)
+        variables = {variable["name"] for variable in app["spec"]["variables"]}
+        self.assertLessEqual(variables, manifest_variables("spin.toml"))
+        deployments = [it["metadata"]["name"] for it in objects if it["kind"] == "Deployment"]
+        self.assertEqual(deployments, ["worker"])
+
+
+class Systemd(unittest.TestCase):
+    UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+
+    @needs("systemd-analyze")
+    def test_systemd_accepts_the_units(self):
+        with tempfile.TemporaryDirectory() as folder:
+            units = []
+            for unit in self.UNITS:
+                # The programs are on the server, not here.
+                text = re.sub(
+                    r"(?m)^ExecStart=(?:[^\\\n]|\\\n)*", "ExecStart=/bin/true", unit.read_text()
+                )
+                units.append(Path(folder) / unit.name)
+                units[-1].write_text(text)
+            verified = subprocess.run(
+                ["systemd-analyze", "verify", *map(str, units)],
+                capture_output=True,
+                text=True,
+                env={**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:"},
+            )
+            complaints = [line for line in verified.stderr.splitlines() if "afterword" in line]
+            self.assertEqual(complaints, [])
+
+    def test_both_units_have_the_same_hardening(self):
+        def settings(unit):
+            lines = unit.read_text().splitlines()
+            start = lines.index("NoNewPrivileges=yes")
+            return lines[start : lines.index("[Install]")]
+
+        web, worker = self.UNITS
+        self.assertEqual(settings(web), settings(worker))
+
+
+class Workflows(unittest.TestCase):
+    def test_they_conform_to_the_schema(self):
+        files = sorted(map(str, (ROOT / ".github" / "workflows").glob("*.yml")))
+        check = str(TOOLS / "check-jsonschema")
+        output(check, "--builtin-schema", "vendor.github-workflows", *files)
+
+
+class Variables(unittest.TestCase):
+    def test_every_variable_that_is_set_is_in_the_manifest(self):
+        known = manifest_variables("spin.toml") | manifest_variables("spin.http.toml")
+        for file in [*DEPLOY.rglob("*"), *PAGES.glob("*.md")]:
+            if file.is_file():
+                text = file.read_text()
+                names = re.findall(r"SPIN_VARIABLE_([A-Z_]+)", text)
+                names += re.findall(r"--variable (?!name=)(\w+)=", text)
+                for name in names:
+                    self.assertIn(name.lower(), known, file)
+
+    def test_every_page_sets_what_is_required(self):
+        for manifest, page in [
+            ("spin.toml", PAGES / "kubernetes.md"),
+            ("spin.toml", DEPLOY / "systemd" / "afterword.env.example"),
+            ("spin.toml", DEPLOY / "compose" / "afterword.env.example"),
+            ("spin.http.toml", PAGES / "akamai-functions.md"),
+            ("spin.http.toml", PAGES / "fermyon-cloud.md"),
+        ]:
+            text = (ROOT / manifest).read_text()
+            for name in re.findall(r"(?m)^(\w+) = \{ required = true", text):
+                self.assertRegex(page.read_text().lower(), rf"(spin_variable_|variable ){name}=")
+
+    def test_images_are_of_one_version_of_spin(self):
+        for file in [*DEPLOY.rglob("*.yaml"), *PAGES.glob("*.md")]:
+            for image in re.findall(r"ghcr\.io/spinframework/spin:[\w.-]+", file.read_text()):
+                self.assertEqual(image, IMAGE, file)
+
+
+class Pages(unittest.TestCase):
+    ORDER = [
+        "What you get",
+        "What you need",
+        "Commands",
+        "How to see that it works",
+        "Update",
+        "Roll back",
+        "Remove",
+    ]
+    FILES = sorted(set(PAGES.glob("*.md")) - {PAGES / "README.md"})
+
+    def test_each_page_has_the_same_order(self):
+        for page in self.FILES:
+            headings = re.findall(r"(?m)^## (.*)", page.read_text())
+            self.assertEqual(headings[: len(self.ORDER)], self.ORDER, page.name)
+
+    def test_the_shell_accepts_each_command(self):
+        for page in self.FILES:
+            for commands in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
+                output("bash", "-n", "-c", commands)
+
+    def test_links_lead_somewhere(self):
+        for page in PAGES.glob("*.md"):
+            for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+                if not link.startswith("http"):
+                    path, _, anchor = link.partition("#")
+                    target = (PAGES / path).resolve() if path else page
+                    self.assertTrue(target.exists(), f"{page.name}: {link}")
+                    if anchor:
+                        titles = re.findall(r"(?m)^#+ (.*)", target.read_text())
+                        words = [re.sub(r"[^\w -]", "", title).lower() for title in titles]
+                        anchors = [it.replace(" ", "-") for it in words]
+                        self.assertIn(anchor, anchors, f"{page.name}: {link}")
+
+    def test_files_that_a_page_names_exist(self):
+        for page in self.FILES:
+            text = page.read_text().replace("\n", " ")
+            named = re.findall(
+                r"(?<![\w/.-])(?:/opt/afterword/)?((?:deploy|supabase)/[\w./-]+\w)(?=[\s`)])", text
+            )
+            for path in named:
+                # The user makes it from the example beside it.
+                if path.endswith("/afterword.env"):
+                    path += ".example"
+                self.assertTrue((ROOT / path).exists(), f"{page.name}: {path}")
+
+
+@needs("redis-server", "redis-cli")
+class Supervisor(unittest.TestCase):
+    # Seconds. The supervisor's own limits are far below.
+    PATIENCE = 60
+
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = str(free.getsockname()[1])
+        self.redis = None
+        self.supervisor = None
+        self.start_redis()
+
+    def tearDown(self):
+        if self.supervisor is not None and self.supervisor.poll() is None:
+            self.supervisor.terminate()
+            self.supervisor.wait(timeout=self.PATIENCE)
+        self.stop_redis()
+
+    def start_redis(self, *options):
+        command = ["redis-server", "--port", self.port, "--save", "", "--dir", str(self.folder)]
+        self.redis = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
+        self.eventually(lambda: self.cli("ping") == "PONG", "Redis responds")
+
+    def stop_redis(self):
+        if self.redis is not None:
+            self.redis.kill()
+            self.redis.wait()
+            self.redis = None
+
+    def cli(self, *command):
+        run = subprocess.run(
+            ["redis-cli", "-p", self.port, *command], capture_output=True, text=True
+        )
+        return run.stdout.strip()
+
+    def start(self, path=None, credentials=""):
+        environment = {
+            **os.environ,
+            "PORT": self.port,
+            "SPIN_VARIABLE_REDIS_URL": f"redis://{credentials}127.0.0.1:{self.port}",
+            "SUPERVISE_INTERVAL": "1",
+            "SUPERVISE_LIMIT": "2",
+        }
+        worker = ["env", f"PATH={os.environ['PATH']}", str(HERE / "worker"), str(self.folder)]
+        with (self.folder / "log").open("w") as log:
+            self.supervisor = subprocess.Popen(
+                [DEPLOY / "supervisor" / "supervise", *worker],
+                env={**environment, "PATH": path or os.environ["PATH"]},
+                stderr=log,
+            )
+
+    def eventually(self, condition, what):
+        deadline = time.monotonic() + self.PATIENCE
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, f"never: {what}")
+            time.sleep(0.1)
+
+    def lines(self, name):
+        file = self.folder / name
+        return file.read_text().splitlines() if file.exists() else []
+
+    def wakes_and_restarts(self):
+        self.eventually(lambda: len(self.lines("heard")) >= 3, "wake-ups, again and again")
+        self.assertEqual(len(self.lines("starts")), 1, "a worker that responds is left alone")
+        (self.folder / "deaf").touch()
+        self.eventually(lambda: len(self.lines("starts")) >= 2, "a deaf worker is restarted")
+        self.assertIn("no sign of life", (self.folder / "log").read_text())
+        (self.folder / "deaf").unlink()
+        heard = len(self.lines("heard"))
+        self.eventually(lambda: len(self.lines("heard")) > heard, "the new worker hears")
+
+    def test_it_wakes_a_worker_and_restarts_a_deaf_one(self):
+        self.start()
+        self.wakes_and_restarts()
+
+    def without_clients(self):
+        """A PATH without redis-cli and valkey-cli."""
+        programs = self.folder / "bin"
+        programs.mkdir()
+        for program in ("bash", "env", "sleep", "timeout"):
+            (programs / program).symlink_to(shutil.which(program))
+        return str(programs)
+
+    def test_it_speaks_to_redis_itself_where_no_client_is_installed(self):
+        self.start(self.without_clients())
+        self.wakes_and_restarts()
+
+    def test_a_password_is_decoded(self):
+        for path in (None, self.without_clients()):
+            self.cli("acl", "setuser", "afterword", "on", ">p@ss wörd", "~*", "&*", "+@all")
+            self.start(path, "afterword:p%40ss%20w%C3%B6rd@")
+            self.eventually(lambda: self.cli("get", "{afterword}:supervisor") == "1", "a login")
+            self.supervisor.terminate()
+            self.supervisor.wait(timeout=self.PATIENCE)
+            self.cli("del", "{afterword}:supervisor")
+
+    def test_a_worker_that_ends_is_started_again(self):
+        self.start()
+        self.eventually(lambda: self.lines("heard"), "the first worker hears")
+        os.kill(int(self.lines("starts")[0]), signal.SIGKILL)
+        self.eventually(lambda: len(self.lines("starts")) == 2, "a second worker")
+
+    def test_a_worker_comes_back_after_redis(self):
+        self.start()
+        self.eventually(lambda: self.lines("heard"), "the worker hears")
+        self.stop_redis()
+        self.eventually(lambda: len(self.lines("starts")) > 2, "starts without Redis")
+        self.start_redis()
+        heard = len(self.lines("heard"))
+        self.eventually(lambda: len(self.lines("heard")) > heard + 2, "wake-ups")
+
+    def test_a_deaf_worker_is_left_alone_while_redis_takes_no_writes(self):
+        self.start()
+        self.eventually(lambda: self.lines("heard"), "the worker hears")
+        self.cli("config", "set", "min-replicas-to-write", "1")
+        heard = len(self.lines("heard"))
+        # Several rounds, each longer than the limit would be.
+        self.eventually(lambda: len(self.lines("heard")) >= heard + 5, "wake-ups go on")
+        self.assertEqual(len(self.lines("starts")), 1)
+
+    def test_the_worker_ends_with_its_supervisor(self):
+        self.start()
+        self.eventually(lambda: self.lines("heard"), "the worker hears")
+        worker = int(self.lines("starts")[0])
+        self.supervisor.terminate()
+        self.assertEqual(self.supervisor.wait(timeout=self.PATIENCE), 0)
+        with self.assertRaises(ProcessLookupError):
+            os.kill(worker, 0)
+
+    def test_a_wrong_address_is_refused_without_its_password(self):
+        for url in ("http://x", "redis://user:secret@", "redis://u:secret@h:6379/1"):
+            run = subprocess.run(
+                [DEPLOY / "supervisor" / "supervise", "true"],
+                capture_output=True,
+                text=True,
+                env={**os.environ, "SPIN_VARIABLE_REDIS_URL": url},
+            )
+            self.assertEqual(run.returncode, 64, url)
+            self.assertNotIn("secret", run.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
