@@ -82,7 +82,8 @@ exception when others then
 end $$;
 
 -- The triggers for each statement: one webhook with the ids of all rows, of the old and the new
--- ones if ids changed. At most 10,000 ids to a webhook, so that its body stays under 4 MiB.
+-- ones if ids changed. At most 1,000 ids to a webhook: Afterword queues them in one step, during
+-- which its Redis does nothing else.
 create function afterword.rows_changed() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -104,7 +105,7 @@ begin
   for ids in execute format(
     'select jsonb_agg(id order by number) '
     'from (select id, row_number() over () - 1 as number from (%s) as changed) as numbered '
-    'group by number / 10000', changed_ids)
+    'group by number / 1000', changed_ids)
   loop
     perform afterword.send_webhook(event || jsonb_build_object('ids', ids));
   end loop;

@@ -1,5 +1,5 @@
--- One webhook for each statement, with the ids of all rows that it changed: an update of 100,000
--- rows sends 10 webhooks. This is in place of the trigger for each row.
+-- One webhook for each statement, with the ids of up to 1,000 rows that it changed: an update of
+-- 100,000 rows sends 100 webhooks. This is in place of the trigger for each row.
 --
 -- A trigger with transition tables is for one kind of event, so there are four. The last one is for
 -- `truncate`, which no other form notices.
