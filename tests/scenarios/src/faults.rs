@@ -56,14 +56,6 @@ impl Afterword {
         });
     }
 
-    /// Makes every response of the origin take this many milliseconds longer.
-    pub fn slow_origin(&self, delay_ms: u64) {
-        self.set_origin_faults(vec![RestDial {
-            delay_ms,
-            ..RestDial::default()
-        }]);
-    }
-
     /// Makes the origin work again.
     pub fn heal_origin(&self) {
         self.set_origin_faults(Vec::new());

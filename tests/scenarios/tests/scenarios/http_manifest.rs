@@ -4,14 +4,11 @@ use afterword_scenarios::{REFRESH_SECRET, Setup, redis_key};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::refreshing::rows;
-
 #[tokio::test]
 async fn a_change_is_refreshed_after_the_response_without_a_redis_trigger() {
     let afterword = Setup::default().http_manifest().start().await;
     afterword.wait_for_hit("/articles/7").await;
-    let change = json!({"title": "Changed"});
-    afterword.change(Method::PATCH, "?id=eq.7", change).await;
+    afterword.update_title(7, "Changed").await;
     afterword.wait_until_drained().await.unwrap();
     afterword.supabase().clear_requests();
     let response = afterword.get("/articles/7").await;
@@ -65,8 +62,7 @@ async fn a_lost_wake_up_is_made_up_for_by_the_scheduler() {
     let pending = redis_key("wake_pending");
     let command = ["SET", &pending, "1", "PX", "600000"];
     let _: String = afterword.redis_command(&command).await.unwrap();
-    let change = json!({"title": "Changed"});
-    afterword.change(Method::PATCH, "?id=eq.7", change).await;
+    afterword.update_title(7, "Changed").await;
     let queued = ["/articles", "/articles/7"];
     assert_eq!(afterword.queue().await.unwrap(), queued);
     let response = afterword.refresh().await;
@@ -80,7 +76,7 @@ async fn a_worker_that_runs_out_of_time_wakes_the_next_one() {
     let setup = Setup::default().http_manifest().no_articles().no_webhooks();
     let setup = setup.variable("refresh_seconds", "5");
     let afterword = setup.start().await;
-    afterword.supabase().execute(&rows(2_000)).unwrap();
+    afterword.insert_articles(2_000);
     afterword.refresh().await;
     afterword.supabase().clear_requests();
     // 24 batches, of which eight run at once and take a second: more than one request has time for.
