@@ -7,7 +7,7 @@
 //! | 4–11 | the start of the fetch, in milliseconds since 1970 |
 //! | 12–19 | the time of the last change, in seconds since 1970 |
 //! | 20–35 | the [`Source`] |
-//! | 36–73 | identity: entity tag with its quotation marks (34), length of the content (4) |
+//! | 36–73 | identity: entity tag with its quotation marks (34), length of the content (4); the length is 0 if the content is too large to store |
 //! | 74–111 | brotli: the same; the length is 0 if this coding is not stored |
 //! | 112–149 | gzip: the same |
 //! | 150– | the contents: identity, brotli, gzip |
@@ -136,7 +136,7 @@ pub struct Entry {
     pub last_modified: u64,
     /// The configuration that the content belongs to.
     pub source: Source,
-    /// The JSON.
+    /// The JSON; empty if it is [too large](Self::is_too_large).
     pub identity: Variant,
     /// The JSON in brotli, if that saves a fifth or more.
     pub brotli: Option<Variant>,
@@ -176,6 +176,27 @@ impl Entry {
         }
     }
 
+    /// This entry without its content, for content that is too large for the store. Readers of such
+    /// an entry get the content from the origin.
+    pub fn without_content(mut self) -> Self {
+        self.identity.content = Bytes::new();
+        (self.brotli, self.gzip) = (None, None);
+        self
+    }
+
+    /// Whether the content was too large for the store.
+    pub fn is_too_large(&self) -> bool {
+        // No JSON is empty.
+        self.identity.content.is_empty()
+    }
+
+    /// The length of [`encode`](Self::encode)'s value, in bytes.
+    pub fn encoded_length(&self) -> usize {
+        let variants = Coding::ALL.map(|coding| self.variant(coding));
+        let contents = variants.into_iter().flatten().map(|it| it.content.len());
+        CONTENT_AT + contents.sum::<usize>()
+    }
+
     /// The content in a coding; `None` if it is not stored.
     pub fn variant(&self, coding: Coding) -> Option<&Variant> {
         match coding {
@@ -189,8 +210,7 @@ impl Entry {
     pub fn encode(&self) -> Vec<u8> {
         let variants = || Coding::ALL.map(|coding| self.variant(coding));
         let contents = || variants().into_iter().flatten().map(|it| &it.content);
-        let length = contents().map(Bytes::len).sum::<usize>();
-        let mut value = Vec::with_capacity(CONTENT_AT + length);
+        let mut value = Vec::with_capacity(self.encoded_length());
         value.extend_from_slice(MAGIC);
         value.extend_from_slice(&self.fetched_at.to_le_bytes());
         value.extend_from_slice(&self.last_modified.to_le_bytes());
@@ -219,16 +239,14 @@ impl Entry {
         }
         let mut rest = value.slice(CONTENT_AT..);
         let mut variants = [const { None }; Coding::ALL.len()];
-        for (variant, header) in variants
-            .iter_mut()
-            .zip(header[VARIANTS_AT..].chunks_exact(VARIANT_LENGTH))
-        {
+        let headers = header[VARIANTS_AT..].chunks_exact(VARIANT_LENGTH);
+        for ((variant, coding), header) in variants.iter_mut().zip(Coding::ALL).zip(headers) {
             let length = u32::from_le_bytes(*header[TAG_LENGTH..].first_chunk()?);
             let length = usize::try_from(length).ok()?;
             if length > rest.len() {
                 return None;
             }
-            if length > 0 {
+            if length > 0 || coding == Coding::Identity {
                 *variant = Some(Variant {
                     tag: EntityTag::decode(*header.first_chunk()?)?,
                     content: rest.split_to(length),
@@ -285,7 +303,10 @@ mod tests {
                 gzip: None,
                 ..whole()
             },
+            whole().without_content(),
         ] {
+            assert_eq!(entry.encode().len(), entry.encoded_length());
+            assert_eq!(entry.is_too_large(), entry.identity.content.is_empty());
             assert_eq!(Entry::decode(entry.encode()), Some(entry));
         }
     }

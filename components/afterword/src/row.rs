@@ -5,10 +5,14 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// The text of a string column, or the digits of a numeric one. `None` for other values and for
-/// missing columns.
+/// The [`text`] of a column; `None` for other values and for missing columns.
 pub fn column(row: &RawValue, name: &str) -> Option<String> {
-    let value = member(row.get(), name)?.get();
+    text(member(row.get(), name)?)
+}
+
+/// The text of a string, or the digits of a number. `None` for other values.
+pub fn text(value: &RawValue) -> Option<String> {
+    let value = value.get();
     match value.as_bytes() {
         [b'"', ..] => serde_json::from_str(value).ok(),
         [b'-' | b'0'..=b'9', ..] => Some(value.to_owned()),

@@ -9,7 +9,7 @@ use crate::postgrest::query;
 use crate::postgrest::{BaseUrl, Origin};
 use crate::queue::Redis;
 use crate::resource::{Resource, Table};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::thread::LocalKey;
@@ -65,6 +65,18 @@ pub async fn seconds(name: &str) -> Result<Duration> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// The value of a variable that limits something; `None` if it is 0.
+pub async fn maximum(name: &str) -> Result<Option<u32>> {
+    let maximum = optional(name).await?.parse();
+    let maximum: u32 = maximum.map_err(|_| {
+        invalid(
+            name,
+            "it is not a whole number below 2³²; 0 means that there is no limit",
+        )
+    })?;
+    Ok(Some(maximum).filter(|maximum| *maximum > 0))
+}
+
 /// A value that an instance reads once, and keeps for its hundred and more requests.
 pub type Cached<T> = RefCell<Option<Rc<T>>>;
 
@@ -116,6 +128,7 @@ pub async fn origin() -> Result<Origin> {
         api_key: ApiKey::parse(required("supabase_anon_key").await?)
             .map_err(|why| invalid("supabase_anon_key", why))?,
         cache_version: optional("cache_version").await?,
+        sent: Cell::default(),
     })
 }
 

@@ -26,8 +26,8 @@ pub enum AfterResponse {
     },
     /// The key was missing and was fetched: release the fetch lock and request a refresh.
     ReleaseLock(Key),
-    /// The key was fetched because the store could not be read: release the fetch lock. A refresh
-    /// for each read of a failing store would only add load.
+    /// The key was fetched because the store cannot return its content: release the fetch lock. A
+    /// refresh for each such read would only add load.
     ReleaseLockOnly(Key),
     /// The fetch brought no content: remember why.
     Remember(Key, Failure),

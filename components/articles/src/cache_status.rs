@@ -49,6 +49,18 @@ pub enum Forward {
     Stale,
     /// The store could not be read.
     Bypass,
+    /// The content is too large for the store.
+    TooLarge,
+}
+
+impl Forward {
+    /// Whether a refresh can store what the origin returns, and other readers can read it.
+    pub fn leads_to_an_entry(self) -> bool {
+        match self {
+            Self::UriMiss | Self::Stale => true,
+            Self::Bypass | Self::TooLarge => false,
+        }
+    }
 }
 
 impl fmt::Display for CacheStatus {
@@ -74,12 +86,19 @@ impl fmt::Display for Forwarded {
         f.write_str(match self.why {
             Forward::UriMiss => "fwd=uri-miss",
             Forward::Stale => "fwd=stale",
-            Forward::Bypass => "fwd=bypass",
+            Forward::Bypass | Forward::TooLarge => "fwd=bypass",
         })?;
         if let Some(status) = self.status {
             write!(f, "; fwd-status={status}")?;
         }
-        f.write_str(if self.collapsed { "; collapsed" } else { "" })
+        if self.collapsed {
+            f.write_str("; collapsed")?;
+        }
+        f.write_str(if self.why == Forward::TooLarge {
+            "; detail=too-large"
+        } else {
+            ""
+        })
     }
 }
 
@@ -118,6 +137,10 @@ mod tests {
             (
                 forwarded(Forward::Bypass, None, false),
                 "afterword; fwd=bypass",
+            ),
+            (
+                forwarded(Forward::TooLarge, Some(200), true),
+                "afterword; fwd=bypass; fwd-status=200; collapsed; detail=too-large",
             ),
             (
                 failed(Some(to_origin(Forward::Stale, Some(503), false))),

@@ -106,6 +106,13 @@ async fn read(
 ) -> (Response, Option<AfterResponse>) {
     let (lifetime, now) = (settings.lifetime, host::now());
     let (why, stale) = match lookup::lookup(&key, settings).await {
+        Ok(Some(entry)) if entry.is_too_large() => {
+            match lifetime.judge(entry.fetched_at, now) {
+                Freshness::Fresh => (Forward::TooLarge, None),
+                // A refresh finds out whether the content has become smaller.
+                _ => (Forward::Stale, None),
+            }
+        }
         Ok(Some(entry)) => {
             let fetched_at = entry.fetched_at;
             let status = CacheStatus::Hit {

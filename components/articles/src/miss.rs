@@ -51,7 +51,7 @@ pub enum Outcome {
     Remembered(Failure),
 }
 
-/// Gets a key that the store lacks, whose entry is too old, or whose entry could not be read.
+/// Gets a key that the store lacks, whose entry is too old, or whose content the store cannot return.
 /// `stale` is an entry that may be served if the origin fails.
 pub async fn miss(
     key: Key,
@@ -96,9 +96,10 @@ pub async fn miss(
             (Outcome::Remembered(failure), status, None)
         }
         (Outcome::Fetched(entry, status), _) => {
-            let after = match why {
-                Forward::Bypass => AfterResponse::ReleaseLockOnly(key),
-                Forward::UriMiss | Forward::Stale => AfterResponse::ReleaseLock(key),
+            let after = if why.leads_to_an_entry() {
+                AfterResponse::ReleaseLock(key)
+            } else {
+                AfterResponse::ReleaseLockOnly(key)
             };
             let cache_status = CacheStatus::Forwarded(forwarded(Some(status)));
             (Outcome::Fetched(entry, status), cache_status, Some(after))
@@ -118,7 +119,7 @@ async fn resolve(key: &Key, why: Forward, settings: &Settings) -> (Outcome, Dura
     let unshared = match wait_for_others(key, why, settings).await {
         Ok(Some(outcome)) => return (outcome, Duration::ZERO),
         // Other readers cannot read the outcome from the store.
-        Ok(None) => why == Forward::Bypass,
+        Ok(None) => !why.leads_to_an_entry(),
         Err(error) => {
             eprintln!("could not acquire the fetch lock of {key}: {error}");
             true
@@ -135,7 +136,7 @@ async fn resolve(key: &Key, why: Forward, settings: &Settings) -> (Outcome, Dura
 
 /// Waits while another reader holds the fetch lock. Returns the other reader's outcome; `None` if
 /// this reader acquired the lock, or has waited too long. Polls the lock alone if the store cannot
-/// be read.
+/// return the content.
 async fn wait_for_others(
     key: &Key,
     why: Forward,
@@ -155,11 +156,12 @@ async fn wait_for_others(
             FetchLock::Held if began.elapsed() >= patience => return Ok(None),
             FetchLock::Held => host::sleep(POLL_INTERVAL).await,
         }
-        if why != Forward::Bypass
+        if why.leads_to_an_entry()
             && let Ok(Some(entry)) = lookup(key, settings).await
             && settings.lifetime.serves(entry.fetched_at, host::now())
         {
-            return Ok(Some(Outcome::Stored(entry)));
+            let stored = Some(entry).filter(|entry| !entry.is_too_large());
+            return Ok(stored.map(Outcome::Stored));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `POST /refresh`: the HTTP-triggered shell of the [`worker`], for hosts without a Redis trigger.
 //!
-//! Each request works on the queue for at most `refresh_seconds`. If tasks are still due then, it
-//! sends the next request itself. `articles` and `revalidate` send requests after their responses,
-//! and a scheduler sends one at least once a minute.
+//! Each request works on the queue for at most `refresh_seconds`. If tasks are still due then, or
+//! become due before then, it sends the next request itself. `articles` and `revalidate` send
+//! requests after their responses, and a scheduler sends one at least once a minute.
 
 use afterword::host::{self, http_server};
 use afterword::problem::{self, Problem};
@@ -31,23 +31,28 @@ spin_sdk::wasip3::http::service::export!(RefreshHttp);
 // unusual `Host`.
 impl Guest for RefreshHttp {
     async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
-        let (response, wakes) = match http_server::method(&request) {
+        let (response, next) = match http_server::method(&request) {
             Method::POST => refresh(request)
                 .await
-                .unwrap_or_else(|problem| (error_response(problem), false)),
-            Method::OPTIONS => (Response::options(ALLOWED_METHODS), false),
-            _ => (Response::method_not_allowed(ALLOWED_METHODS), false),
+                .unwrap_or_else(|problem| (error_response(problem), None)),
+            Method::OPTIONS => (Response::options(ALLOWED_METHODS), None),
+            _ => (Response::method_not_allowed(ALLOWED_METHODS), None),
         };
         let response = response.send().await?;
-        if wakes {
-            host::spawn(wake::wake());
+        if let Some(wait) = next {
+            host::spawn(async move {
+                host::sleep(wait).await;
+                wake::wake().await;
+            });
         }
         Ok(response)
     }
 }
 
-/// The response, and whether another request has to follow.
-async fn refresh(request: types::Request) -> Result<(Response, bool), &'static Problem> {
+/// The response, and after which time the next request has to follow.
+async fn refresh(
+    request: types::Request,
+) -> Result<(Response, Option<Duration>), &'static Problem> {
     let settings = Settings::read().await.map_err(|error| {
         eprintln!("{error}");
         &problem::NOT_CONFIGURED
@@ -62,7 +67,6 @@ async fn refresh(request: types::Request) -> Result<(Response, bool), &'static P
     })?;
     match outcome {
         Outcome::Drained(report) => {
-            let wakes = report.due.is_some_and(|due| due > 0);
             println!(
                 "refreshed: {} completed, {} failed, {} still due",
                 report.completed,
@@ -71,12 +75,12 @@ async fn refresh(request: types::Request) -> Result<(Response, bool), &'static P
             );
             let content = Refreshed::of(&report);
             let response = Response::json(StatusCode::OK, "application/json", &content);
-            Ok((response, wakes))
+            Ok((response, report.wait.filter(|_| report.wakes)))
         }
         Outcome::Held => {
             let content = Held { held: true };
             let response = Response::json(StatusCode::ACCEPTED, "application/json", &content);
-            Ok((response, false))
+            Ok((response, None))
         }
         Outcome::Refused => Err(&problem::PREFIX_IN_USE),
     }

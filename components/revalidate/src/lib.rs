@@ -149,8 +149,13 @@ fn error_response(problem: &'static Problem) -> Response {
 }
 
 fn for_log(tasks: &[Task], truncated: bool) -> String {
-    let names: Vec<String> = tasks.iter().map(Task::to_string).collect();
-    let names = names.join(", ");
+    /// The maximum number of names in a line.
+    const MAX_NAMES: usize = 5;
+    let shown: Vec<String> = tasks.iter().take(MAX_NAMES).map(Task::to_string).collect();
+    let mut names = shown.join(", ");
+    if tasks.len() > MAX_NAMES {
+        names += &format!(" and {} more", tasks.len() - MAX_NAMES);
+    }
     if truncated {
         format!("{names} (only the start of the body was read, it exceeds 4 MiB)")
     } else {

@@ -12,7 +12,11 @@ use afterword::row;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The maximum number of ids in a webhook for a statement. A webhook with more of them invalidates
+/// every stored item instead: one call of the script blocks Redis.
+const MAX_IDS: usize = 1_000;
 
 /// The maximum length of a name in PostgreSQL, in bytes (`NAMEDATALEN`).
 const MAX_NAME_LENGTH: usize = 63;
@@ -84,10 +88,11 @@ type Members<'a> = BTreeMap<String, &'a RawValue>;
 /// Parses a whole body.
 ///
 /// `INSERT`, `UPDATE` and `DELETE` invalidate the list and the row's item, and also the item of the
-/// old id if the id changed. Any other type, or an id that no path can have, invalidates the list
-/// alone. A related table invalidates the list and the items that embed it. Any other table
-/// invalidates nothing. A body without a schema or a table, such as `{}`, counts as the cached
-/// table's.
+/// old id if the id changed. A trigger for each statement sends up to [`MAX_IDS`] ids in the array
+/// `ids` in place of a row. `TRUNCATE` invalidates the list and every stored item. Any other type,
+/// or an id that no path can have, invalidates the list alone. A related table invalidates the list
+/// and the items that embed it. Any other table invalidates nothing. A body without a schema or a
+/// table, such as `{}`, counts as the cached table's.
 pub fn parse(body: &[u8], tables: &Tables) -> Result<Invalidation, &'static Problem> {
     invalidation(body, tables, true)
 }
@@ -164,27 +169,37 @@ fn invalidation(
         return Ok(Invalidation::OtherTable(name));
     }
     let mut tasks = vec![Task::Refresh(Key::List)];
-    let changes_a_row = match members.get("type") {
-        Some(kind) => matches!(
-            string(kind).as_deref(),
-            Some("INSERT" | "UPDATE" | "DELETE")
-        ),
+    let kind = members.get("type").map(|kind| string(kind));
+    let changes_rows = match &kind {
+        Some(kind) => matches!(kind.as_deref(), Some("INSERT" | "UPDATE" | "DELETE")),
         None => !whole,
     };
-    if is_cached && changes_a_row {
-        for row in ["record", "old_record"] {
-            let id = members
-                .get(row)
-                .and_then(|row| row::column(row, &cached.id_column))
-                .and_then(Id::parse);
-            let task = id.map(|id| Task::Refresh(Key::Item(id)));
-            tasks.extend(task.filter(|task| !tasks.contains(task)));
+    let mut all_items = is_related;
+    if is_cached && changes_rows {
+        let ids = changed_ids(&members, &cached.id_column);
+        // The rest of a body that was too large may contain more ids of the statement.
+        let some_are_missing = !whole && members.contains_key("ids");
+        if ids.len() > MAX_IDS || some_are_missing {
+            all_items = true;
+        } else {
+            tasks.extend(ids.into_iter().map(|id| Task::Refresh(Key::Item(id))));
         }
     }
-    if is_related {
+    if all_items || kind.flatten().as_deref() == Some("TRUNCATE") {
         tasks.push(Task::RefreshRelated);
     }
     Ok(Invalidation::Tasks(tasks))
+}
+
+/// The ids of the changed rows that a path can have, in order and without duplicates.
+fn changed_ids(members: &Members, id_column: &str) -> BTreeSet<Id> {
+    let rows = ["record", "old_record"].into_iter();
+    let of_rows = rows.filter_map(|row| row::column(members.get(row)?, id_column));
+    let ids: Option<Vec<&RawValue>> = members
+        .get("ids")
+        .and_then(|ids| serde_json::from_str(ids.get()).ok());
+    let of_statement = ids.into_iter().flatten().filter_map(row::text);
+    of_rows.chain(of_statement).filter_map(Id::parse).collect()
 }
 
 fn string(value: &RawValue) -> Option<String> {
@@ -248,6 +263,47 @@ mod tests {
     fn a_change_of_the_id_invalidates_both_items() {
         let body = r#"{"type": "UPDATE", "record": {"id": "new"}, "old_record": {"id": "old"}}"#;
         assert_eq!(paths(body), ["/articles", "/articles/new", "/articles/old"]);
+    }
+
+    #[test]
+    fn a_statement_invalidates_the_items_of_its_ids() {
+        let body = r#"{"type": "UPDATE", "ids": [7, "a b", 7, null, {"id": 8}, "", 10]}"#;
+        let tasks = [
+            "/articles",
+            "/articles/10",
+            "/articles/7",
+            "/articles/a%20b",
+        ];
+        assert_eq!(paths(body), tasks);
+        for ids in ["[]", "7", "null", r#"{"id": 7}"#, r#""7""#] {
+            let body = format!(r#"{{"type": "DELETE", "ids": {ids}}}"#);
+            assert_eq!(paths(&body), ["/articles"], "{body}");
+        }
+        let body = r#"{"type": "skip", "ids": [7]}"#;
+        assert_eq!(paths(body), ["/articles"]);
+    }
+
+    #[test]
+    fn a_statement_with_too_many_ids_invalidates_every_item() {
+        let with = |count: usize| {
+            let ids: Vec<String> = (0..count).map(|id| id.to_string()).collect();
+            paths(&format!(
+                r#"{{"type": "UPDATE", "ids": [{}]}}"#,
+                ids.join(",")
+            ))
+        };
+        assert_eq!(with(1_000).len(), 1_001);
+        assert_eq!(with(1_001), ["/articles", "related"]);
+    }
+
+    #[test]
+    fn a_truncation_invalidates_the_list_and_every_item() {
+        let body = r#"{"type": "TRUNCATE", "table": "articles", "schema": "public"}"#;
+        assert_eq!(paths(body), ["/articles", "related"]);
+        assert_eq!(
+            paths(r#"{"type": "TRUNCATE", "table": "authors"}"#),
+            ["not public.authors"]
+        );
     }
 
     #[test]
@@ -420,6 +476,12 @@ mod tests {
             let end = BODY.find(seen).unwrap() + seen.len();
             assert_eq!(names(by_start(&BODY[..end])), tasks, "{seen}");
         }
+    }
+
+    #[test]
+    fn the_start_of_a_statements_body_invalidates_every_item() {
+        let start = r#"{"type": "UPDATE", "table": "articles", "schema": "public", "ids": [7, 8, "#;
+        assert_eq!(names(by_start(start)), ["/articles", "related"]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct Comparison<'a> {
     pub list: Option<&'a [u8]>,
     /// Whether the list shows every row: it has no `limit` and no filter.
     pub shows_all: bool,
-    /// Whether a related table has changed. Then only items whose columns the list shows completely
+    /// Whether the task is [`Task::RefreshRelated`]. Then only items whose columns the list shows completely
     /// can be confirmed by it.
     pub related: bool,
     /// The table's id column.
@@ -82,6 +82,8 @@ impl Comparison<'_> {
         };
         let expired = || self.lifetime.judge(entry.fetched_at, now) == Freshness::Expired;
         match row {
+            // Readers get the content from the origin.
+            Some(_) if entry.is_too_large() => Verdict::Keep,
             Some(row) if row::agree(&entry.identity.content, row, self.related) => Verdict::Keep,
             Some(_) => Verdict::Refresh,
             None if !self.shows_all && expired() => Verdict::Evict,
@@ -131,6 +133,16 @@ mod tests {
         assert_eq!(verdict(&comparison(), &item(0), shown), Verdict::Keep);
         let changed = Some(r#"{"id":7,"title":"U"}"#);
         assert_eq!(verdict(&comparison(), &item(0), changed), Verdict::Refresh);
+    }
+
+    #[test]
+    fn an_item_that_is_too_large_to_store_is_kept_while_its_row_exists() {
+        let entry = item(0).without_content();
+        assert_eq!(
+            verdict(&comparison(), &entry, Some(r#"{"id":7}"#)),
+            Verdict::Keep
+        );
+        assert_eq!(verdict(&comparison(), &entry, None), Verdict::Refresh);
     }
 
     #[test]

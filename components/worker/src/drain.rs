@@ -30,7 +30,8 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// The tasks of a job, and its result.
 type Job<'a> = LocalBoxFuture<'a, (Vec<Task>, Result<(), Error>)>;
 
-/// When a drain stops although tasks are due: the host limits the time of a request.
+/// The end of the worker's time, if the host limits the time of a request. A drain then stops
+/// although tasks are due.
 #[derive(Clone, Copy, Default)]
 pub struct Deadline(Option<Instant>);
 
@@ -42,11 +43,20 @@ impl Deadline {
 
     /// A deadline after this time.
     pub fn after(time: Duration) -> Self {
-        Self(Some(Instant::now() + time.saturating_sub(Self::RESERVE)))
+        Self(Some(Instant::now() + time))
     }
 
-    fn has_passed(self) -> bool {
-        self.0.is_some_and(|at| Instant::now() >= at)
+    /// Whether no task may be claimed any more.
+    fn is_near(self) -> bool {
+        self.0
+            .is_some_and(|at| Instant::now() + Self::RESERVE >= at)
+    }
+
+    /// The time that is left; zero without a deadline.
+    fn left(self) -> Duration {
+        let now = Instant::now();
+        self.0
+            .map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 }
 
@@ -79,18 +89,32 @@ async fn run<'a>(
     let mut reconciliations: Vec<Claimed> = Vec::new();
     let mut outbox = OutboxState::default();
     let mut upkeep_at: Option<Instant> = None;
+    let mut quota_is_logged = false;
+    let max_requests = refresher.writer.settings.limits.requests_per_hour;
+    let max_claimed = MAX_CLAIMED.min(refresher.writer.pace.max_under_way());
     loop {
-        let stop = deadline.has_passed();
+        let stop = deadline.is_near();
         if upkeep_at.is_none_or(|at| at.elapsed() >= UPKEEP_INTERVAL) {
             upkeep_at = Some(Instant::now());
             reconciler.queue_if_due().await;
             outbox.check(store).await;
         }
         if !stop && jobs.len() < MAX_JOBS && !outbox.flagged && reconciliations.is_empty() {
-            let claim = lease.claim(MAX_CLAIMED, &failures.configuration).await?;
-            let Some(claim) = claim else {
+            let sent = refresher.origin.take_sent();
+            let configuration = &failures.configuration;
+            let claim = lease.claim(max_claimed, configuration, sent, max_requests);
+            let Some(claim) = claim.await? else {
                 return Ok(None);
             };
+            if let Some(wait) = claim.quota_wait
+                && !quota_is_logged
+            {
+                quota_is_logged = true;
+                println!(
+                    "`max_requests_per_hour` is used up: the queue waits for {} s",
+                    wait.as_secs()
+                );
+            }
             failures.set_probing(claim.probing);
             let (refreshes, reconcile) = claim
                 .tasks
@@ -132,7 +156,8 @@ async fn run<'a>(
                 }
             }
         } else if jobs.is_empty() {
-            match lease.release(reconciler.interval(), stop).await? {
+            let released = lease.release(reconciler.interval(), stop, deadline.left());
+            match released.await? {
                 // A task waits for the next debounce window. Waiting here is cheaper than another
                 // wake-up.
                 Some(released) if released.kept => host::sleep(released.wait).await,

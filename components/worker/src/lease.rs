@@ -46,6 +46,8 @@ pub struct Claim {
     pub tasks: Vec<Claimed>,
     /// Whether the circuit breaker is not closed, so that the next outcome decides.
     pub probing: bool,
+    /// The time until `max_requests_per_hour` allows the next request; `None` if it allows one now.
+    pub quota_wait: Option<Duration>,
 }
 
 /// The result of releasing the lease.
@@ -57,6 +59,9 @@ pub struct Released {
     pub wait: Duration,
     /// The number of tasks that could be claimed now.
     pub due: u64,
+    /// Whether this worker has to wake the next one after `wait`, because the host has no Redis
+    /// trigger.
+    pub wakes: bool,
 }
 
 /// The exclusive right to write entries. It expires after 15 s unless it is renewed.
@@ -120,11 +125,23 @@ impl<'a> Lease<'a> {
 
     /// Claims up to `limit` due tasks; `None` if the lease is lost. While the circuit
     /// breaker is open, claims one task every 5 s. `configuration` is a digest of the configuration
-    /// that decides the origin's responses.
+    /// that decides the origin's responses. `sent` is the number of requests since the last claim,
+    /// `max_requests` their limit for an hour.
     ///
     /// A name that Afterword did not write is removed, because it would stay due forever.
-    pub async fn claim(&self, limit: usize, configuration: &str) -> Result<Option<Claim>, Error> {
-        let arguments = vec![number(limit), configuration.into()];
+    pub async fn claim(
+        &self,
+        limit: usize,
+        configuration: &str,
+        sent: u32,
+        max_requests: Option<u32>,
+    ) -> Result<Option<Claim>, Error> {
+        let arguments = vec![
+            number(limit),
+            configuration.into(),
+            number(sent),
+            number(max_requests.unwrap_or(0)),
+        ];
         let reply = self.run("claim", arguments).await?;
         if reply.is_nil() {
             return Ok(None);
@@ -132,6 +149,7 @@ impl<'a> Lease<'a> {
         let [
             RedisResult::Int64(now),
             RedisResult::Int64(probing),
+            RedisResult::Int64(quota_wait),
             claimed @ ..,
         ] = reply.list()
         else {
@@ -161,8 +179,11 @@ impl<'a> Lease<'a> {
                 None => drop(self.run("forget", vec![name.clone()]).await?),
             }
         }
-        let probing = *probing == 1;
-        Ok(Some(Claim { tasks, probing }))
+        Ok(Some(Claim {
+            tasks,
+            probing: *probing == 1,
+            quota_wait: (*quota_wait > 0).then(|| Duration::from_millis(quota_wait.unsigned_abs())),
+        }))
     }
 
     /// Completes a task: the store holds content that was fetched after the claim. The task stays
@@ -240,13 +261,19 @@ impl<'a> Lease<'a> {
     }
 
     /// Releases the lease and sets the alarm to the next task or reconciliation. Keeps the lease if
-    /// a task becomes due soon, unless `stop`. Returns `None` if another worker holds the lease.
+    /// a task becomes due soon, unless `stop`. `patience` is the time that the caller could wait in
+    /// order to wake the next worker. Returns `None` if another worker holds the lease.
     pub async fn release(
         &self,
         reconcile_interval: Duration,
         stop: bool,
+        patience: Duration,
     ) -> Result<Option<Released>, Error> {
-        let arguments = vec![milliseconds(reconcile_interval), number(u8::from(stop))];
+        let arguments = vec![
+            milliseconds(reconcile_interval),
+            number(u8::from(stop)),
+            milliseconds(patience),
+        ];
         let reply = self.run("release", arguments).await?;
         if reply.is_nil() {
             return Ok(None);
@@ -255,6 +282,7 @@ impl<'a> Lease<'a> {
             RedisResult::Int64(kept),
             RedisResult::Int64(wait),
             RedisResult::Int64(due),
+            RedisResult::Int64(wakes),
         ] = reply.list()
         else {
             return Err(Error::Reply);
@@ -263,6 +291,7 @@ impl<'a> Lease<'a> {
             kept: *kept == 1,
             wait: Duration::from_millis(wait.unsigned_abs()),
             due: due.unsigned_abs(),
+            wakes: *wakes == 1,
         }))
     }
 

@@ -15,6 +15,7 @@
 //! | `failures`, `retry` | back-off and circuit breaker |
 //! | `work_queue`, `lease` | the operations in Redis |
 //! | `application` | refuses to share a prefix with another application |
+//! | `pace` | spaces the writes |
 //! | `settings` | the variables that only the worker needs |
 
 mod application;
@@ -25,6 +26,7 @@ mod drain;
 mod failures;
 mod lease;
 mod listing;
+mod pace;
 mod reconcile;
 mod refresh;
 mod retry;
@@ -39,8 +41,10 @@ use drain::Deadline;
 use failures::Failures;
 use futures_util::future::{Either, pending, select};
 use lease::{Acquired, Lease};
+use pace::Pace;
 use reconcile::Reconciler;
 use refresh::Refresher;
+use settings::Settings;
 use std::convert::Infallible;
 use std::error::Error;
 use std::pin::pin;
@@ -68,6 +72,8 @@ pub struct Report {
     pub due: Option<u64>,
     /// The time until the next task or reconciliation; `None` if the lease was lost.
     pub wait: Option<Duration>,
+    /// Whether the caller has to wake the next worker after `wait`.
+    pub wakes: bool,
 }
 
 /// Handles a message of the wake-up channel or of an expiry channel.
@@ -97,7 +103,7 @@ pub async fn on_request(time: Duration) -> Result<Outcome, Box<dyn Error>> {
 
 async fn run(queue: &WorkQueue, deadline: Deadline) -> Result<Outcome, Box<dyn Error>> {
     let origin = variables::origin().await?;
-    let (lifetime, replica_lag) = (variables::lifetime().await?, settings::replica_lag().await?);
+    let (lifetime, settings) = (variables::lifetime().await?, Settings::read().await?);
     let store = Store::open().await?;
     let application = Application::identify(&store, &origin).await;
     let lease = match Lease::acquire(queue, &application).await? {
@@ -120,7 +126,8 @@ async fn run(queue: &WorkQueue, deadline: Deadline) -> Result<Outcome, Box<dyn E
         origin: &origin,
         store: &store,
         failures: &failures,
-        replica_lag,
+        settings: &settings,
+        pace: Pace::new(settings.limits.writes_per_second),
     };
     let refresher = Refresher {
         lease: &lease,
@@ -147,6 +154,7 @@ async fn run(queue: &WorkQueue, deadline: Deadline) -> Result<Outcome, Box<dyn E
         failed: failures.failed(),
         due: released.map(|released| released.due),
         wait: released.map(|released| released.wait),
+        wakes: released.is_some_and(|released| released.wakes),
     }))
 }
 

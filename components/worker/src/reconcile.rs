@@ -132,9 +132,8 @@ impl Reconciler<'_> {
         let ago = Duration::from_millis(host::now().saturating_sub(began));
         self.lease.reconciled(ago, &self.configuration()).await?;
         for claimed in &claimed {
-            self.lease
-                .complete(claimed, self.writer.replica_lag)
-                .await?;
+            let replica_lag = self.writer.settings.replica_lag;
+            self.lease.complete(claimed, replica_lag).await?;
         }
         Ok(())
     }

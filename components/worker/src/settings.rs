@@ -1,14 +1,40 @@
 //! The variables that only the worker needs.
 
-use afterword::variables::{Result, invalid, seconds};
+use afterword::variables::{Result, invalid, maximum, seconds};
 use std::time::Duration;
 
-/// `replica_lag`: how long after a change the origin's replicas may still return the old row.
-pub async fn replica_lag() -> Result<Duration> {
-    let lag = seconds("replica_lag").await?;
-    if lag <= Duration::from_secs(300) {
-        Ok(lag)
-    } else {
-        Err(invalid("replica_lag", "it is more than 300 seconds"))
+/// The configuration of the worker.
+pub struct Settings {
+    /// `replica_lag`: how long after a change the origin's replicas may still return the old row.
+    pub replica_lag: Duration,
+    /// The host's limits.
+    pub limits: Limits,
+}
+
+/// What the host limits.
+pub struct Limits {
+    /// `max_value_bytes`: the size of a value in the store.
+    pub value_bytes: Option<u32>,
+    /// `max_writes_per_second`: the writes to the store.
+    pub writes_per_second: Option<u32>,
+    /// `max_requests_per_hour`: the HTTP requests.
+    pub requests_per_hour: Option<u32>,
+}
+
+impl Settings {
+    /// Reads the variables.
+    pub async fn read() -> Result<Self> {
+        let replica_lag = seconds("replica_lag").await?;
+        if replica_lag > Duration::from_secs(300) {
+            return Err(invalid("replica_lag", "it is more than 300 seconds"));
+        }
+        Ok(Self {
+            replica_lag,
+            limits: Limits {
+                value_bytes: maximum("max_value_bytes").await?,
+                writes_per_second: maximum("max_writes_per_second").await?,
+                requests_per_hour: maximum("max_requests_per_hour").await?,
+            },
+        })
     }
 }

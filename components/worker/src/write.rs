@@ -3,6 +3,8 @@
 use crate::compress::compress;
 use crate::failures::Failures;
 use crate::lease::{Claimed, Lease};
+use crate::pace::Pace;
+use crate::settings::Settings;
 use afterword::entry::Entry;
 use afterword::freshness::{Freshness, Lifetime};
 use afterword::host;
@@ -12,7 +14,6 @@ use afterword::queue::{Error, Task};
 use afterword::store::{self, Store};
 use bytes::Bytes;
 use std::slice;
-use std::time::Duration;
 
 /// The writer of entries.
 pub struct Writer<'a> {
@@ -24,8 +25,10 @@ pub struct Writer<'a> {
     pub store: &'a Store,
     /// Where failed writes are reported.
     pub failures: &'a Failures<'a>,
-    /// How long after a change the origin's replicas may still return the old row.
-    pub replica_lag: Duration,
+    /// `replica_lag`, and the host's limits.
+    pub settings: &'a Settings,
+    /// Spaces the writes.
+    pub pace: Pace,
 }
 
 impl Writer<'_> {
@@ -49,6 +52,7 @@ impl Writer<'_> {
             }
             None => None,
         };
+        self.pace.wait().await;
         // Without the lease, the task stays queued for the worker that holds it.
         if !self.lease.permits_write().await? {
             return Ok(false);
@@ -64,11 +68,13 @@ impl Writer<'_> {
             return Ok(false);
         }
         println!("{done}: {name}");
-        self.lease.complete(claimed, self.replica_lag).await?;
+        let replica_lag = self.settings.replica_lag;
+        self.lease.complete(claimed, replica_lag).await?;
         Ok(true)
     }
 
-    /// Makes the entry the successor of the stored one, and compresses new content.
+    /// Makes the entry the successor of the stored one, and compresses new content. Content that is
+    /// too large is left out.
     async fn prepare(&self, name: &str, mut entry: Entry) -> Entry {
         // Treat an unreadable previous entry as absent.
         let previous = self.store.get(name).await.ok().flatten();
@@ -76,10 +82,28 @@ impl Writer<'_> {
         if let Some(previous) = &previous {
             entry = entry.succeeding(previous);
         }
+        let max = self.settings.limits.value_bytes;
+        let max = max.and_then(|max| usize::try_from(max).ok());
+        let fits = |entry: &Entry| max.is_none_or(|max| entry.encoded_length() <= max);
+        let without_codings = Entry {
+            brotli: None,
+            gzip: None,
+            ..entry.clone()
+        };
+        if !fits(&without_codings) {
+            if !previous.is_some_and(|previous| previous.is_too_large()) {
+                eprintln!(
+                    "{name} is read from the origin each time, because its {} bytes are more than \
+                     `max_value_bytes` allows",
+                    without_codings.encoded_length()
+                );
+            }
+            return entry.without_content();
+        }
         if previous.is_none_or(|previous| previous.identity != entry.identity) {
             compress(&mut entry).await;
         }
-        entry
+        if fits(&entry) { entry } else { without_codings }
     }
 
     async fn set(&self, name: &str, mut entry: Entry) -> Result<(), store::Error> {
@@ -104,6 +128,7 @@ impl Writer<'_> {
             if lifetime.judge(entry.fetched_at, host::now()) != Freshness::Expired {
                 continue;
             }
+            self.pace.wait().await;
             if !self.lease.permits_write().await? {
                 return Ok(());
             }

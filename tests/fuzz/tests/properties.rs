@@ -9,6 +9,7 @@ fn webhook_like() -> impl Strategy<Value = String> {
         Just(r#"{"type":"INSERT","#.to_owned()),
         Just(r#""record":{"id":7},"#.to_owned()),
         Just(r#""old_record":{"id":"a-b"}"#.to_owned()),
+        Just(r#""ids":[7,"a-b",7],"#.to_owned()),
         Just(r#""table":"articles","schema":"public","#.to_owned()),
         Just(r#""table":"authors","#.to_owned()),
         Just("}".to_owned()),

@@ -13,6 +13,7 @@ use crate::resource::Resource;
 use crate::row;
 use bytes::Bytes;
 use http::StatusCode;
+use std::cell::Cell;
 
 /// A resource behind PostgREST.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Origin {
     pub resource: Resource,
     /// Chosen by the operator. Another version makes every entry outdated.
     pub cache_version: String,
+    /// The requests since the last [`take_sent`](Self::take_sent).
+    pub sent: Cell<u32>,
 }
 
 /// What the origin has for a request, and the status of its (last) response.
@@ -214,7 +217,13 @@ impl Origin {
         format!("{} {}.{}", self.base_url, table.schema, table.name)
     }
 
+    /// The number of requests since the last call.
+    pub fn take_sent(&self) -> u32 {
+        self.sent.take()
+    }
+
     async fn get(&self, query: &str, count: bool) -> Result<Page, Error> {
+        self.sent.set(self.sent.get().saturating_add(1));
         let table = &self.resource.table;
         let path_with_query = format!("/rest/v1/{}?{query}", encode(&table.name));
         request::get(&request::Request {
@@ -284,6 +293,7 @@ mod tests {
                 list_query: ListQuery::parse("select=*&order=id.asc&limit=5", "id").unwrap(),
             },
             cache_version: String::new(),
+            sent: Cell::default(),
         }
     }
 

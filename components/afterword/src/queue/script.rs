@@ -6,7 +6,7 @@
 ///
 /// `lua/queue.lua` says what each key contains. The table in docs/operating.md is checked against
 /// this list.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 19] = [
     "v1:queue",
     "v1:counter",
     "v1:versions",
@@ -23,6 +23,8 @@ pub const NAMES: [&str; 17] = [
     "v1:reconciled",
     "v1:fetch_locks",
     "v1:owner",
+    "v1:next_wake",
+    "v1:requests",
     "refresh",
 ];
 
@@ -127,7 +129,7 @@ mod tests {
     fn the_script_unpacks_the_keys_in_the_order_of_the_list() {
         let unpacked = SOURCE
             .split_once("local queue,")
-            .and_then(|(_, rest)| rest.split_once(" = unpack(KEYS)"))
+            .and_then(|(_, rest)| rest.split_once(" =\n  unpack(KEYS)"))
             .map(|(names, _)| format!("queue,{names}"));
         let unpacked = unpacked.expect("the script unpacks its keys");
         let unpacked: Vec<&str> = unpacked.split(',').map(str::trim).collect();

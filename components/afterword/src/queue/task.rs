@@ -10,8 +10,8 @@ pub enum Task {
     Refresh(Key),
     /// Compare the stored items with the list.
     Reconcile,
-    /// A related table has changed: reconcile, and refresh every item that has columns which the
-    /// list does not show.
+    /// Rows have changed whose ids are unknown: those of a related table, or too many for one
+    /// webhook. Reconcile, and refresh every item that has columns which the list does not show.
     RefreshRelated,
 }
 

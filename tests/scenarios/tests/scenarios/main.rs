@@ -7,6 +7,7 @@ mod content_coding;
 mod cors;
 mod durability;
 mod hidden_data;
+mod host_limits;
 mod hostile_requests;
 mod http_manifest;
 mod item_ids;

@@ -270,3 +270,53 @@ async fn an_acknowledgement_costs_one_command_on_a_connection_that_is_reused() {
         "{connections} connections for 100 webhooks"
     );
 }
+
+#[tokio::test]
+async fn a_webhook_for_a_statement_refreshes_the_items_of_its_ids() {
+    let setup = Setup::default().no_webhooks().no_articles();
+    let afterword = setup.start().await;
+    afterword.insert_articles(1_000);
+    for id in [1, 500, 1_000] {
+        afterword.wait_for_hit(&format!("/articles/{id}")).await;
+    }
+    afterword.execute("UPDATE articles SET title = 'Changed'");
+    let ids: Vec<u32> = (1..=1_000).collect();
+    let body = json!({"type": "UPDATE", "table": "articles", "schema": "public", "ids": ids});
+    assert_eq!(afterword.webhook(body.to_string()).await.status, 202);
+    afterword.wait_until_drained().await.unwrap();
+    for id in [1, 500, 1_000] {
+        afterword.assert_hit_has_title(id, "Changed").await;
+    }
+    let line = "invalidated /articles, /articles/1, /articles/10, /articles/100, /articles/1000 \
+                and 996 more";
+    assert!(afterword.log().contains(line), "{}", afterword.log());
+}
+
+#[tokio::test]
+async fn a_webhook_for_a_truncation_or_for_very_many_rows_refreshes_every_stored_item() {
+    // The list shows neither the rows nor their titles.
+    let setup = Setup::default().no_webhooks();
+    let afterword = setup
+        .variable("list_query", "select=id&order=id.asc&limit=1")
+        .start()
+        .await;
+    for id in [1, 7, 25] {
+        afterword.wait_for_hit(&format!("/articles/{id}")).await;
+    }
+    afterword.execute("UPDATE articles SET title = 'Changed'");
+    let ids: Vec<u32> = (1..=1_001).collect();
+    let body = json!({"type": "UPDATE", "ids": ids});
+    assert_eq!(afterword.webhook(body.to_string()).await.status, 202);
+    afterword.wait_until_drained().await.unwrap();
+    for id in [1, 7, 25] {
+        afterword.assert_hit_has_title(id, "Changed").await;
+    }
+
+    afterword.execute("DELETE FROM articles");
+    let body = json!({"type": "TRUNCATE", "table": "articles", "schema": "public"});
+    assert_eq!(afterword.webhook(body.to_string()).await.status, 202);
+    afterword.wait_until_drained().await.unwrap();
+    for id in [1, 7, 25] {
+        assert_eq!(afterword.get_article(id).await.status, 404);
+    }
+}

@@ -19,6 +19,8 @@ const CHANNEL: &str = "{afterword}:refresh";
 struct Queue {
     redis: Redis,
     connection: MultiplexedConnection,
+    /// Whether the host has a Redis trigger.
+    has_channel: bool,
     _dir: tempfile::TempDir,
 }
 
@@ -36,7 +38,16 @@ impl Queue {
         Self {
             redis,
             connection,
+            has_channel: true,
             _dir: dir,
+        }
+    }
+
+    /// The same on a host without a Redis trigger, where the callers wake the worker.
+    async fn start_without_channel() -> Self {
+        Self {
+            has_channel: false,
+            ..Self::start().await
         }
     }
 
@@ -50,7 +61,10 @@ impl Queue {
         operation: &str,
         arguments: &[&str],
     ) -> RedisResult<T> {
-        let keys = script::NAMES.map(|name| format!("{{afterword}}:{name}"));
+        let mut keys = script::NAMES.map(|name| format!("{{afterword}}:{name}"));
+        if !self.has_channel {
+            keys.last_mut().unwrap().clear();
+        }
         let mut command = redis::cmd("EVAL");
         command
             .arg(script::TEXT)
@@ -94,12 +108,28 @@ impl Queue {
         seconds * 1_000 + micros / 1_000
     }
 
+    /// The number of the version.
     async fn invalidate(&mut self, key: &str) -> i64 {
-        self.run("invalidate", &[key]).await
+        let [version, _]: [i64; 2] = self.run("invalidate", &[key]).await;
+        version
     }
 
+    /// 1 if the key was not queued.
     async fn request_refresh(&mut self, key: &str) -> i64 {
-        self.run("request_refresh", &[key]).await
+        let [added, _]: [i64; 2] = self.run("request_refresh", &[key]).await;
+        added
+    }
+
+    /// 1 if a wake-up reached a worker.
+    async fn check(&mut self) -> i64 {
+        let [reached, _]: [i64; 2] = self.run("check", &[]).await;
+        reached
+    }
+
+    /// Whether the caller of an operation has to wake a worker.
+    async fn caller_wakes(&mut self, operation: &str, arguments: &[&str]) -> bool {
+        let [_, wakes]: [i64; 2] = self.run(operation, arguments).await;
+        wakes == 1
     }
 
     async fn acquire(&mut self) -> String {
@@ -116,10 +146,10 @@ impl Queue {
     /// The same with this digest of the configuration.
     async fn claim_as(&mut self, token: &str, configuration: &str) -> Vec<(String, String)> {
         let claimed: Vec<String> = self
-            .run::<Option<_>>("claim", &[token, "800", configuration])
+            .run::<Option<_>>("claim", &[token, "800", configuration, "0", "0"])
             .await
             .expect("the lease is held");
-        claimed[2..]
+        claimed[3..]
             .chunks(5)
             .map(|task| (task[0].clone(), task[1].clone()))
             .collect()
@@ -166,8 +196,32 @@ impl Queue {
         self.command::<()>(&probe).await;
     }
 
+    /// The milliseconds for which the lease is kept; `None` if it is released or lost.
     async fn release(&mut self, token: &str) -> Option<i64> {
-        self.run("release", &[token, "300000"]).await
+        match self.release_on_request(token, "0", "0").await {
+            Some([1, wait, _, _]) => Some(wait),
+            _ => None,
+        }
+    }
+
+    /// The script's reply: kept, wait, due, wakes.
+    async fn release_on_request(
+        &mut self,
+        token: &str,
+        stop: &str,
+        patience: &str,
+    ) -> Option<[i64; 4]> {
+        self.run("release", &[token, "300000", stop, patience])
+            .await
+    }
+
+    /// Claims as a worker that sent this many requests since the last claim and may send 10 an
+    /// hour. Returns the milliseconds until the hour ends, or 0, and the number of claimed tasks.
+    async fn claim_limited(&mut self, token: &str, sent: &str) -> (i64, usize) {
+        let arguments = [token, "800", "this", sent, "10"];
+        let reply: Vec<redis::Value> = self.run("claim", &arguments).await;
+        let quota_wait = i64::from_redis_value(reply[2].clone()).unwrap();
+        (quota_wait, (reply.len() - 3) / 5)
     }
 
     /// Waits for the start of a debounce window, so that the next commands fall into one window.
@@ -742,7 +796,9 @@ async fn a_full_redis_refuses_invalidations_but_the_worker_continues() {
     }
     let full = ["CONFIG", "SET", "maxmemory", "1"];
     queue.command::<()>(&full).await;
-    let refused = queue.try_run::<i64>("invalidate", &["/articles/4"]).await;
+    let refused = queue
+        .try_run::<[i64; 2]>("invalidate", &["/articles/4"])
+        .await;
     assert!(refused.unwrap_err().to_string().contains("OOM"));
     let token = queue.acquire().await;
     assert_eq!(queue.run::<i64>("renew", &[&token]).await, 1);
@@ -759,31 +815,26 @@ async fn a_full_redis_refuses_invalidations_but_the_worker_continues() {
 async fn a_check_wakes_a_worker_if_a_task_is_overdue_or_the_alarm_is_missing() {
     let mut queue = Queue::start().await;
     let _subscriber = queue.subscribe().await;
-    let check = async |queue: &mut Queue| queue.run::<i64>("check", &[]).await;
-    assert_eq!(check(&mut queue).await, 1, "no worker has set an alarm");
+    assert_eq!(queue.check().await, 1, "no worker has set an alarm");
 
     let token = queue.acquire().await;
-    assert_eq!(check(&mut queue).await, 0, "a worker holds the lease");
+    assert_eq!(queue.check().await, 0, "a worker holds the lease");
     assert_eq!(queue.release(&token).await, None);
-    assert_eq!(
-        check(&mut queue).await,
-        0,
-        "nothing is due, the alarm is set"
-    );
+    assert_eq!(queue.check().await, 0, "nothing is due, the alarm is set");
 
     let add = ["ZADD", &redis_key("queue"), "1", "/articles/1"];
     queue.command::<()>(&add).await;
-    assert_eq!(check(&mut queue).await, 1);
+    assert_eq!(queue.check().await, 1);
     let soon = (queue.now().await + 4_000).to_string();
     let probe = ["HSET", &redis_key("breaker"), "probe", &soon];
     queue.command::<()>(&probe).await;
-    assert_eq!(check(&mut queue).await, 0, "the circuit breaker is open");
+    assert_eq!(queue.check().await, 0, "the circuit breaker is open");
     queue.delete("breaker").await;
 
     // It works while Redis refuses writes.
     let refuse_writes = ["CONFIG", "SET", "min-replicas-to-write", "1"];
     queue.command::<()>(&refuse_writes).await;
-    assert_eq!(check(&mut queue).await, 1);
+    assert_eq!(queue.check().await, 1);
 }
 
 #[tokio::test]
@@ -802,7 +853,7 @@ async fn every_queued_task_sets_an_alarm_of_at_most_two_seconds() {
     let mut queue = Queue::start().await;
     for operation in ["invalidate", "request_refresh"] {
         let key = format!("/articles/{operation}");
-        queue.run::<i64>(operation, &[&key]).await;
+        queue.run::<[i64; 2]>(operation, &[&key]).await;
         let left = queue.alarm().await;
         assert!((1..=2_000).contains(&left), "{operation}: {left}");
         let prolong = ["PEXPIRE", &redis_key("alarm"), "60000"];
@@ -844,4 +895,125 @@ async fn a_reconciliation_is_queued_first_then_at_intervals_and_with_a_new_confi
     let again: i64 = queue.run("queue_reconciliation", &arguments).await;
     assert_eq!(again, 0, "it is queued");
     assert_eq!(queue.version("reconcile").await, version);
+}
+
+#[tokio::test]
+async fn without_a_channel_the_first_caller_wakes_the_worker() {
+    let mut queue = Queue::start_without_channel().await;
+    assert!(queue.caller_wakes("invalidate", &["/articles/1"]).await);
+    let pending = "a wake-up is under way";
+    assert!(
+        !queue.caller_wakes("invalidate", &["/articles/2"]).await,
+        "{pending}"
+    );
+    let read = "/articles/3";
+    assert!(
+        !queue.caller_wakes("request_refresh", &[read]).await,
+        "{pending}"
+    );
+    queue.delete("wake_pending").await;
+    assert!(queue.caller_wakes("request_refresh", &[read]).await);
+
+    let token = queue.acquire().await;
+    let held = "a worker holds the lease";
+    assert!(
+        !queue.caller_wakes("invalidate", &["/articles/4"]).await,
+        "{held}"
+    );
+    assert!(!queue.caller_wakes("check", &[]).await, "{held}");
+    for (key, version) in queue.claim(&token).await {
+        queue.complete(&token, &key, &version).await;
+    }
+    queue.release_on_request(&token, "0", "20000").await;
+    assert!(!queue.caller_wakes("check", &[]).await, "nothing is due");
+    queue.delete("alarm").await;
+    assert!(
+        queue.caller_wakes("check", &[]).await,
+        "the alarm is missing"
+    );
+}
+
+#[tokio::test]
+async fn without_a_channel_a_worker_whose_time_is_over_wakes_the_next_one() {
+    let mut queue = Queue::start_without_channel().await;
+    queue.invalidate("/articles/1").await;
+    queue.invalidate("/articles/2").await;
+    let token = queue.acquire().await;
+    let kept = queue.release_on_request(&token, "0", "3000").await;
+    assert_eq!(kept, Some([1, 0, 2, 0]), "it has time for them");
+    let released = queue.release_on_request(&token, "1", "3000").await;
+    assert_eq!(released, Some([0, 0, 2, 1]));
+    assert!(!queue.exists("lease").await);
+    assert_eq!(queue.release_on_request(&token, "1", "3000").await, None);
+}
+
+#[tokio::test]
+async fn without_a_channel_one_worker_waits_for_the_next_retry() {
+    let mut queue = Queue::start_without_channel().await;
+    queue.invalidate("/articles/1").await;
+    let token = queue.acquire().await;
+    queue.claim(&token).await;
+    queue.back_off(&token, "why", "/articles/1", "4000").await;
+    let [kept, wait, due, wakes] = queue
+        .release_on_request(&token, "0", "17000")
+        .await
+        .unwrap();
+    assert_eq!([kept, due, wakes], [0, 0, 1]);
+    assert!((1..=4_000).contains(&wait), "{wait}");
+
+    let token = queue.acquire().await;
+    let released = queue.release_on_request(&token, "0", "17000").await;
+    assert_eq!(released.unwrap()[3], 0, "the first worker waits for it");
+    queue.delete("next_wake").await;
+    let token = queue.acquire().await;
+    let released = queue.release_on_request(&token, "0", "1000").await;
+    assert_eq!(released.unwrap()[3], 0, "its time is over before the retry");
+}
+
+#[tokio::test]
+async fn with_a_channel_no_caller_wakes_a_worker() {
+    let mut queue = Queue::start().await;
+    assert!(!queue.caller_wakes("invalidate", &["/articles/1"]).await);
+    let token = queue.acquire().await;
+    let released = queue.release_on_request(&token, "1", "3000").await;
+    assert_eq!(released, Some([0, 0, 1, 0]));
+}
+
+#[tokio::test]
+async fn a_used_up_quota_of_requests_stops_claims_and_wake_ups_until_the_hour_ends() {
+    let mut queue = Queue::start_without_channel().await;
+    queue.invalidate("/articles/1").await;
+    let token = queue.acquire().await;
+    assert_eq!(queue.claim_limited(&token, "0").await, (0, 1));
+    assert_eq!(queue.claim_limited(&token, "8").await, (0, 1));
+    // A reader that fetches a missing key sends the ninth request, the tenth wakes a worker.
+    queue
+        .run::<Vec<i64>>("acquire_fetch_lock", &["/articles/9", "3000"])
+        .await;
+    assert_eq!(queue.claim_limited(&token, "0").await, (0, 1));
+    queue.delete("lease").await;
+    queue.delete("wake_pending").await;
+    assert!(queue.caller_wakes("invalidate", &["/articles/2"]).await);
+
+    let token = queue.acquire().await;
+    let (wait, claimed) = queue.claim_limited(&token, "0").await;
+    assert!((1..=3_600_000).contains(&wait), "{wait}");
+    assert_eq!(claimed, 0);
+    let [kept, wait, due, wakes] = queue
+        .release_on_request(&token, "0", "17000")
+        .await
+        .unwrap();
+    assert_eq!([kept, due, wakes], [0, 0, 0]);
+    assert!((20_000..=60_000).contains(&wait), "{wait}");
+    assert!(!queue.caller_wakes("invalidate", &["/articles/3"]).await);
+    queue.delete("alarm").await;
+    assert!(!queue.caller_wakes("check", &[]).await);
+
+    // The hour ends.
+    queue.delete("requests").await;
+    assert!(queue.caller_wakes("invalidate", &["/articles/3"]).await);
+    let token = queue.acquire().await;
+    assert_eq!(queue.claim_limited(&token, "0").await, (0, 3));
+    assert_eq!(queue.claim(&token).await.len(), 3, "without a limit");
+    assert!(!queue.exists("requests").await);
 }

@@ -6,8 +6,7 @@
 function operations.check()
   local left = redis.call('PTTL', lease)
   if left ~= -2 and left <= LEASE_TTL then return {0, 0} end
-  local probe = next_probe()
-  if probe and probe > now then return {0, 0} end
+  if request_wait() > 0 then return {0, 0} end
   local first = tonumber(redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2] or nil)
   local overdue = first and (first < now - SAFETY_ALARM or first > FAR)
   if not overdue and redis.call('EXISTS', alarm) == 1 then return {0, 0} end

@@ -1,7 +1,11 @@
 
--- Returns the due tasks, longest due first: {now, probing, task, version, failures, suspect,
--- queued_for, …}. `probing` is 1 unless the circuit breaker is closed, `suspect` is 1 for a suspect
--- (`trip.lua`), `queued_for` is in milliseconds. Returns nil if the lease is lost.
+-- Returns the due tasks, longest due first: {now, probing, quota_wait, task, version, failures,
+-- suspect, queued_for, …}. `probing` is 1 unless the circuit breaker is closed, `suspect` is 1 for
+-- a suspect (`trip.lua`), `queued_for` is in milliseconds. Returns nil if the lease is lost.
+--
+-- `sent` is the number of requests since the last claim, `max_requests` their limit for an hour (0:
+-- none). If it is reached, no task is returned, and `quota_wait` is the number of milliseconds
+-- until the hour ends; else it is 0.
 --
 -- The versions are read before the worker fetches. A later change gives another version, so the
 -- task stays queued (`complete.lua`).
@@ -10,19 +14,27 @@
 -- `probe` PROBE_INTERVAL ahead. The task's request is the probe; its outcome may change `probe`.
 -- After a success, twice as many as in the last claim are returned. A breaker that another
 -- configuration tripped says nothing about this one, and is closed.
-function operations.claim(token, limit, configuration)
+function operations.claim(token, limit, configuration, sent, max_requests)
   if not holds_lease(token) then return false end
+  if max_requests == '0' then
+    redis.call('DEL', requests)
+  else
+    redis.call('HINCRBY', requests, 'count', sent)
+    redis.call('HSET', requests, 'max', max_requests)
+    if redis.call('PTTL', requests) < 0 then redis.call('PEXPIRE', requests, HOUR) end
+  end
   if redis.call('EXISTS', breaker) == 1
       and redis.call('HGET', breaker, 'configuration') ~= configuration then
     redis.call('DEL', breaker)
   end
   local probe = next_probe()
-  if probe and now < probe then return {now, 1} end
+  local quota = quota_wait()
+  if quota > 0 or probe and now < probe then return {now, probe and 1 or 0, quota} end
   if probe then limit = math.min(limit, tonumber(redis.call('HGET', breaker, 'allowed') or 1)) end
   for _, task in ipairs(redis.call('ZRANGE', queue, FAR, '+inf', 'BYSCORE', 'LIMIT', 0, limit)) do
     redis.call('ZADD', queue, 'XX', now, task)
   end
-  local claimed = {now, probe and 1 or 0}
+  local claimed = {now, probe and 1 or 0, 0}
   for _, task in ipairs(redis.call('ZRANGE', queue, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)) do
     claimed[#claimed + 1] = task
     claimed[#claimed + 1] = redis.call('HGET', versions, task) or ''
@@ -31,8 +43,8 @@ function operations.claim(token, limit, configuration)
     local since = tonumber(redis.call('HGET', queued_at, task) or now)
     claimed[#claimed + 1] = math.max(0, now - since)
   end
-  if probe and #claimed > 2 then
-    local given = (#claimed - 2) / 5
+  if probe and #claimed > 3 then
+    local given = (#claimed - 3) / 5
     local all = given < limit and 1 or 0
     redis.call('HSET', breaker, 'probe', now + PROBE_INTERVAL, 'given', given, 'all', all)
   end

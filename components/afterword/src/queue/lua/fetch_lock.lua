@@ -35,6 +35,7 @@ function operations.acquire_fetch_lock(key, ttl)
   local ends, status = slot_of(key)
   if ends and ends > now then return {status, ends - now} end
   set_slot(key, LOCKED, ttl)
+  count_requests(1)
   return {0, tonumber(ttl)}
 end
 

@@ -31,9 +31,15 @@
 -- fetch_locks   hash: slot -> the lock or the remembered error of a missing key (`fetch_lock.lua`):
 --               the millisecond at which it expires, the status, the key
 -- owner         hash: the application that uses this prefix (`store`, `origin`); expires
+-- next_wake     string: exists while an instance of refresh-http waits to wake a worker; expires
+--               when it does
+-- requests      hash: the HTTP requests of this hour; missing without a limit; expires
+--                 count          the number of requests that were sent
+--                 max            the limit (`max_requests_per_hour`)
 -- channel       not a key: the channel that wakes a worker; empty if the callers wake it
 local queue, counter, versions, queued_at, failures, errors, completed, lease, wake_pending, alarm,
-  alive, breaker, suspects, reconciled, fetch_locks, owner, channel = unpack(KEYS)
+  alive, breaker, suspects, reconciled, fetch_locks, owner, next_wake, requests, channel =
+  unpack(KEYS)
 
 -- All durations are in milliseconds.
 
@@ -67,6 +73,9 @@ local MAX_ALARM = 60000
 
 -- Every queued task sets an alarm of at most this long, in case its wake-up gets lost.
 local SAFETY_ALARM = 2000
+
+-- The period of the limit of requests.
+local HOUR = 3600000
 
 -- A key's slot in `fetch_locks` is this many hexadecimal digits of its SHA-1: 4,096 slots.
 local SLOT_DIGITS = 3
@@ -110,8 +119,9 @@ local function enqueue(task, version)
   redis.call('ZADD', queue, backs_off and 'NX' or 'LT', due_at(task), task)
 end
 
--- Makes sure that a worker is woken within this many milliseconds.
+-- Makes sure that a worker is woken within this many milliseconds, or within MAX_ALARM.
 local function set_alarm(milliseconds)
+  milliseconds = math.min(milliseconds, MAX_ALARM)
   local left = redis.call('PTTL', alarm)
   if left < 0 or left > milliseconds then
     redis.call('SET', alarm, 1, 'PX', math.max(1, math.ceil(milliseconds)))
@@ -125,6 +135,26 @@ local function next_probe()
   return probe and (probe > FAR and now or probe)
 end
 
+-- Counts HTTP requests, if their number is limited. `pcall`, because a caller without memory for
+-- this write must go on.
+local function count_requests(count)
+  if redis.call('EXISTS', requests) == 1 then
+    redis.pcall('HINCRBY', requests, 'count', count)
+  end
+end
+
+-- The milliseconds until the hour ends whose requests are used up; 0 if requests are left.
+local function quota_wait()
+  local count, max = unpack(redis.call('HMGET', requests, 'count', 'max'))
+  if not max or tonumber(count or 0) < tonumber(max) then return 0 end
+  return math.max(0, math.min(HOUR, redis.call('PTTL', requests)))
+end
+
+-- The milliseconds until a worker may send the next request to the origin.
+local function request_wait()
+  return math.max(0, (next_probe() or 0) - now, quota_wait())
+end
+
 -- Whether the caller has to wake a worker (`afterword::wake`): there is no channel, because the
 -- host has no Redis trigger.
 local caller_wakes = 0
@@ -136,6 +166,7 @@ local function publish()
   if channel == '' then
     redis.pcall('SET', wake_pending, 1, 'PX', 1000)
     caller_wakes = 1
+    count_requests(1)
     return 1
   end
   local reached = redis.pcall('PUBLISH', channel, 'wake')
@@ -145,13 +176,13 @@ local function publish()
 end
 
 -- Wakes a worker for a due task. Does not publish if a worker holds the lease (it looks again
--- before it releases the lease) or if a wake-up is pending. While the circuit breaker is open, the
--- alarm of the next probe suffices.
+-- before it releases the lease) or if a wake-up is pending. While the worker may send no request,
+-- the alarm suffices.
 local function wake(task)
   local at = tonumber(redis.call('ZSCORE', queue, task) or nil)
   if not at or at > now + DEBOUNCE_WINDOW and at <= FAR then return end
-  local probe = next_probe()
-  if probe and probe > now then return set_alarm(probe - now) end
+  local wait = request_wait()
+  if wait > 0 then return set_alarm(wait) end
   set_alarm(SAFETY_ALARM)
   if redis.call('EXISTS', lease, wake_pending) == 0 then publish() end
 end

@@ -1,0 +1,135 @@
+//! Limits of the host: the size of a value, writes a second, HTTP requests an hour.
+
+use std::time::{Duration, Instant};
+
+use afterword_scenarios::{Afterword, Setup, redis_key};
+use serde_json::json;
+
+async fn change_body(afterword: &Afterword, id: u32, body: &str) {
+    let query = format!("?id=eq.{id}");
+    let row = json!({ "body": body });
+    afterword.change(reqwest::Method::PATCH, &query, row).await;
+}
+
+#[tokio::test]
+async fn an_item_that_is_too_large_to_store_is_read_from_the_origin_and_logged_once() {
+    let setup = Setup::default().variable("max_value_bytes", "4000");
+    let setup = setup.variable("list_query", "select=id,title&order=id.asc");
+    let afterword = setup.start().await;
+    afterword.wait_for_hit("/articles/7").await;
+    let long = "long ".repeat(1_000);
+    change_body(&afterword, 7, &long).await;
+    afterword.wait_until_drained().await.unwrap();
+    for _ in 0..2 {
+        afterword.supabase().clear_requests();
+        let response = afterword.get("/articles/7").await;
+        assert_eq!(response.json()["body"], long.as_str());
+        assert_eq!(
+            response.cache_status(),
+            "afterword; fwd=bypass; fwd-status=200; detail=too-large"
+        );
+        // An instance shares what it fetched for a second.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        let requests = afterword.supabase().requests().len();
+        assert_eq!(requests, 1, "no refresh is requested");
+    }
+    change_body(&afterword, 7, &format!("{long}, changed")).await;
+    afterword.wait_until_drained().await.unwrap();
+    let logged = "/articles/7 is read from the origin each time, because its";
+    assert_eq!(afterword.count_in_log(logged), 1);
+
+    change_body(&afterword, 7, "Short").await;
+    let hit = afterword.wait_for_hit("/articles/7").await;
+    assert_eq!(hit.json()["body"], "Short");
+    afterword.execute("DELETE FROM articles WHERE id = 7");
+    afterword.invalidate(7).await;
+    afterword.wait_until_drained().await.unwrap();
+    assert_eq!(afterword.get("/articles/7").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_list_that_is_too_large_to_store_is_read_from_the_origin() {
+    let setup = Setup::default().variable("max_value_bytes", "2000");
+    let afterword = setup.start().await;
+    afterword.invalidate_list().await;
+    afterword.wait_until_drained().await.unwrap();
+    let response = afterword.get("/articles").await;
+    assert_eq!(response.json(), afterword.origin_list().await);
+    assert!(
+        response.cache_status().ends_with("detail=too-large"),
+        "{response:?}"
+    );
+    afterword.wait_for_hit("/articles/7").await;
+}
+
+#[tokio::test]
+async fn codings_that_do_not_fit_are_left_out() {
+    let plain = Setup::default().start().await;
+    let list = plain.wait_for_hit("/articles").await;
+    // The header of an entry has 150 bytes.
+    let limit = (list.body.len() + 160).to_string();
+    let afterword = Setup::default()
+        .variable("max_value_bytes", &limit)
+        .start()
+        .await;
+    let headers = [("accept-encoding", "br, gzip")];
+    for (afterword, coded) in [(&plain, true), (&afterword, false)] {
+        afterword.wait_for_hit("/articles").await;
+        let response = afterword
+            .send(reqwest::Method::GET, "/articles", &headers, "")
+            .await;
+        assert!(response.cache_status().contains("hit"), "{response:?}");
+        let coding = response.headers.get("content-encoding");
+        assert_eq!(coding.is_some(), coded, "{response:?}");
+    }
+}
+
+#[tokio::test]
+async fn writes_are_spaced() {
+    const KEYS: u32 = 11;
+    let setup = Setup::default().variable("max_writes_per_second", "5");
+    let afterword = setup.no_webhooks().start().await;
+    let began = Instant::now();
+    let ids: Vec<u32> = (1..=KEYS).collect();
+    let body = json!({"type": "UPDATE", "ids": ids});
+    assert_eq!(afterword.webhook(body.to_string()).await.status, 202);
+    afterword.wait_until_drained().await.unwrap();
+    // The list and the items: eleven intervals of 200 ms between twelve writes.
+    let least = Duration::from_millis(200) * KEYS;
+    assert!(began.elapsed() >= least, "{:?}", began.elapsed());
+    for id in ids {
+        afterword.wait_for_hit(&format!("/articles/{id}")).await;
+    }
+}
+
+#[tokio::test]
+async fn the_worker_stops_at_the_limit_of_requests_and_readers_are_still_served() {
+    let setup = Setup::default().variable("max_requests_per_hour", "5");
+    let afterword = setup.no_webhooks().start().await;
+    for id in 1..=8 {
+        afterword.invalidate(id).await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    afterword.supabase().clear_requests();
+    afterword.invalidate(20).await;
+    let log = "`max_requests_per_hour` is used up: the queue waits for ";
+    afterword_scenarios::wait_until("waiting for the log", async || {
+        anyhow::ensure!(afterword.count_in_log(log) > 0, "{}", afterword.log());
+        Ok(())
+    })
+    .await;
+    assert!(
+        afterword
+            .queue()
+            .await
+            .unwrap()
+            .contains(&"/articles/20".to_owned())
+    );
+    assert_eq!(afterword.supabase().requests(), []);
+    assert_eq!(afterword.get("/articles/21").await.status, 200);
+
+    // The hour ends.
+    let delete = ["DEL", &redis_key("requests")];
+    afterword.redis_command::<u64>(&delete).await.unwrap();
+    afterword.wait_for_hit("/articles/20").await;
+}
