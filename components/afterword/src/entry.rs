@@ -383,10 +383,4 @@ mod tests {
             assert_eq!(Entry::decode(value), None, "byte {at}");
         }
     }
-
-    #[test]
-    fn a_value_without_content_is_not_an_entry() {
-        let empty = new(b"", 0);
-        assert_eq!(Entry::decode(empty.encode()), None);
-    }
 }

@@ -13,7 +13,7 @@ use futures_util::future::{Either, LocalBoxFuture, select, select_all};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-/// The maximum number of concurrent requests.
+/// The maximum number of concurrent jobs.
 const MAX_JOBS: usize = 8;
 
 /// The maximum number of tasks in a claim. A claim includes the tasks that are under way, and
@@ -91,7 +91,9 @@ async fn run<'a>(
     let mut upkeep_at: Option<Instant> = None;
     let mut quota_is_logged = false;
     let max_requests = refresher.writer.settings.limits.requests_per_hour;
+    // If writes wait for each other, so would the jobs, and each would fetch a few rows.
     let max_claimed = MAX_CLAIMED.min(refresher.writer.pace.max_under_way());
+    let max_jobs = MAX_JOBS.min(max_claimed.div_ceil(MAX_IDS));
     loop {
         let stop = deadline.is_near();
         if upkeep_at.is_none_or(|at| at.elapsed() >= UPKEEP_INTERVAL) {
@@ -99,7 +101,7 @@ async fn run<'a>(
             reconciler.queue_if_due().await;
             outbox.check(store).await;
         }
-        if !stop && jobs.len() < MAX_JOBS && !outbox.flagged && reconciliations.is_empty() {
+        if !stop && jobs.len() < max_jobs && !outbox.flagged && reconciliations.is_empty() {
             let sent = refresher.origin.take_sent();
             let configuration = &failures.configuration;
             let claim = lease.claim(max_claimed, configuration, sent, max_requests);
@@ -123,7 +125,7 @@ async fn run<'a>(
                 .partition(|claimed| claimed.task.key().is_some());
             reconciliations = reconcile;
             let batches = batches(refreshes, !reconciliations.is_empty());
-            for batch in batches.into_iter().take(MAX_JOBS - jobs.len()) {
+            for batch in batches.into_iter().take(max_jobs - jobs.len()) {
                 let tasks = tasks(&batch);
                 under_way.extend(tasks.iter().cloned());
                 jobs.push(Box::pin(

@@ -75,6 +75,7 @@ async fn a_lost_wake_up_is_made_up_for_by_the_scheduler() {
 async fn a_worker_that_runs_out_of_time_wakes_the_next_one() {
     let setup = Setup::default().http_manifest().no_articles().no_webhooks();
     let setup = setup.variable("refresh_seconds", "5");
+    let setup = setup.variable("max_writes_per_second", "0");
     let afterword = setup.start().await;
     afterword.insert_articles(2_000);
     afterword.refresh().await;
