@@ -611,6 +611,8 @@ async fn a_key_that_fails_while_others_succeed_backs_off_alone() {
     assert_eq!(probe[0].0, "/articles/1");
     queue.complete(&token, "/articles/1", &probe[0].1).await;
     assert!(!queue.recovered(&token).await);
+    // A failed task is due again after a millisecond.
+    tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(
         queue.claim(&token).await[0].0,
         "/articles",
@@ -1005,7 +1007,10 @@ async fn a_used_up_quota_of_requests_stops_claims_and_wake_ups_until_the_hour_en
         .unwrap();
     assert_eq!([kept, due, wakes], [0, 0, 0]);
     assert!((20_000..=60_000).contains(&wait), "{wait}");
+    queue.delete("alarm").await;
     assert!(!queue.caller_wakes("invalidate", &["/articles/3"]).await);
+    let alarm = queue.alarm().await;
+    assert!((1..=60_000).contains(&alarm), "{alarm}");
     queue.delete("alarm").await;
     assert!(!queue.caller_wakes("check", &[]).await);
 
