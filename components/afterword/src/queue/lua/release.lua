@@ -7,8 +7,9 @@
 -- `kept` is 1 if a task becomes due within one debounce window: the worker keeps the lease, unless
 -- its time is over.
 --
--- `wakes` is 1 if the caller has to wake the next worker after `wait`, because there is no channel.
--- The caller can wait for `patience` milliseconds.
+-- `wakes` is 1 if the caller has to wake the next worker after `wait`, because there is no channel,
+-- and no other caller does so by one debounce window later. The caller can wait for `patience`
+-- milliseconds.
 --
 -- The check and the deletion are one script: a task that is queued after the last claim is either
 -- seen here, or finds no lease and wakes a worker.
@@ -29,7 +30,8 @@ function operations.release(token, reconcile_interval, stop, patience)
   wait = math.ceil(math.min(wait, MAX_ALARM))
   redis.call('SET', alarm, 1, 'PX', math.max(1, wait))
   local left = redis.call('PTTL', next_wake)
-  local wakes = channel == '' and wait <= tonumber(patience) and (left < 0 or left > wait)
+  local wakes = channel == '' and wait <= tonumber(patience)
+    and (left < 0 or left > wait + DEBOUNCE_WINDOW)
   if wakes then
     redis.call('SET', next_wake, 1, 'PX', math.max(1, wait))
     count_requests(1)
