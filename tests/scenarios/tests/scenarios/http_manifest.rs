@@ -1,6 +1,8 @@
 //! `spin.http.toml`, the manifest for hosts without a Redis trigger: `POST /refresh` is the worker.
 
-use afterword_scenarios::{REFRESH_SECRET, Setup, redis_key};
+use afterword_scenarios::{REFRESH_SECRET, Setup, redis_key, wait_until};
+use afterword_supabase::Fault;
+use anyhow::ensure;
 use reqwest::Method;
 use serde_json::json;
 
@@ -98,4 +100,47 @@ async fn a_worker_that_runs_out_of_time_wakes_the_next_one() {
         reports >= 2,
         "the next worker was woken without another call"
     );
+}
+
+#[tokio::test]
+async fn a_failed_refresh_is_retried_without_another_call() {
+    let setup = Setup::default().http_manifest().no_webhooks();
+    let afterword = setup.start().await;
+    afterword.wait_for_hit("/articles/7").await;
+    afterword.fail_origin_with(Fault::Status(503));
+    afterword.update_title_with_sql(7, "Changed");
+    afterword.invalidate(7).await;
+    afterword.wait_for_failures(2).await;
+    afterword.heal_origin();
+    afterword.wait_until_drained().await.unwrap();
+    afterword.assert_hit_has_title(7, "Changed").await;
+}
+
+#[tokio::test]
+async fn a_burst_of_webhooks_wakes_a_few_workers() {
+    const WEBHOOKS: usize = 20;
+    let setup = Setup::default().http_manifest().no_webhooks();
+    // With a limit, Redis counts all requests: those to the origin and the wake-ups.
+    let setup = setup.variable("max_requests_per_hour", "100000");
+    let afterword = setup.start().await;
+    afterword.refresh().await;
+    afterword.supabase().clear_requests();
+    let requests = redis_key("requests");
+    let set = ["HSET", &requests, "count", "0"];
+    afterword.redis_command::<u64>(&set).await.unwrap();
+    afterword.slow_origin(500);
+    for _ in 0..WEBHOOKS {
+        afterword.invalidate(7).await;
+    }
+    afterword.wait_until_drained().await.unwrap();
+    wait_until("waiting for the end of the worker", async || {
+        let response = afterword.refresh().await;
+        ensure!(response.status == 200, "{response:?}");
+        Ok(())
+    })
+    .await;
+    let get = ["HGET", &requests, "count"];
+    let sent: usize = afterword.redis_command(&get).await.unwrap();
+    let wake_ups = sent - afterword.supabase().requests().len();
+    assert!((1..WEBHOOKS / 2).contains(&wake_ups), "{wake_ups} wake-ups");
 }
