@@ -3,12 +3,14 @@
 //! - Commands: [`up`], [`build`], [`test`](mod@test), [`contract`], [`fuzz`] and [`doctor`].
 //! - What they need: [`wasm_target`] (the target of the components), [`host`] and [`redis_server`].
 //!   A [`prerequisite`] tells whether it is there. [`debian`] fetches some of it from Debian.
+//!   [`former`] builds the components of another commit.
 //! - [`workspace`] knows the folders and calls cargo. [`packages`] are the names of what it builds.
 
 mod build;
 mod contract;
 mod debian;
 mod doctor;
+mod former;
 mod fuzz;
 mod host;
 mod packages;

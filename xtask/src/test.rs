@@ -11,13 +11,15 @@ use crate::host::{self, HostKind};
 use crate::packages::{FAULTS, HOST_WITH_FAULTS};
 use crate::prerequisite::Prerequisite;
 use crate::wasm_target::TargetSource;
-use crate::{build, contract, fuzz, redis_server, workspace};
+use crate::{build, contract, former, fuzz, redis_server, workspace};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask test                      everything, on the embedded host
   cargo xtask test webhook              the tests with `webhook` in their names
   cargo xtask test model --rounds 2000  many rounds of random histories
+  cargo xtask test upgrade --former HEAD~1
+                                        upgrades from that commit, and back
   cargo xtask test --host spin          the scenarios under the `spin` on the PATH
   cargo xtask test -- --nocapture       arguments after -- go to the test programs")]
 pub struct Flags {
@@ -27,6 +29,10 @@ pub struct Flags {
     /// The host that the scenarios run on
     #[arg(long, value_enum, default_value_t = HostKind::Embedded)]
     host: HostKind,
+
+    /// The commit from which the scenarios `upgrade` upgrade; without it, they are left out
+    #[arg(long, value_name = "COMMIT")]
+    former: Option<String>,
 
     /// The rounds of the fault tests; thousands take hours [default: a few]
     #[arg(long)]
@@ -60,6 +66,10 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
         // More than one per processor, since scenarios mostly wait.
         cargo.env("RUST_TEST_THREADS", "4");
+    }
+    if let Some(commit) = &flags.former {
+        let manifest = former::build(commit, source).await?;
+        cargo.env("AFTERWORD_TEST_FORMER", manifest);
     }
     if let Some(rounds) = flags.rounds {
         cargo.env("AFTERWORD_ROUNDS", rounds.to_string());
