@@ -46,6 +46,7 @@ class Scripts(unittest.TestCase):
     SCRIPTS = [
         DEPLOY / "supervisor" / "supervise",
         DEPLOY / "package",
+        DEPLOY / "check-targets",
         HERE / "run",
         HERE / "worker",
     ]
@@ -58,6 +59,26 @@ class Scripts(unittest.TestCase):
     @needs("shellcheck")
     def test_shellcheck_accepts_the_scripts(self):
         output("shellcheck", *map(str, self.SCRIPTS))
+
+
+@needs("spin")
+class Targets(unittest.TestCase):
+    COMPONENTS = ROOT / "target" / "wasm32-wasip2" / "release"
+
+    def test_spin_checks_the_manifest_against_the_target(self):
+        if not (self.COMPONENTS / "refresh_http.wasm").exists():
+            self.skipTest("not built: cargo xtask build")
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as target:
+            # This one is a file, which needs no network. It has no HTTP trigger.
+            target.write("[triggers.redis]\nworlds = []\n")
+            target.flush()
+            check = subprocess.run(
+                [DEPLOY / "check-targets", f'{{ path = "{target.name}" }}'],
+                capture_output=True,
+                text=True,
+            )
+        self.assertEqual(check.returncode, 1)
+        self.assertIn("does not support trigger type http", check.stderr)
 
 
 class Compose(unittest.TestCase):
