@@ -32,6 +32,8 @@ pub struct App {
     /// Spin's runtime configuration file, such as one with a key-value store in Redis. `None` is an
     /// SQLite file in [`state_dir`](Self::state_dir).
     pub runtime_config: Option<PathBuf>,
+    /// A PEM file with the certificate authorities to trust, instead of the system's.
+    pub authorities: Option<PathBuf>,
     /// Application variables by their names in the manifest.
     pub variables: BTreeMap<String, String>,
     /// The address of the embedded host's fault dials. Only a host with the feature `faults` has
@@ -71,6 +73,9 @@ impl Host {
         }
         if let Some(dials) = app.dials {
             command.arg("--dials").arg(dials.to_string());
+        }
+        if let Some(file) = &app.authorities {
+            command.env("SSL_CERT_FILE", file);
         }
         for (name, value) in &app.variables {
             command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);

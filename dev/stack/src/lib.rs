@@ -5,6 +5,7 @@
 //!   [`Process`].
 //! - [`command`](mod@command): finds programs, and makes commands that end with this program.
 //! - [`redis`]: a Redis or Valkey server, which can be killed and restarted.
+//! - `certificates`: the certificates of a Redis with TLS, with the feature of that name.
 //! - [`app`]: the application or some of its components, under Spin or the embedded host.
 //! - [`wake`](mod@wake): the wake-up of the worker, and whether the worker responds.
 //! - [`ready`]: retries until something works.
@@ -13,6 +14,8 @@
 //! Everything here needs a running tokio runtime, and Unix process groups and signals.
 
 pub mod app;
+#[cfg(feature = "certificates")]
+pub mod certificates;
 pub mod command;
 pub mod port;
 pub mod process;
@@ -21,6 +24,8 @@ pub mod redis;
 pub mod wake;
 
 pub use app::{App, Host};
+#[cfg(feature = "certificates")]
+pub use certificates::{Certificates, redis_has_tls};
 pub use command::{command, find_program};
 pub use port::{Port, on_free_port};
 pub use process::{Process, Signal, Stream};

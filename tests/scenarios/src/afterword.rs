@@ -74,11 +74,9 @@ impl Afterword {
         } else {
             None
         };
-        let runtime_config = store.as_ref().map(|store| {
-            let text = format!(
-                "[key_value_store.default]\ntype = \"redis\"\nurl = {:?}\n",
-                store.url()
-            );
+        let store_url = setup.store_url.or(store.as_ref().map(Redis::url));
+        let runtime_config = store_url.map(|url| {
+            let text = format!("[key_value_store.default]\ntype = \"redis\"\nurl = {url:?}\n");
             let file = dir.path().join("runtime-config.toml");
             std::fs::write(&file, text).map(|()| file)
         });
@@ -117,6 +115,7 @@ impl Afterword {
                 .chain(variables)
                 .collect(),
             runtime_config: runtime_config.transpose()?,
+            authorities: setup.authorities,
             ..App::default()
         };
         std::fs::create_dir_all(&app.state_dir)?;

@@ -1,5 +1,7 @@
 //! How the application of a scenario is started.
 
+use std::path::{Path, PathBuf};
+
 /// The secret of `POST /refresh`.
 pub const REFRESH_SECRET: &str = "the-secret-of-the-worker";
 
@@ -13,6 +15,8 @@ pub struct Setup {
     pub(crate) redis_args: Vec<String>,
     pub(crate) redis_user: Option<&'static str>,
     pub(crate) shared_store: bool,
+    pub(crate) store_url: Option<String>,
+    pub(crate) authorities: Option<PathBuf>,
     pub(crate) manifest: &'static str,
 }
 
@@ -27,6 +31,8 @@ impl Default for Setup {
             redis_args: Vec::new(),
             redis_user: None,
             shared_store: false,
+            store_url: None,
+            authorities: None,
             manifest: "spin.toml",
         }
     }
@@ -79,6 +85,18 @@ impl Setup {
     /// The key-value store is in a separate Redis that replicas share, instead of a file.
     pub fn shared_store(mut self) -> Self {
         self.shared_store = true;
+        self
+    }
+
+    /// The key-value store is in the Redis at this URL.
+    pub fn store_url(mut self, url: String) -> Self {
+        self.store_url = Some(url);
+        self
+    }
+
+    /// The application trusts the certificate authorities in this PEM file, instead of the system's.
+    pub fn authorities(mut self, file: &Path) -> Self {
+        self.authorities = Some(file.to_owned());
         self
     }
 

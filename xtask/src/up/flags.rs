@@ -56,6 +56,7 @@ pub struct Flags {
 
     /// A running Redis, instead of one that `up` starts
     ///
+    /// `rediss://…` for TLS. If an authority of your own signed its certificate, set SSL_CERT_FILE.
     /// Another application or Supabase project on it needs another SPIN_VARIABLE_REDIS_PREFIX.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,

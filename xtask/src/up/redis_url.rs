@@ -9,6 +9,10 @@ use url::Url;
 
 const PING_LIMIT: Duration = Duration::from_secs(5);
 
+const AUTHORITIES: &str = "use the name that its certificate has, and if an authority of your own \
+                           signed it, set SSL_CERT_FILE to a PEM file with that authority and the \
+                           system's (docs/deploy/redis-tls.md)";
+
 /// A Redis URL, and its address without credentials.
 pub struct RedisUrl {
     url: String,
@@ -16,7 +20,7 @@ pub struct RedisUrl {
 }
 
 impl RedisUrl {
-    /// Parses `redis://[user:password@]host[:port]`.
+    /// Parses `redis://[user:password@]host[:port]` or, for TLS, `rediss://…`.
     ///
     /// # Errors
     ///
@@ -24,12 +28,12 @@ impl RedisUrl {
     /// expiry events of database 0.
     pub fn parse(url: &str) -> Result<Self> {
         // The parser's error does not quote the URL, which may hold a password.
-        let parsed =
+        let mut parsed =
             Url::parse(url).context("the Redis URL (--redis-url or REDIS_URL) is no URL")?;
         ensure!(
-            parsed.scheme() == "redis",
-            "the Redis URL (--redis-url or REDIS_URL) starts with {}://; `up` only supports \
-             redis://",
+            matches!(parsed.scheme(), "redis" | "rediss"),
+            "the Redis URL (--redis-url or REDIS_URL) starts with {}://; Afterword needs redis:// \
+             or, for TLS, rediss://",
             parsed.scheme()
         );
         let host = parsed
@@ -41,11 +45,15 @@ impl RedisUrl {
              database 0",
             parsed.path().trim_start_matches('/')
         );
-        let address = format!("redis://{host}:{}", parsed.port().unwrap_or(6379));
-        Ok(Self {
-            url: url.to_owned(),
-            address,
-        })
+        let port = parsed.port().unwrap_or(6379);
+        let address = format!("{}://{host}:{port}", parsed.scheme());
+        let mut url = url.to_owned();
+        // Spin knows no default port of rediss://, so `allowed_outbound_hosts` refuses a URL
+        // without one.
+        if parsed.scheme() == "rediss" && parsed.set_port(Some(port)).is_ok() {
+            url = parsed.to_string();
+        }
+        Ok(Self { url, address })
     }
 
     /// The URL with its credentials.
@@ -74,10 +82,20 @@ impl RedisUrl {
             .await
             .context("no response within 5 seconds")
             .flatten();
-        outcome.with_context(|| {
-            format!("Redis at {self} cannot be used; check --redis-url (or REDIS_URL)")
+        outcome.map_err(|error| {
+            let advice = if is_about_the_certificate(&error) {
+                AUTHORITIES
+            } else {
+                "check --redis-url (or REDIS_URL)"
+            };
+            error.context(format!("Redis at {self} cannot be used; {advice}"))
         })
     }
+}
+
+/// Whether TLS failed since the server's certificate is not trusted, or is another name's.
+fn is_about_the_certificate(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("invalid peer certificate")
 }
 
 impl fmt::Display for RedisUrl {
@@ -106,10 +124,19 @@ mod tests {
     }
 
     #[test]
+    fn a_url_for_tls_has_a_port() {
+        let parsed = RedisUrl::parse("rediss://:pw@cache.example").unwrap();
+        assert_eq!(parsed.url(), "rediss://:pw@cache.example:6379");
+        assert_eq!(parsed.address(), "rediss://cache.example:6379");
+        let parsed = RedisUrl::parse("rediss://cache.example:6380").unwrap();
+        assert_eq!(parsed.url(), "rediss://cache.example:6380");
+    }
+
+    #[test]
     fn an_error_about_a_wrong_url_has_no_password() {
         for url in [
             "localhost:6379",
-            "rediss://:hush@host",
+            "https://:hush@host",
             "redis://:hush@host/2",
             ":hush@host",
         ] {
@@ -130,6 +157,30 @@ mod tests {
         let error = format!("{:#}", url.check().await.unwrap_err());
         assert!(
             error.contains(&address) && !error.contains("hush"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_error_about_an_untrusted_certificate_says_what_to_do() {
+        use afterword_stack::{Certificates, Port, Redis, redis_has_tls};
+
+        let program = Redis::find().expect("`cargo xtask test` puts redis-server on the PATH");
+        let dir = tempfile::tempdir().unwrap();
+        if !redis_has_tls(&program, dir.path()).await.unwrap() {
+            return;
+        }
+        let certificates = Certificates::make(dir.path()).unwrap();
+        let port = Port::free();
+        let arguments = certificates.redis_args(port.number());
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let _redis = Redis::start(&program, &dir.path().join("redis"), &arguments)
+            .await
+            .unwrap();
+        let url = RedisUrl::parse(&format!("rediss://:hush@localhost:{}", port.number())).unwrap();
+        let error = format!("{:#}", url.check().await.unwrap_err());
+        assert!(
+            error.contains("SSL_CERT_FILE") && !error.contains("hush"),
             "{error}"
         );
     }

@@ -21,6 +21,7 @@ mod random_rounds;
 mod raw_http;
 mod reading;
 mod recorded_webhooks;
+mod redis_tls;
 mod refreshing;
 mod replicas;
 mod response_segments;
