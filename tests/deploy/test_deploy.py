@@ -26,6 +26,8 @@ IMAGE = "ghcr.io/spinframework/spin:v4.1.0"
 
 def needs(*programs):
     missing = [program for program in programs if shutil.which(program) is None]
+    if missing and "AFTERWORD_TEST_NO_SKIP" in os.environ:
+        raise SystemExit(f"not installed: {', '.join(missing)}")
     return unittest.skipIf(missing, f"not installed: {', '.join(missing)}")
 
 

@@ -5,8 +5,11 @@ import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+/** Runs Debian's programs where they are unpacked and not installed; `cargo xtask` sets it. */
+const UNPACKED = process.env.AFTERWORD_TEST_POSTGRESQL;
+
 /** The folder of `initdb`, or null: on the PATH, or where Debian has it. */
-export function programs() {
+function folder() {
   const debian = "/usr/lib/postgresql";
   const versions = existsSync(debian) ? readdirSync(debian) : [];
   versions.sort((a, b) => Number(b) - Number(a));
@@ -17,21 +20,35 @@ export function programs() {
   return folders.find((folder) => existsSync(join(folder, "initdb"))) ?? null;
 }
 
-/** Whether the tests can run: PostgreSQL refuses to run as root, and then needs another user. */
-export function reasonToSkip() {
-  if (programs() === null) {
-    return "PostgreSQL is not installed (Debian: postgresql)";
-  }
-  if (process.getuid() === 0 && user() === null) {
-    return "PostgreSQL does not run as root, and there is no user `postgres`";
-  }
-  return null;
+/** A command that runs one of PostgreSQL's programs. */
+function command(program, args) {
+  return UNPACKED ? [UNPACKED, [program, ...args]] : [join(folder(), program), args];
 }
 
+/** Why the tests cannot run, or null. */
+export function reasonToSkip() {
+  if (!UNPACKED && folder() === null) {
+    return "PostgreSQL is not installed (Debian: postgresql)";
+  }
+  const [program, args] = command("initdb", ["--version"]);
+  const { error, status, stderr } = spawnSync(program, args, { ...user(), encoding: "utf8" });
+  return status === 0 ? null : `PostgreSQL does not run here: ${error ?? stderr}`;
+}
+
+/** Whom PostgreSQL runs as, since it refuses to run as root: `postgres`, or else `nobody`. */
 function user() {
-  const id = (option) => spawnSync("id", [option, "postgres"], { encoding: "utf8" });
-  const [uid, gid] = [id("-u"), id("-g")];
-  return uid.status === 0 ? { uid: Number(uid.stdout), gid: Number(gid.stdout) } : null;
+  if (process.getuid() !== 0) {
+    return {};
+  }
+  for (const name of ["postgres", "nobody"]) {
+    const [uid, gid] = ["-u", "-g"].map((option) =>
+      spawnSync("id", [option, name], { encoding: "utf8" }),
+    );
+    if (uid.status === 0) {
+      return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
+    }
+  }
+  return {};
 }
 
 export class Database {
@@ -39,8 +56,8 @@ export class Database {
   #options = { cwd: this.#folder, stdio: ["ignore", "ignore", "inherit"] };
 
   constructor() {
-    if (process.getuid() === 0) {
-      const { uid, gid } = user();
+    const { uid, gid } = user();
+    if (uid !== undefined) {
       chownSync(this.#folder, uid, gid);
       Object.assign(this.#options, { uid, gid });
     }
@@ -49,6 +66,7 @@ export class Database {
       "--username=supabase_admin",
       "--auth=trust",
       "--encoding=UTF8",
+      "--locale=C",
       "--no-sync",
     ]);
     const sockets = `-c listen_addresses='' -c unix_socket_directories=${this.#folder}`;
@@ -58,14 +76,14 @@ export class Database {
   }
 
   #run(program, args) {
-    execFileSync(join(programs(), program), args, this.#options);
+    execFileSync(...command(program, args), this.#options);
   }
 
   /** Runs SQL as `role`; returns its output and its messages. Throws on the first error. */
   run(role, sql, database = "supabase") {
     const args = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"];
     args.push(`--host=${this.#folder}`, `--username=${role}`, `--dbname=${database}`);
-    const psql = spawnSync(join(programs(), "psql"), args, {
+    const psql = spawnSync(...command("psql", args), {
       input: sql,
       encoding: "utf8",
       maxBuffer: 64 << 20,

@@ -23,6 +23,9 @@ function sql(path) {
 }
 
 const skip = reasonToSkip();
+if (skip !== null && process.env.AFTERWORD_TEST_NO_SKIP) {
+  throw new Error(skip);
+}
 
 describe("supabase/", { skip: skip ?? false }, () => {
   /** @type {Database} */

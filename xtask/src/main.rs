@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, runs and tests Afterword.
 //!
-//! - Commands: [`up`], [`build`], [`test`](mod@test), [`contract`], [`fuzz`] and [`doctor`].
+//! - Commands: [`up`], [`build`], [`test`](mod@test), [`contract`], [`fuzz`],
+//!   [`deployments`] and [`doctor`].
 //! - What they need: [`wasm_target`] (the target of the components), [`host`] and [`redis_server`].
 //!   A [`prerequisite`] tells whether it is there. [`debian`] fetches some of it from Debian.
 //!   [`former`] builds the components of another commit.
@@ -9,6 +10,7 @@
 mod build;
 mod contract;
 mod debian;
+mod deployments;
 mod doctor;
 mod former;
 mod fuzz;
@@ -67,6 +69,8 @@ enum Command {
     Contract,
     /// Fuzz the parsers of untrusted input
     Fuzz(fuzz::Flags),
+    /// Validate deploy/ and its pages, and run supabase/ on a PostgreSQL
+    Deployments,
     /// Show what is installed, what is missing, and what `up` would do about it
     Doctor,
 }
@@ -87,6 +91,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Test(flags) => return test::run(flags, cli.wasm_target).await,
         Command::Contract => contract::run().await?,
         Command::Fuzz(flags) => fuzz::run(flags).await?,
+        Command::Deployments => {
+            let redis = redis_server::program().await?;
+            build::components(cli.wasm_target).await?;
+            deployments::run(&redis, deployments::Missing::Fail).await?;
+        }
         Command::Doctor => return doctor::run(cli.wasm_target).await,
     }
     Ok(ExitCode::SUCCESS)

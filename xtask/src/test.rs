@@ -11,7 +11,7 @@ use crate::host::{self, HostKind};
 use crate::packages::{FAULTS, HOST_WITH_FAULTS};
 use crate::prerequisite::Prerequisite;
 use crate::wasm_target::TargetSource;
-use crate::{build, contract, former, fuzz, redis_server, workspace};
+use crate::{build, contract, deployments, former, fuzz, redis_server, workspace};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -56,6 +56,7 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
     if flags.filter.is_none() && flags.host == HostKind::Embedded {
         run_unless_missing("contract", contract::prerequisite().await?, contract::run()).await?;
         run_unless_missing("fuzz", fuzz::prerequisite(), fuzz::briefly()).await?;
+        deployments::run(&redis, deployments::Missing::LeaveOut).await?;
     }
 
     let mut cargo = workspace::cargo("test");

@@ -2,14 +2,17 @@
 //!
 //! - [`RustCompiler`]: for machines that reach a Debian mirror but not rustup's server.
 //! - [`RedisServer`]: for machines without Redis or Valkey.
-//! - A private [`apt`] fetches both, and [`unpacked`] is the result. The compiler comes from a
+//! - [`PostgreSql`]: for machines without PostgreSQL.
+//! - A private [`apt`] fetches them, and [`unpacked`] is the result. The compiler comes from a
 //!   newer Debian suite ([`sources`]).
 
 mod apt;
+mod postgresql;
 mod redis_server;
 mod rust_compiler;
 mod sources;
 mod unpacked;
 
+pub use postgresql::PostgreSql;
 pub use redis_server::RedisServer;
 pub use rust_compiler::RustCompiler;
