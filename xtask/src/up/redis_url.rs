@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use tokio::time::timeout;
 use url::Url;
 
@@ -83,19 +83,15 @@ impl RedisUrl {
             .context("no response within 5 seconds")
             .flatten();
         outcome.map_err(|error| {
-            let advice = if is_about_the_certificate(&error) {
+            let error = error.to_string();
+            let advice = if error.contains("invalid peer certificate") {
                 AUTHORITIES
             } else {
                 "check --redis-url (or REDIS_URL)"
             };
-            error.context(format!("Redis at {self} cannot be used; {advice}"))
+            anyhow!("Redis at {self} cannot be used: {error}; {advice}")
         })
     }
-}
-
-/// Whether TLS failed since the server's certificate is not trusted, or is another name's.
-fn is_about_the_certificate(error: &anyhow::Error) -> bool {
-    format!("{error:#}").contains("invalid peer certificate")
 }
 
 impl fmt::Display for RedisUrl {
