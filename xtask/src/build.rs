@@ -9,10 +9,14 @@ use crate::workspace;
 
 const KILOBYTE: u64 = 1_000;
 
-/// The size limit of a component in kilobytes, since hosts load it at each start. `refresh`
+/// The size limit of a component in kilobytes, since hosts load it at each start. The worker
 /// contains compressors.
 fn size_limit(component: &str) -> u64 {
-    if component == "refresh" { 1_100 } else { 400 }
+    if component.starts_with("refresh") {
+        1_100
+    } else {
+        400
+    }
 }
 
 /// Builds everything and prints the components' sizes.
@@ -36,7 +40,7 @@ pub fn print_sizes() -> Result<()> {
         let file = workspace::target()
             .join(WASM_TARGET)
             .join("release")
-            .join(format!("{component}.wasm"));
+            .join(format!("{}.wasm", component.replace('-', "_")));
         let size = file
             .metadata()
             .with_context(|| format!("reading {}", file.display()))?
@@ -56,7 +60,7 @@ pub fn print_sizes() -> Result<()> {
     Ok(())
 }
 
-/// Gets the target and compiles the three components.
+/// Gets the target and compiles the components.
 ///
 /// # Errors
 ///

@@ -61,7 +61,7 @@ enum Command {
     /// development builds. To serve a real project, run Spin itself: see "On Spin itself" in
     /// README.md.
     Up(up::Flags),
-    /// Build the three components and the development tools
+    /// Build the components and the development tools
     Build,
     /// Run every test
     Test(test::Flags),
