@@ -309,7 +309,8 @@ class Pages(unittest.TestCase):
                 self.assertTrue((ROOT / path).exists(), f"{page.name}: {path}")
 
 
-@needs("redis-server", "redis-cli")
+# Not on macOS, which has no `timeout`.
+@needs("redis-server", "redis-cli", "timeout")
 class Supervisor(unittest.TestCase):
     # Seconds. The supervisor's own limits are far below.
     PATIENCE = 60

@@ -55,11 +55,10 @@ fn left_out(tests: &str, why: &str, missing: Missing) -> Result<()> {
 async fn files(redis: &Path, missing: Missing) -> Result<()> {
     let tests = workspace::root().join("tests/deploy");
     let mut command = Command::new(tests.join("run"));
-    // `redis-cli` is beside `redis-server`, or where Debian's package was unpacked.
-    let folder = redis.parent().unwrap_or(Path::new(""));
-    let folders = [folder.to_owned(), folder.join("usr/bin")];
+    // `redis-cli` is beside `redis-server`.
+    let folder = redis.parent().unwrap_or(Path::new("")).to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::split_paths(&path).chain(folders);
+    let path = std::env::split_paths(&path).chain([folder]);
     command.env("PATH", std::env::join_paths(path)?);
     let status = status(command, missing).await?;
     if status.code() == Some(NO_TOOLS) {

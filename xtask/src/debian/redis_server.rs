@@ -1,6 +1,7 @@
 //! A Redis server from Debian's packages. Unlike an installation, it needs no privileges and starts
 //! no service.
 
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -13,12 +14,16 @@ const UNPACKED: Unpacked = Unpacked {
     program: "redis-server",
 };
 
-/// Starts the server with its own libraries.
+/// Starts the server with its own libraries; under the name `redis-cli`, the client.
 const SCRIPT: &str = r#"#!/bin/sh
 root=${0%/*}
 libraries=$(uname -m)-linux-gnu
 export LD_LIBRARY_PATH="$root/usr/lib/$libraries:$root/lib/$libraries"
-exec "$root/usr/bin/redis-server" "$@"
+case ${0##*/} in
+  redis-cli) program=redis-cli ;;
+  *) program=redis-server ;;
+esac
+exec "$root/usr/bin/$program" "$@"
 "#;
 
 /// The server in `target/debian-redis`.
@@ -44,9 +49,11 @@ impl RedisServer {
         match Self::existing() {
             Some(program) => Ok(program),
             None => {
-                UNPACKED
+                let program = UNPACKED
                     .set_up("redis-server", &["redis-server"], Ok, SCRIPT)
-                    .await
+                    .await?;
+                symlink("redis-server", program.with_file_name("redis-cli"))?;
+                Ok(program)
             }
         }
     }
