@@ -136,8 +136,12 @@ impl Application {
                 id: id.to_owned(),
                 variables: variables.of_component(&described.variables)?,
                 key_value_stores: described.key_value_stores.clone(),
-                allowed_hosts: AllowList::parse(&described.allowed_outbound_hosts, variables)
-                    .context("allowed_outbound_hosts")?,
+                allowed_hosts: AllowList::parse(
+                    &described.allowed_outbound_hosts,
+                    variables,
+                    manifest.components.keys().map(String::as_str),
+                )
+                .context("allowed_outbound_hosts")?,
                 key_value: key_value.clone(),
                 dials: dials.clone(),
                 quiet: options.quiet,
@@ -173,6 +177,7 @@ impl Application {
                 engine: self.engine.clone(),
                 component: component.clone(),
                 service,
+                chaining: None,
             })
         });
         components.collect()

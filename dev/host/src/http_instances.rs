@@ -18,6 +18,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::component::Component;
 use crate::instance::{State, new_store};
+use crate::service_chaining::Chaining;
 
 /// Requests that an instance takes in its life.
 const MAX_REQUESTS: usize = 128;
@@ -31,6 +32,8 @@ pub(crate) struct Instances {
     pub engine: Engine,
     pub component: Arc<Component>,
     pub service: ServicePre<State>,
+    /// The other HTTP components, as soon as the server knows them.
+    pub chaining: Option<Chaining>,
 }
 
 impl HandlerState for Instances {
@@ -39,7 +42,7 @@ impl HandlerState for Instances {
     type WorkerState = RequestLimits;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, IdleTimeout, RequestLimits>> {
-        let mut store = new_store(&self.component, &self.engine);
+        let mut store = new_store(&self.component, &self.engine, self.chaining.clone());
         let service = self.service.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,

@@ -9,6 +9,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::component::Component;
 use crate::http_client::HttpClient;
+use crate::service_chaining::Chaining;
 use crate::stdio::Lines;
 
 /// The state behind every function that an instance imports.
@@ -21,8 +22,12 @@ pub(crate) struct State {
     http_client: HttpClient,
 }
 
-/// Makes a store for a new instance of `component`.
-pub(crate) fn new_store(component: &Arc<Component>, engine: &Engine) -> Store<State> {
+/// Makes a store for a new instance of `component`. Only HTTP components have service chaining.
+pub(crate) fn new_store(
+    component: &Arc<Component>,
+    engine: &Engine,
+    chaining: Option<Chaining>,
+) -> Store<State> {
     let mut wasi = WasiCtx::builder();
     if !component.quiet {
         wasi.stdout(Lines::new(&component.id));
@@ -33,7 +38,10 @@ pub(crate) fn new_store(component: &Arc<Component>, engine: &Engine) -> Store<St
         table: ResourceTable::new(),
         wasi: wasi.build(),
         http: WasiHttpCtx::new(),
-        http_client: HttpClient(component.clone()),
+        http_client: HttpClient {
+            component: component.clone(),
+            chaining,
+        },
     };
     Store::new(engine, state)
 }

@@ -6,12 +6,12 @@
 //!
 //! - Start: `program` (the command line) → [`Options`] → `manifest` → `variables` and `template` →
 //!   `runtime_config` → `engine` → `linker` → [`Host`].
-//! - Triggers: `http_trigger` with `routes` and `http_instances`; `redis_trigger`.
+//! - Triggers: `http_trigger` with `routes`, `route_headers` and `http_instances`; `redis_trigger`.
 //! - Components: `component`, and `instance` for the state of each instance. `stdio` prefixes their
 //!   output.
 //! - Imports: `imports` implements Spin's interfaces, over the `bindings` of the WIT in `wit/`.
 //!   `resources` are the types of their handles. `key_value` stores entries, `http_client` sends
-//!   requests, and `allow_list` limits outbound connections.
+//!   requests, some by `service_chaining`, and `allow_list` limits outbound connections.
 //! - Faults, only with the cargo feature `faults`: `dials`, set over HTTP by `dials_server`, act on
 //!   each `call`.
 
@@ -39,8 +39,10 @@ mod options;
 mod program;
 mod redis_trigger;
 mod resources;
+mod route_headers;
 mod routes;
 mod runtime_config;
+mod service_chaining;
 mod stdio;
 mod template;
 mod variables;

@@ -93,7 +93,7 @@ impl Handler {
 
     /// Runs a new instance. It ends when the handler returns, with everything that it spawned.
     async fn dispatch(&self, payload: &[u8]) -> Result<()> {
-        let mut store = new_store(&self.component, &self.engine);
+        let mut store = new_store(&self.component, &self.engine, None);
         let service = self.service.instantiate_async(&mut store).await?;
         let handler = service.spin_redis_inbound_redis();
         let payload = payload.to_vec();

@@ -7,7 +7,8 @@ use crate::manifest::HttpTrigger;
 
 /// The routes of an application.
 pub(crate) struct Routes {
-    router: Router<String>,
+    /// Leads to positions in `triggers`.
+    router: Router<usize>,
     /// In the manifest's order, for the start-up message.
     triggers: Vec<HttpTrigger>,
 }
@@ -17,8 +18,24 @@ pub(crate) struct Routes {
 pub(crate) struct Match<'a> {
     /// The component's id.
     pub component: &'a str,
+    /// The route, as in the manifest.
+    pub route: &'a str,
+    /// The part of the path that the wildcard stands for, with a leading slash.
+    pub path_info: String,
     /// The named segments and their values.
     pub segments: Vec<(String, String)>,
+}
+
+impl<'a> Match<'a> {
+    /// The match of a request to a component instead of a route, as if it had the route `/...`.
+    pub(crate) fn past_the_routes(component: &'a str, path: &str) -> Self {
+        Self {
+            component,
+            route: "/...",
+            path_info: path.to_owned(),
+            segments: Vec::new(),
+        }
+    }
 }
 
 impl Routes {
@@ -33,11 +50,9 @@ impl Routes {
             if triggers[..index].iter().any(|other| other.route == *route) {
                 bail!("two [[trigger.http]] have the route {route:?}; each needs its own");
             }
-            router
-                .add(pattern(route), component.clone())
-                .map_err(|error| {
-                    anyhow!("cannot use route {route:?} of component {component:?}: {error}")
-                })?;
+            router.add(pattern(route), index).map_err(|error| {
+                anyhow!("cannot use route {route:?} of component {component:?}: {error}")
+            })?;
         }
         Ok(Self { router, triggers })
     }
@@ -45,10 +60,18 @@ impl Routes {
     /// The match of `path`: first an exact route, then one with named segments, then a wildcard.
     pub(crate) fn find(&self, path: &str) -> Option<Match<'_>> {
         let found = self.router.best_match(path)?;
+        let trigger = &self.triggers[*found.handler()];
         let captures = found.captures();
         let segments = captures.iter();
+        let slash = if path.ends_with('/') { "/" } else { "" };
         Some(Match {
-            component: found.handler(),
+            component: &trigger.component,
+            route: &trigger.route,
+            path_info: match captures.wildcard() {
+                Some("") => slash.to_owned(),
+                Some(rest) => format!("/{rest}{slash}"),
+                None => String::new(),
+            },
             segments: segments
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
@@ -123,6 +146,21 @@ mod tests {
         let routes = routes(&[("/articles/:id", "articles")]).unwrap();
         let segments = routes.find("/articles/7").unwrap().segments;
         assert_eq!(segments, [("id".to_owned(), "7".to_owned())]);
+    }
+
+    #[test]
+    fn a_match_has_the_part_of_the_path_below_a_wildcard() {
+        let routes = routes(&[("/articles/...", "articles"), ("/refresh", "refresh")]).unwrap();
+        for (path, path_info) in [
+            ("/articles", ""),
+            ("/articles/", "/"),
+            ("/articles/7", "/7"),
+            ("/articles/7/", "/7/"),
+            ("/refresh", ""),
+        ] {
+            assert_eq!(routes.find(path).unwrap().path_info, path_info, "{path}");
+        }
+        assert_eq!(routes.find("/articles/7").unwrap().route, "/articles/...");
     }
 
     #[test]

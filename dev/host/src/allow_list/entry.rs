@@ -3,6 +3,8 @@
 use anyhow::{Context, Result, anyhow, ensure};
 use url::{Host, Url};
 
+use crate::service_chaining::SUFFIX;
+
 /// An address that a component may connect to.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Entry {
@@ -21,8 +23,12 @@ pub(super) enum Refusal {
 }
 
 impl Entry {
-    /// Parses an entry with its variables filled in.
-    pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
+    /// Parses an item with its variables filled in. It has one entry, or, if it allows service
+    /// chaining to all `components`, one for each.
+    pub(super) fn parse<'a>(
+        text: &str,
+        components: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<Self>, Refusal> {
         let invalid = |text: &'static str| Refusal::Invalid(anyhow!(text));
         let (scheme, rest) = text
             .trim()
@@ -31,10 +37,15 @@ impl Entry {
         if rest.contains('@') {
             return Err(invalid("it must not hold a user or a password"));
         }
+        if let Some(suffix) = all_components(rest) {
+            let entries = components.map(|id| Self::from_parts(scheme, &format!("{id}{suffix}")));
+            return entries.collect::<Result<_>>().map_err(Refusal::Invalid);
+        }
         if let Some(form) = not_implemented(scheme, rest) {
             return Err(Refusal::NotImplemented(form));
         }
-        Self::from_parts(scheme, rest).map_err(Refusal::Invalid)
+        let entry = Self::from_parts(scheme, rest).map_err(Refusal::Invalid)?;
+        Ok(vec![entry])
     }
 
     fn from_parts(scheme: &str, rest: &str) -> Result<Self> {
@@ -76,6 +87,13 @@ impl Entry {
     }
 }
 
+/// What follows a component's id if the host is `*.spin.internal`: the suffix and the port.
+fn all_components(rest: &str) -> Option<&str> {
+    let suffix = rest.strip_prefix('*')?;
+    let tail = suffix.strip_prefix(SUFFIX)?;
+    (tail.is_empty() || tail.starts_with([':', '/'])).then_some(suffix)
+}
+
 /// The form of an entry that Spin accepts and this host does not.
 fn not_implemented(scheme: &str, rest: &str) -> Option<&'static str> {
     let authority = rest.strip_suffix('/').unwrap_or(rest);
@@ -89,8 +107,6 @@ fn not_implemented(scheme: &str, rest: &str) -> Option<&'static str> {
         Some("a range of ports")
     } else if host == "self" || host == "self.alt" {
         Some("a request to the application itself")
-    } else if host.ends_with(".spin.internal") {
-        Some("service chaining")
     } else if authority.split_once('/').is_some_and(network) {
         Some("a network in CIDR notation")
     } else {

@@ -15,12 +15,17 @@ mod entry;
 pub(crate) struct AllowList(Result<Vec<Entry>, String>);
 
 impl AllowList {
-    /// Parses a component's list after filling in `variables`.
+    /// Parses a component's list after filling in `variables`. `components` are the ids of the
+    /// application's components, for service chaining to all of them.
     ///
     /// # Errors
     /// Where Spin fails at the start: for an invalid entry without a variable, or a malformed
     /// template. Also for a form of entry that this host lacks.
-    pub(crate) fn parse(items: &[String], variables: &Variables) -> Result<Self> {
+    pub(crate) fn parse<'a>(
+        items: &[String],
+        variables: &Variables,
+        components: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<Self> {
         let mut entries = Vec::new();
         for item in items {
             let template = Template::parse(item)?;
@@ -29,8 +34,8 @@ impl AllowList {
             if !template.is_literal() && ["", "http://", "https://"].contains(&filled.as_str()) {
                 continue;
             }
-            match Entry::parse(&filled) {
-                Ok(entry) => entries.push(entry),
+            match Entry::parse(&filled, components.clone()) {
+                Ok(parsed) => entries.extend(parsed),
                 Err(Refusal::NotImplemented(form)) => {
                     bail!("{item:?}: {form} is not implemented by the embedded host")
                 }
@@ -73,7 +78,7 @@ mod tests {
         let given = [("it".to_owned(), value.to_owned())];
         let variables = Variables::resolve(&declared, &given, empty_environment)?;
         let items: Vec<_> = items.iter().map(|item| item.to_string()).collect();
-        AllowList::parse(&items, &variables)
+        AllowList::parse(&items, &variables, ["articles", "refresh"].into_iter())
     }
 
     fn empty_environment(_: &str) -> Result<String, std::env::VarError> {
@@ -145,6 +150,29 @@ mod tests {
     }
 
     #[test]
+    fn service_chaining_names_one_component_or_all() {
+        for (item, other) in [
+            ("http://refresh.spin.internal", false),
+            ("http://*.spin.internal", true),
+            ("http://*.spin.internal/", true),
+        ] {
+            for (item, value) in [(item, ""), ("{{ it }}", item)] {
+                let list = list(&[item], value).unwrap();
+                assert_eq!(list.allows("http://refresh.spin.internal/x"), Ok(true));
+                let allowed = list.allows("http://articles.spin.internal/x");
+                assert_eq!(allowed, Ok(other), "{item} {value}");
+                for refused in [
+                    "http://unknown.spin.internal/",
+                    "https://refresh.spin.internal/",
+                    "http://refresh.spin.internal:8080/",
+                ] {
+                    assert_eq!(list.allows(refused), Ok(false), "{item} {value} {refused}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_form_that_only_spin_implements_is_named() {
         for (item, form) in [
             ("*://a.example:80", "wildcard"),
@@ -152,7 +180,7 @@ mod tests {
             ("https://a.example:*", "wildcard"),
             ("https://a.example:1..9", "range"),
             ("https://self", "itself"),
-            ("http://refresh.spin.internal", "chaining"),
+            ("https://*.internal", "wildcard"),
             ("redis://10.0.0.0/8", "CIDR"),
         ] {
             for (item, value) in [(item, ""), ("{{ it }}", item)] {
@@ -165,6 +193,6 @@ mod tests {
     #[test]
     fn an_undeclared_variable_is_an_error() {
         let variables = Variables::resolve(&BTreeMap::new(), &[], empty_environment).unwrap();
-        assert!(AllowList::parse(&["{{ no }}".to_owned()], &variables).is_err());
+        assert!(AllowList::parse(&["{{ no }}".to_owned()], &variables, [].into_iter()).is_err());
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::de::DeserializeOwned;
 
+use crate::service_chaining::target_of_item;
 use schema::Outline;
 pub(crate) use schema::{Component, HttpTrigger, RedisTrigger, Variable};
 
@@ -112,12 +113,33 @@ impl Manifest {
             self.http_triggers.retain(|it| ids.contains(&it.component));
             self.redis_triggers.retain(|it| ids.contains(&it.component));
         }
+        self.check_service_chaining(ids)?;
         let triggered: Vec<String> = self.triggered().map(str::to_owned).collect();
         ensure!(
             !triggered.is_empty(),
             "nothing to run: no trigger names a selected component"
         );
         self.components.retain(|id, _| triggered.contains(id));
+        Ok(())
+    }
+
+    /// Checks the components that `allowed_outbound_hosts` names without a variable, as Spin does.
+    fn check_service_chaining(&self, selected: &[String]) -> Result<()> {
+        for id in self.triggered() {
+            let items = &self.components[id].allowed_outbound_hosts;
+            for target in items.iter().filter_map(|it| target_of_item(it)) {
+                ensure!(
+                    selected.is_empty() || selected.contains(&target),
+                    "selected component {id:?} cannot use service chaining to {target:?}, which is \
+                     not selected"
+                );
+                ensure!(
+                    self.redis_triggers.iter().all(|it| it.component != id),
+                    "component {id:?} has a [[trigger.redis]], which has no service chaining to \
+                     {target:?}"
+                );
+            }
+        }
         Ok(())
     }
 
@@ -257,5 +279,38 @@ mod tests {
         let mut manifest = Manifest::parse(MANIFEST).unwrap();
         let error = manifest.select(&["fresh".to_owned()]).unwrap_err();
         assert!(error.to_string().contains("articles, refresh"), "{error}");
+    }
+
+    /// [`MANIFEST`] with this list of the component `articles` or `refresh`.
+    fn with_allowed_hosts(component: &str, list: &str) -> Manifest {
+        let source = format!("source = \"{component}.wasm\"");
+        let listed = format!("{source}\nallowed_outbound_hosts = {list}");
+        Manifest::parse(&MANIFEST.replace(&source, &listed)).unwrap()
+    }
+
+    #[test]
+    fn service_chaining_to_a_component_that_is_not_selected_is_refused() {
+        for list in [
+            "['http://refresh.spin.internal']",
+            "['http://*.spin.internal']",
+        ] {
+            let selected = ["articles".to_owned()];
+            let error = with_allowed_hosts("articles", list).select(&selected);
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("is not selected"), "{error}");
+            with_allowed_hosts("articles", list).select(&[]).unwrap();
+        }
+    }
+
+    #[test]
+    fn service_chaining_from_a_redis_trigger_is_refused() {
+        let list = "['http://articles.spin.internal']";
+        let error = with_allowed_hosts("refresh", list).select(&[]).unwrap_err();
+        assert!(
+            error.to_string().contains("component \"refresh\""),
+            "{error}"
+        );
+        let list = "['http://{{ host }}.spin.internal']";
+        with_allowed_hosts("refresh", list).select(&[]).unwrap();
     }
 }
