@@ -1,14 +1,15 @@
 //! The running application.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use afterword_stack::{App, Port, Process, Redis, WakeUp, eventually, http_answers, on_free_port};
+use afterword_stack::{App, Port, Process, Redis, eventually, http_answers, on_free_port};
 use afterword_supabase::{Supabase, Webhook};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::environment::{host, real_postgrest, redis_program};
+use crate::manifest::{Manifest, Worker};
 use crate::setup::{Setup, readable_columns};
 
 /// The webhook secret of every scenario.
@@ -17,14 +18,6 @@ pub const SECRET: &str = "the-scenarios-secret";
 /// How long a scenario waits for something: far longer than it takes on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The application's manifest. The checkout may have moved since the scenarios were compiled, so
-/// cargo's variable is read when they run.
-fn manifest(name: &str) -> Result<PathBuf> {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR");
-    let package = package.context("CARGO_MANIFEST_DIR is not set; run `cargo xtask test`")?;
-    Ok(Path::new(&package).join("../..").join(name))
-}
-
 /// The running application, its Redis and its origin. They end when it is dropped.
 pub struct Afterword {
     /// The origin. `None` while it is [stopped](Self::stop_origin).
@@ -32,7 +25,9 @@ pub struct Afterword {
     /// The Redis of the work queue.
     pub redis: Redis,
     http: Process,
-    workers: Vec<Process>,
+    workers: Vec<Worker>,
+    manifest: Manifest,
+    /// The process of the HTTP side.
     pub(crate) app: App,
     /// Whether the first worker has dials.
     dials: bool,
@@ -40,6 +35,8 @@ pub struct Afterword {
     origin: afterword_supabase::Options,
     url: String,
     pub(crate) client: reqwest::Client,
+    /// The port of the first worker, if its trigger is HTTP.
+    worker_port: Port,
     /// The ports of servers that may be away for a while, so that no other program takes them.
     ports: Vec<Port>,
     // Last, because they must outlive the processes that use them.
@@ -48,7 +45,7 @@ pub struct Afterword {
 }
 
 impl Setup {
-    /// Starts everything; returns when the application responds and the worker has subscribed.
+    /// Starts everything; returns when the application responds and the worker has reconciled.
     ///
     /// # Panics
     /// Something does not start. Prints its output.
@@ -101,17 +98,21 @@ impl Afterword {
             ("redis_url", redis_url),
             ("redis_address", redis.url()),
         ];
+        // The HTTP side needs the address before the worker is started.
+        let worker_port = Port::free();
+        let worker = (!setup.one_process).then(|| worker_port.address());
         let mut app = App {
-            manifest: manifest(setup.manifest)?,
-            components: if setup.manifest == "spin.toml" {
-                vec!["articles".into(), "revalidate".into()]
-            } else {
+            manifest: setup.manifest.path()?,
+            components: if setup.one_process {
                 Vec::new()
+            } else {
+                vec!["articles".into(), "revalidate".into()]
             },
             state_dir: dir.path().join("state"),
             variables: own
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value))
+                .chain(setup.manifest.variables(worker))
                 .chain(variables)
                 .collect(),
             runtime_config: runtime_config.transpose()?,
@@ -122,16 +123,8 @@ impl Afterword {
         let (http_port, (dials_port, http)) = on_free_port(async |address| {
             let dials = Port::free();
             app.listen = Some(address);
-            if setup.manifest == "spin.http.toml" {
-                // The application's own URL: the embedded host has no service chaining.
-                let url = format!("http://{address}");
-                app.variables.insert("refresh_url".to_owned(), url);
-            }
             app.dials = setup.dials.then(|| dials.address());
-            Ok((
-                dials,
-                serve("http", &app, &format!("http://{address}")).await?,
-            ))
+            Ok((dials, serve_articles("http", &app, address).await?))
         })
         .await?;
         let url = format!("http://{}", http_port.address());
@@ -148,12 +141,14 @@ impl Afterword {
             redis,
             http,
             workers: Vec::new(),
+            manifest: setup.manifest,
             app,
             dials: setup.dials,
             worker_dials: None,
             origin,
             url,
             client,
+            worker_port,
             ports: vec![origin_port, http_port, dials_port],
             _store: store,
             _dir: dir,
@@ -166,42 +161,45 @@ impl Afterword {
         Ok(afterword)
     }
 
-    /// Starts another worker; returns when it has subscribed.
+    /// Starts another worker; returns when it can be woken.
     ///
     /// # Errors
     /// It does not start.
     pub async fn start_worker(&mut self) -> Result<()> {
-        let with_dials = self.dials && self.workers.is_empty();
+        let is_first = self.workers.is_empty();
+        let with_dials = self.dials && is_first;
         let (port, worker) = on_free_port(async |address| {
             let app = App {
-                components: vec!["refresh".into()],
-                listen: None,
                 dials: with_dials.then_some(address),
                 ..self.app.clone()
             };
-            let worker = Process::spawn("worker", host().command(&app)?)?;
-            worker
-                .alive_until(self.subscribers(&self.wake_up().channel(), self.workers.len() + 1))
-                .await?;
-            Ok(worker)
+            let address = if is_first {
+                self.worker_port.address()
+            } else {
+                address
+            };
+            let others = self.workers.len();
+            self.manifest
+                .start_worker("worker", &app, address, &self.redis, others)
+                .await
         })
         .await?;
-        worker
-            .alive_until(self.wake_up().until_heard(PATIENCE))
-            .await?;
         self.workers.push(worker);
         if with_dials {
             self.worker_dials = Some(port.address());
-            self.ports.push(port);
         }
+        self.ports.push(port);
         Ok(())
     }
 
-    /// The wake-up of the workers.
-    pub fn wake_up(&self) -> WakeUp {
-        let prefix = self.app.variables.get("redis_prefix");
-        let prefix = prefix.map_or(WakeUp::DEFAULT_PREFIX, String::as_str);
-        WakeUp::new(&self.redis.url(), prefix)
+    /// Wakes a worker.
+    ///
+    /// # Panics
+    /// There is none.
+    pub async fn wake_worker(&self) {
+        let address = self.worker_port.address();
+        let woken = self.manifest.wake(&self.app, address, &self.redis).await;
+        woken.unwrap_or_else(|error| panic!("{error:#}"));
     }
 
     /// Starts another replica, with all components in one process (under Spin, with a child for
@@ -211,20 +209,23 @@ impl Afterword {
     /// It does not start.
     pub async fn start_replica(&mut self) -> Result<String> {
         let (port, replica) = on_free_port(async |address| {
-            let app = App {
+            let mut app = App {
                 components: Vec::new(),
                 listen: Some(address),
                 dials: None,
                 ..self.app.clone()
             };
-            serve("replica", &app, &format!("http://{address}")).await
+            // It calls its own worker.
+            app.variables.remove("refresh_url");
+            let process = serve_articles("replica", &app, address).await?;
+            let others = self.workers.len();
+            self.manifest
+                .with_trigger(process, &app, address, &self.redis, others)
+                .await
         })
         .await?;
         let url = format!("http://{}", port.address());
         self.ports.push(port);
-        replica
-            .alive_until(self.subscribers(&self.wake_up().channel(), self.workers.len() + 1))
-            .await?;
         self.workers.push(replica);
         Ok(url)
     }
@@ -248,61 +249,39 @@ impl Afterword {
             dials: None,
             ..self.app.clone()
         };
-        let own = [("supabase_url", supabase.url())];
+        let worker_port = Port::free();
+        let own = [("supabase_url".to_owned(), supabase.url())];
         let given = variables
             .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()));
-        for (name, value) in own.into_iter().chain(given) {
-            app.variables.insert(name.to_owned(), value);
-        }
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let worker_address = worker_port.address();
+        app.variables.extend(own.into_iter().chain(given));
+        app.variables
+            .extend(self.manifest.variables(Some(worker_address)));
         let (port, http) = on_free_port(async |address| {
             app.listen = Some(address);
-            serve(
-                "the other application's http",
-                &app,
-                &format!("http://{address}"),
-            )
-            .await
+            serve_articles("the other application's http", &app, address).await
         })
         .await?;
-        let app = App {
-            components: vec!["refresh".into()],
-            listen: None,
-            ..app
+        let name = "the other application's worker";
+        let others = if app.variables.get("redis_prefix") == self.app.variables.get("redis_prefix")
+        {
+            self.workers.len()
+        } else {
+            0
         };
-        let prefix = app.variables.get("redis_prefix");
-        let prefix = prefix.map_or(WakeUp::DEFAULT_PREFIX, String::as_str);
-        let channel = WakeUp::new(&self.redis.url(), prefix).channel();
-        let before = self.count_subscribers(&channel).await?;
-        let worker = Process::spawn("the other application's worker", host().command(&app)?)?;
-        let subscribed = self.subscribers(&channel, before + 1);
-        worker.alive_until(subscribed).await?;
+        let worker = self
+            .manifest
+            .start_worker(name, &app, worker_address, &self.redis, others)
+            .await?;
         Ok(OtherApplication {
             supabase,
             worker,
             url: format!("http://{}", port.address()),
             _http: http,
-            _port: port,
+            _ports: [port, worker_port],
             _dir: dir,
         })
-    }
-
-    /// Waits until this many workers have subscribed to a channel. Spin logs its channels before it
-    /// subscribes.
-    async fn subscribers(&self, channel: &str, expected: usize) -> Result<()> {
-        let what = "waiting for the worker's subscription";
-        eventually(PATIENCE, what, async || {
-            let count = self.count_subscribers(channel).await?;
-            ensure!(count >= expected, "{count} subscribed");
-            Ok(())
-        })
-        .await
-    }
-
-    async fn count_subscribers(&self, channel: &str) -> Result<usize> {
-        let command = ["PUBSUB", "NUMSUB", channel];
-        let (_, count): (String, usize) = self.redis_command(&command).await?;
-        Ok(count)
     }
 
     /// Restarts the HTTP side with these variables, and kills the workers, which
@@ -317,7 +296,8 @@ impl Afterword {
             let variables = &mut self.app.variables;
             variables.insert((*name).to_owned(), (*value).to_owned());
         }
-        self.http = serve("http", &self.app, &self.url).await?;
+        let address = self.app.listen.expect("the HTTP side has an address");
+        self.http = serve_articles("http", &self.app, address).await?;
         self.supabase().clear_requests();
         Ok(())
     }
@@ -330,7 +310,7 @@ impl Afterword {
     /// Kills the workers, like a crash.
     pub async fn kill_workers(&mut self) {
         for worker in self.workers.drain(..) {
-            worker.kill().await;
+            worker.process.kill().await;
         }
     }
 
@@ -390,12 +370,12 @@ impl Afterword {
     /// # Panics
     /// There is none.
     pub fn worker(&self) -> &Process {
-        self.workers.first().expect("a worker runs")
+        &self.workers.first().expect("a worker runs").process
     }
 
     /// All workers, in the order of their start.
-    pub fn workers(&self) -> &[Process] {
-        &self.workers
+    pub fn workers(&self) -> Vec<&Process> {
+        self.workers.iter().map(|worker| &worker.process).collect()
     }
 
     /// The HTTP side.
@@ -406,7 +386,7 @@ impl Afterword {
     /// The log of the HTTP side and of the workers.
     pub fn log(&self) -> String {
         std::iter::once(&self.http)
-            .chain(&self.workers)
+            .chain(self.workers())
             .map(Process::output)
             .collect()
     }
@@ -417,15 +397,21 @@ impl Afterword {
     }
 }
 
-/// Starts a process with an HTTP side; returns when it responds at this base URL.
-async fn serve(name: &str, app: &App, url: &str) -> Result<Process> {
+/// Starts a process with the component `articles`; returns when it responds.
+async fn serve_articles(name: &str, app: &App, address: SocketAddr) -> Result<Process> {
+    let url = format!("http://{address}");
+    let probe = format!("{url}/articles/no-such-article");
+    serve(name, app, &url, &probe).await
+}
+
+/// Starts a process with an HTTP trigger at a base URL; returns when `probe` has a response.
+pub(crate) async fn serve(name: &str, app: &App, url: &str, probe: &str) -> Result<Process> {
     let process = Process::spawn(name, host().command(app)?)?;
     // Makes sure that no other program responds at this address.
     process
         .line_with(&format!("Serving {url}"), PATIENCE)
         .await?;
-    let probe = format!("{url}/articles/no-such-article");
-    process.alive_until(http_answers(&probe, PATIENCE)).await?;
+    process.alive_until(http_answers(probe, PATIENCE)).await?;
     Ok(process)
 }
 
@@ -433,20 +419,26 @@ async fn serve(name: &str, app: &App, url: &str) -> Result<Process> {
 pub struct OtherApplication {
     /// Its origin.
     pub supabase: Supabase,
-    /// Its worker.
-    pub worker: Process,
+    worker: Worker,
     /// The base URL of its HTTP side.
     pub url: String,
     _http: Process,
-    _port: Port,
+    _ports: [Port; 2],
     _dir: tempfile::TempDir,
+}
+
+impl OtherApplication {
+    /// Its worker.
+    pub fn worker(&self) -> &Process {
+        &self.worker.process
+    }
 }
 
 impl Drop for Afterword {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for process in std::iter::once(&self.http)
-                .chain(&self.workers)
+                .chain(self.workers())
                 .chain([self.redis.process()])
             {
                 eprintln!("--- the log of {}:\n{}", process.name(), process.output());

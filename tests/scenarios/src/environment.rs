@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 use afterword_stack::{Host, Redis};
 use afterword_supabase::Upstream;
 
+use crate::manifest::Manifest;
+
 /// The host that `cargo xtask test` chose.
 pub(crate) fn host() -> Host {
     let program = |name| {
@@ -30,6 +32,23 @@ pub fn host_has_dials() -> bool {
         );
     }
     embedded
+}
+
+/// The manifest that `cargo xtask test` chose.
+pub(crate) fn manifest() -> Manifest {
+    match std::env::var("AFTERWORD_TEST_MANIFEST").as_deref() {
+        Ok("http") => Manifest::Http,
+        _ => Manifest::Redis,
+    }
+}
+
+/// Whether Redis wakes the worker, as with `spin.toml`. If not, prints that the scenario is skipped.
+pub fn redis_wakes_workers() -> bool {
+    let wakes = manifest() == Manifest::Redis;
+    if !wakes {
+        eprintln!("skipped: this scenario is about the Redis trigger, which spin.http.toml lacks");
+    }
+    wakes
 }
 
 /// The Redis server's program.

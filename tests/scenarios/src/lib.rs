@@ -1,11 +1,13 @@
 //! A running Afterword for each scenario: a Redis, the stand-in for Supabase, and the application
-//! in two processes (the HTTP side and the worker), each with its own ports and folder.
+//! in two processes (the HTTP side and the worker), each with its own ports and folder. They run
+//! either manifest.
 //!
 //! | module | content |
 //! | --- | --- |
 //! | `setup` | how the application is started |
 //! | `environment` | what `cargo xtask test` passes |
 //! | `afterword` | its processes |
+//! | `manifest` | the two manifests, and how each wakes the worker |
 //! | `articles` | the origin's articles |
 //! | `requests` | requests to the application and to the origin |
 //! | `webhooks` | webhooks to the application |
@@ -26,6 +28,7 @@ mod comparison;
 mod environment;
 mod faults;
 mod log;
+mod manifest;
 mod reads;
 mod redis;
 mod requests;
@@ -35,7 +38,7 @@ mod waiting;
 mod webhooks;
 
 pub use afterword::{Afterword, OtherApplication, PATIENCE, SECRET};
-pub use environment::{host_has_dials, redis_program};
+pub use environment::{host_has_dials, redis_program, redis_wakes_workers};
 pub use redis::redis_key;
 pub use response::Response;
 pub use setup::{REFRESH_SECRET, Setup};

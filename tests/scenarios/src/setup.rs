@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::environment::manifest;
+use crate::manifest::Manifest;
+
 /// The secret of `POST /refresh`.
 pub const REFRESH_SECRET: &str = "the-secret-of-the-worker";
 
@@ -17,7 +20,8 @@ pub struct Setup {
     pub(crate) shared_store: bool,
     pub(crate) store_url: Option<String>,
     pub(crate) authorities: Option<PathBuf>,
-    pub(crate) manifest: &'static str,
+    pub(crate) manifest: Manifest,
+    pub(crate) one_process: bool,
 }
 
 impl Default for Setup {
@@ -33,7 +37,8 @@ impl Default for Setup {
             shared_store: false,
             store_url: None,
             authorities: None,
-            manifest: "spin.toml",
+            manifest: manifest(),
+            one_process: false,
         }
     }
 }
@@ -69,11 +74,12 @@ impl Setup {
         self
     }
 
-    /// Starts `spin.http.toml`: one process, without a Redis trigger.
+    /// Starts `spin.http.toml` in one process, whose components call each other by service
+    /// chaining. No scheduler calls it.
     pub fn http_manifest(mut self) -> Self {
-        self.manifest = "spin.http.toml";
-        self.worker = false;
-        self.variable("refresh_secret", REFRESH_SECRET)
+        self.manifest = Manifest::Http;
+        self.one_process = true;
+        self.no_worker()
     }
 
     /// Both processes have fault dials. For scenarios that check `host_has_dials` first.

@@ -328,8 +328,7 @@ impl History {
         self.afterword.wait_until_drained().await.unwrap();
         let delete = ["DEL", &redis_key("reconciled")];
         self.afterword.redis_command::<u64>(&delete).await.unwrap();
-        let wake_up = self.afterword.wake_up();
-        wake_up.until_heard(LIMIT).await.unwrap();
+        self.afterword.wake_worker().await;
         self.afterword.wait_until_reconciled().await.unwrap();
         assert_eq!(self.afterword.get("/articles").await.json(), origin);
         // The negative cache may have a row whose webhook was lost: in Redis, or, if Redis refused

@@ -48,7 +48,7 @@ fn refusal(status: u16, code: &str) -> Option<Fault> {
 async fn reconcile(afterword: &Afterword) {
     let delete = ["DEL", &redis_key("reconciled")];
     afterword.redis_command::<u64>(&delete).await.unwrap();
-    afterword.wake_up().until_heard(PATIENCE).await.unwrap();
+    afterword.wake_worker().await;
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_foreign_name_is_removed_and_a_task_without_a_version_is_refreshed_onc
     let queue = redis_key("queue");
     let add = ["ZADD", &queue, "1", "/articles/7", "2", "not ours"];
     afterword.redis_command::<u64>(&add).await.unwrap();
-    afterword.wake_up().until_heard(PATIENCE).await.unwrap();
+    afterword.wake_worker().await;
     afterword.wait_until_drained().await.unwrap();
     assert_eq!(afterword.count_origin_requests(), 1);
 }
@@ -317,7 +317,7 @@ async fn the_queue_of_a_full_redis_is_drained_and_the_outbox_follows() {
     afterword.wait_until_drained().await.unwrap();
 
     limit_memory("0").await;
-    afterword.wake_up().until_heard(PATIENCE).await.unwrap();
+    afterword.wake_worker().await;
     wait_for_item(&afterword, 8, "Changed").await;
 }
 
@@ -384,7 +384,7 @@ async fn an_outbox_record_that_cannot_be_read_yet_is_not_deleted() {
 
     afterword.update_title_with_sql(7, "Changed");
     afterword.set_worker_faults(json!({})).await;
-    afterword.wake_up().until_heard(PATIENCE).await.unwrap();
+    afterword.wake_worker().await;
     wait_for_item(&afterword, 7, "Changed").await;
     afterword.wait_until_drained().await.unwrap();
     assert!(!exists("outbox/record") && !exists("outbox") && !exists("outbox-emptying"));
@@ -426,7 +426,7 @@ async fn a_change_of_a_related_table_refreshes_the_columns_that_the_list_lacks()
     afterword.execute(sql);
     let add = ["ZADD", &redis_key("queue"), "1", "related"];
     afterword.redis_command::<u64>(&add).await.unwrap();
-    afterword.wake_up().until_heard(PATIENCE).await.unwrap();
+    afterword.wake_worker().await;
     wait_for_item(&afterword, 7, "Embedded").await;
 }
 

@@ -61,9 +61,9 @@ async fn a_second_application_with_the_same_prefix_is_refused_and_the_first_lose
     let afterword = Setup::default().start().await;
     afterword.wait_for_hit("/articles/7").await;
     let other = afterword.start_other_application(&[]).await.unwrap();
-    afterword.wake_up().until_heard(PATIENCE).await.unwrap();
+    afterword.wake_worker().await;
     let refused = "refused: `redis_prefix` is in use by another application";
-    let line = other.worker.line_with(refused, PATIENCE).await.unwrap();
+    let line = other.worker().line_with(refused, PATIENCE).await.unwrap();
     assert!(line.contains(&afterword.supabase().url()), "{line}");
     assert!(line.contains(&other.supabase.url()), "{line}");
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use afterword_scenarios::{Afterword, PATIENCE, Setup, host_has_dials, redis_key, wait_until};
+use afterword_scenarios::{Afterword, Setup, host_has_dials, redis_key, wait_until};
 use afterword_stack::{Process, Signal};
 use anyhow::ensure;
 use serde_json::json;
@@ -151,7 +151,7 @@ async fn the_documented_acl_rules_suffice() {
     let queue = redis_key("queue");
     let add = ["ZADD", &queue, "1", "not ours", "2", "/articles/8"];
     afterword.redis_command::<u64>(&add).await.unwrap();
-    afterword.wake_up().until_heard(PATIENCE).await.unwrap();
+    afterword.wake_worker().await;
     afterword.wait_for_key("breaker", true).await;
     afterword.get("/articles/9").await;
     afterword.start_origin().await.unwrap();
@@ -247,7 +247,7 @@ async fn a_worker_that_pauses_for_longer_than_its_lease_leaves_no_older_row() {
             afterword.invalidate(id.as_str()).await;
         }
     };
-    let (first, second) = (&afterword.workers()[0], &afterword.workers()[1]);
+    let (first, second) = (afterword.workers()[0], afterword.workers()[1]);
     let before = written(first);
     // The writes are slow, so that the worker can be stopped among them.
     afterword
