@@ -9,13 +9,13 @@ use crate::workspace;
 
 const KILOBYTE: u64 = 1_000;
 
-/// The size limit of a component in kilobytes, since hosts load it at each start. The worker
-/// contains compressors.
+/// The size limit of a component in kilobytes, since hosts load it at each start. The workers
+/// contain compressors.
 fn size_limit(component: &str) -> u64 {
-    if component.starts_with("refresh") {
-        1_100
-    } else {
-        400
+    match component {
+        "refresh" => 1_100,
+        "refresh-http" => 1_120,
+        _ => 400,
     }
 }
 
@@ -67,7 +67,7 @@ pub fn print_sizes() -> Result<()> {
 /// When the target cannot be had, or cargo fails.
 pub async fn components(source: TargetSource) -> Result<()> {
     let environment = wasm_target::ensure(source).await?;
-    // `rustc` with one crate type, as in spin.toml: cargo does not optimize across crates when it
+    // `rustc` with one crate type, as in the manifests: cargo does not optimize across crates when it
     // also compiles the Rust library that tests link, and the component has 70 kB more.
     for component in COMPONENTS {
         let mut cargo = workspace::cargo("rustc");

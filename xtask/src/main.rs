@@ -5,6 +5,7 @@
 //! - What they need: [`wasm_target`] (the target of the components), [`host`] and [`redis_server`].
 //!   A [`prerequisite`] tells whether it is there. [`debian`] fetches some of it from Debian.
 //!   [`former`] builds the components of another commit.
+//!   [`manifest`] is one of the two manifests.
 //! - [`workspace`] knows the folders and calls cargo. [`packages`] are the names of what it builds.
 
 mod build;
@@ -15,6 +16,7 @@ mod doctor;
 mod former;
 mod fuzz;
 mod host;
+mod manifest;
 mod packages;
 mod prerequisite;
 mod redis_server;

@@ -17,3 +17,6 @@ pub const FAULTS: &str = "faults";
 
 /// The program of the stand-in for Supabase.
 pub const SUPABASE: &str = "afterword-supabase";
+
+/// The test program of the scenarios.
+pub const SCENARIOS: &str = "scenarios";

@@ -8,18 +8,21 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::host::{self, HostKind};
-use crate::packages::{FAULTS, HOST_WITH_FAULTS};
+use crate::manifest::ManifestKind;
+use crate::packages::{FAULTS, HOST_WITH_FAULTS, SCENARIOS};
 use crate::prerequisite::Prerequisite;
 use crate::wasm_target::TargetSource;
 use crate::{build, contract, deployments, former, fuzz, redis_server, workspace};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
-  cargo xtask test                      everything, on the embedded host
+  cargo xtask test                      everything, on the embedded host: the scenarios with each
+                                        manifest in turn
+  cargo xtask test --manifest http      the scenarios with spin.http.toml
   cargo xtask test webhook              the tests with `webhook` in their names
   cargo xtask test model --rounds 2000  many rounds of random histories
-  cargo xtask test upgrade --former HEAD~1
-                                        upgrades from that commit, and back
+  cargo xtask test rollout --rollout-from HEAD~1
+                                        a rollout from that commit, and back
   cargo xtask test --host spin          the scenarios under the `spin` on the PATH
   cargo xtask test -- --nocapture       arguments after -- go to the test programs")]
 pub struct Flags {
@@ -30,9 +33,15 @@ pub struct Flags {
     #[arg(long, value_enum, default_value_t = HostKind::Embedded)]
     host: HostKind,
 
-    /// The commit from which the scenarios `upgrade` upgrade; without it, they are left out
+    /// The commit with which the scenarios `rollout` begin; without it, they are left out
     #[arg(long, value_name = "COMMIT")]
-    former: Option<String>,
+    rollout_from: Option<String>,
+
+    /// Run the scenarios with this manifest only [default: with each in turn]
+    ///
+    /// With `redis`, the tests of the tools run, too: they know no manifest.
+    #[arg(long, value_enum)]
+    manifest: Option<ManifestKind>,
 
     /// The rounds of the fault tests; thousands take hours [default: a few]
     #[arg(long)]
@@ -43,7 +52,8 @@ pub struct Flags {
     args: Vec<String>,
 }
 
-/// Builds what the tests need and runs them. Returns cargo's exit code.
+/// Builds what the tests need and runs them. Returns the exit code of the last run of cargo: the
+/// first that fails is the last.
 ///
 /// # Errors
 ///
@@ -53,23 +63,57 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
     let redis = redis_server::program().await?;
     build::components(source).await?;
     build::print_sizes()?;
-    if flags.filter.is_none() && flags.host == HostKind::Embedded {
+    let manifests = match flags.manifest {
+        Some(manifest) => vec![manifest],
+        None => vec![ManifestKind::Redis, ManifestKind::Http],
+    };
+    let is_whole = flags.filter.is_none() && flags.host == HostKind::Embedded;
+    if is_whole && manifests.contains(&ManifestKind::Redis) {
         run_unless_missing("contract", contract::prerequisite().await?, contract::run()).await?;
         run_unless_missing("fuzz", fuzz::prerequisite(), fuzz::briefly()).await?;
         deployments::run(&redis, deployments::Missing::LeaveOut).await?;
     }
+    if let Host::Embedded(_) = host {
+        build::host_with_faults().await?;
+    }
+    let former = match &flags.rollout_from {
+        Some(commit) => Some(former::build(commit, source).await?),
+        None => None,
+    };
+    for manifest in manifests {
+        println!("with {}", manifest.file_name());
+        let mut cargo = cargo_test(&flags, manifest, &host, &redis, former.as_deref())?;
+        let status = cargo.status().await.context("starting cargo")?;
+        if !status.success() {
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
+/// `cargo test` with this manifest.
+fn cargo_test(
+    flags: &Flags,
+    manifest: ManifestKind,
+    host: &Host,
+    redis: &Path,
+    former: Option<&Path>,
+) -> Result<tokio::process::Command> {
     let mut cargo = workspace::cargo("test");
-    // No doc tests: there are none, and their empty run would be the last output.
-    cargo.args(["--workspace", "--lib", "--bins", "--tests"]);
-    cargo.args(["--features", FAULTS]);
+    cargo.args(["--workspace", "--features", FAULTS]);
+    match manifest {
+        // No doc tests: there are none, and their empty run would be the last output.
+        ManifestKind::Redis => cargo.args(["--lib", "--bins", "--tests"]),
+        ManifestKind::Http => cargo.args(["--test", SCENARIOS]),
+    };
     cargo.args(&flags.filter);
+    cargo.env("AFTERWORD_TEST_MANIFEST", manifest.name());
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
         // More than one per processor, since scenarios mostly wait.
         cargo.env("RUST_TEST_THREADS", "4");
     }
-    if let Some(commit) = &flags.former {
-        let manifest = former::build(commit, source).await?;
+    if let Some(manifest) = former {
         cargo.env("AFTERWORD_TEST_FORMER", manifest);
     }
     if let Some(rounds) = flags.rounds {
@@ -79,13 +123,10 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
         cargo.arg("--").args(&flags.args);
     }
     match host {
-        Host::Embedded(_) => {
-            build::host_with_faults().await?;
-            let program = workspace::built_program(HOST_WITH_FAULTS);
-            cargo
-                .env("AFTERWORD_TEST_HOST", "embedded")
-                .env("AFTERWORD_HOST_PROGRAM", program)
-        }
+        Host::Embedded(_) => cargo.env("AFTERWORD_TEST_HOST", "embedded").env(
+            "AFTERWORD_HOST_PROGRAM",
+            workspace::built_program(HOST_WITH_FAULTS),
+        ),
         Host::Spin(program) => cargo
             .env("AFTERWORD_TEST_HOST", "spin")
             .env("AFTERWORD_SPIN_PROGRAM", program),
@@ -96,11 +137,7 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
         "PATH",
         std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path)))?,
     );
-    let status = cargo.status().await.context("starting cargo")?;
-    Ok(status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from))
+    Ok(cargo)
 }
 
 /// Runs tests that need more than Rust and a C compiler. If their prerequisite is missing, leaves

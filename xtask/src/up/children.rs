@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::plan::{self, Plan};
+use super::scheduler::Scheduler;
 use super::{output, worker};
+use crate::manifest::ManifestKind;
 use crate::packages::SUPABASE;
 use crate::workspace;
 
@@ -62,16 +64,20 @@ impl Children {
 
         let variables = variables(plan, stand_in.as_deref(), &redis_url, redis_address);
         let app = |components: &[&str]| App {
-            manifest: workspace::root().join("spin.toml"),
+            manifest: plan.manifest.path(),
             components: components.iter().map(|&name| name.to_owned()).collect(),
             state_dir: plan.state.path().to_owned(),
             runtime_config: plan.runtime_config.clone(),
             variables: variables.clone(),
             ..App::default()
         };
+        let components: &[&str] = match plan.manifest {
+            ManifestKind::Redis => &["articles", "revalidate"],
+            ManifestKind::Http => &[],
+        };
         let http = App {
             listen: Some(plan.listen),
-            ..app(&["articles", "revalidate"])
+            ..app(components)
         };
         let on_line = output::of_application("http", plan.verbose);
         self.http = Some(Process::spawn_with(
@@ -81,17 +87,29 @@ impl Children {
         )?);
 
         let (listening, worker_listens) = watch::channel(false);
-        let refresh = app(&["refresh"]);
-        let wake_up = WakeUp::new(&redis_url, plan.variables.get("redis_prefix"));
-        let worker = worker::Worker {
-            host: &plan.host,
-            app: &refresh,
-            wake_up: &wake_up,
-            schedule: worker::SCHEDULE,
-            verbose: plan.verbose,
+        let wake_workers = async {
+            match plan.manifest {
+                ManifestKind::Redis => {
+                    let worker = worker::Worker {
+                        host: &plan.host,
+                        app: &app(&["refresh"]),
+                        wake_up: &WakeUp::new(&redis_url, plan.variables.get("redis_prefix")),
+                        schedule: worker::SCHEDULE,
+                        verbose: plan.verbose,
+                    };
+                    worker.keep_running(listening).await
+                }
+                ManifestKind::Http => {
+                    let scheduler = Scheduler {
+                        url: format!("http://{}/refresh", plan.reachable()),
+                        secret: plan.refresh_secret.clone(),
+                    };
+                    scheduler.keep_calling(listening).await
+                }
+            }
         };
         tokio::select! {
-            ended = worker.keep_running(listening) => ended,
+            ended = wake_workers => ended,
             ended = async {
                 self.ready(plan, worker_listens).await?;
                 announce(plan, stand_in.as_deref());
@@ -123,7 +141,7 @@ impl Children {
         Ok(line.trim_start_matches(SERVING).to_owned())
     }
 
-    /// Waits until the HTTP process responds and the worker listens.
+    /// Waits until the HTTP process responds and the worker listens to wake-ups.
     async fn ready(&self, plan: &Plan, mut worker_listens: watch::Receiver<bool>) -> Result<()> {
         let http = self
             .http
@@ -148,7 +166,7 @@ impl Children {
         let listens = worker_listens.wait_for(|listens| *listens);
         let listens = tokio::time::timeout(START_LIMIT, listens).await;
         listens.context(
-            "the worker does not listen to Redis; its output is above, or use --verbose",
+            "the worker does not respond to wake-ups; its output is above, or use --verbose",
         )??;
         Ok(())
     }
@@ -213,7 +231,7 @@ async fn end_of(process: Option<&Process>) -> anyhow::Error {
     }
 }
 
-/// The application's variables by their names in `spin.toml`.
+/// The application's variables by their names in the manifest.
 fn variables(
     plan: &Plan,
     stand_in: Option<&str>,
@@ -236,6 +254,9 @@ fn variables(
         set("supabase_url", project.url());
         set("supabase_anon_key", project.key());
     }
+    if plan.manifest == ManifestKind::Http {
+        set("refresh_secret", &plan.refresh_secret);
+    }
     for name in ["schema", "table"] {
         set(name, plan.variables.get(name));
     }
@@ -245,7 +266,14 @@ fn variables(
 /// Prints where it serves, and commands to try.
 fn announce(plan: &Plan, stand_in: Option<&str>) {
     let base = format!("http://{}", plan.reachable());
-    println!("ready: {base}\n\nIn another terminal, read, change, and read again:\n");
+    println!("ready: {base}\n");
+    if plan.manifest == ManifestKind::Http {
+        println!(
+            "This process is the scheduler: it sends POST {base}/refresh once a minute. Set \
+             SPIN_VARIABLE_REFRESH_SECRET\nto send it, too.\n"
+        );
+    }
+    println!("In another terminal, read, change, and read again:\n");
     match stand_in {
         Some(url) => println!(
             "  curl -i {base}/articles/7

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::host::HostKind;
+use crate::manifest::ManifestKind;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask up                        everything on this machine, with sample articles
   cargo xtask up --listen 127.0.0.1:8080
+  cargo xtask up --manifest http        without a Redis trigger, as on hosts that have none
   SUPABASE_URL=https://abc.supabase.co SUPABASE_ANON_KEY=… cargo xtask up
                                         in front of a real Supabase project
 
@@ -21,6 +23,10 @@ pub struct Flags {
     /// What runs the components [default: spin if 4.1 or later is on the PATH, else embedded]
     #[arg(long, value_enum)]
     pub host: Option<HostKind>,
+
+    /// The manifest of the application
+    #[arg(long, value_enum, default_value_t = ManifestKind::Redis)]
+    pub manifest: ManifestKind,
 
     /// The address to serve
     #[arg(long, default_value = "127.0.0.1:3000", value_parser = address)]

@@ -3,7 +3,8 @@
 //! - [`flags`] is the command line. [`plan`] checks it, and gets and builds what is missing.
 //! - [`project`] checks a real Supabase project, [`redis_url`] a Redis of the user.
 //! - [`variables`] are the application's variables. [`state`] is the folder that outlives a run.
-//! - [`children`] starts and ends the processes. [`worker`] supervises the worker's process.
+//! - [`children`] starts and ends the processes. [`worker`] supervises the worker's process,
+//!   and [`scheduler`] calls the worker where it has none of its own.
 //! - [`output`] shows their lines.
 
 mod children;
@@ -12,6 +13,7 @@ mod output;
 mod plan;
 mod project;
 mod redis_url;
+mod scheduler;
 mod state;
 mod variables;
 mod worker;

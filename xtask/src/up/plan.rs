@@ -14,6 +14,7 @@ use super::project::Project;
 use super::redis_url::RedisUrl;
 use super::state::StateDir;
 use super::variables::Variables;
+use crate::manifest::ManifestKind;
 use crate::packages::{HOST, SUPABASE};
 use crate::wasm_target::TargetSource;
 use crate::{build, host, redis_server, workspace};
@@ -22,6 +23,8 @@ use crate::{build, host, redis_server, workspace};
 pub struct Plan {
     /// What runs the components.
     pub host: Host,
+    /// What describes the application.
+    pub manifest: ManifestKind,
     /// The address of the HTTP process.
     pub listen: SocketAddr,
     /// The folder that outlives the run.
@@ -34,6 +37,8 @@ pub struct Plan {
     pub redis: Redis,
     /// The variable `webhook_secret`.
     pub webhook_secret: String,
+    /// The variable `refresh_secret`, which only `spin.http.toml` has.
+    pub refresh_secret: String,
     /// The application's other variables.
     pub variables: Variables,
     /// Whether to show all output of the children.
@@ -57,8 +62,8 @@ impl Plan {
     pub async fn make(flags: Flags, source: TargetSource) -> Result<Self> {
         // Report wrong flags before minutes of building.
         let listen = free_address(flags.listen)?;
-        let manifest = workspace::root().join("spin.toml");
-        let mut variables = Variables::read(&manifest, |name| std::env::var(name).ok())?;
+        let environment = |name: &str| std::env::var(name).ok();
+        let mut variables = Variables::read(&flags.manifest.path(), environment)?;
         let (schema, table) = (non_empty(flags.schema), non_empty(flags.table));
         let has_table = schema.is_some() || table.is_some();
         for (name, value) in [("schema", schema), ("table", table)] {
@@ -76,6 +81,13 @@ impl Plan {
         if let Some(secrets) = &webhook_secret {
             check_secrets(secrets, project.is_none())?;
         }
+        let refresh_secret = match variables.get("refresh_secret") {
+            "" => random_secret()?,
+            secret => {
+                check_refresh_secret(secret)?;
+                secret.to_owned()
+            }
+        };
         if let Some(file) = &flags.runtime_config_file {
             std::fs::File::open(file)
                 .with_context(|| format!("cannot read --runtime-config-file {}", file.display()))?;
@@ -125,12 +137,14 @@ impl Plan {
         };
         Ok(Self {
             host,
+            manifest: flags.manifest,
             listen,
             state,
             runtime_config: flags.runtime_config_file,
             project,
             redis,
             webhook_secret,
+            refresh_secret,
             variables,
             verbose: flags.verbose,
         })
@@ -191,6 +205,16 @@ fn check_secrets(secrets: &str, stand_in: bool) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a secret of `POST /refresh` that the component `refresh-http` would refuse.
+fn check_refresh_secret(secret: &str) -> Result<()> {
+    ensure!(
+        secret.len() >= 16 && secret.bytes().all(|byte| byte.is_ascii_graphic()),
+        "SPIN_VARIABLE_REFRESH_SECRET cannot be used: it must have at least 16 characters, all of \
+         them visible ASCII"
+    );
+    Ok(())
+}
+
 /// The first secret that is a bearer token, which the stand-in sends.
 pub fn bearer_token(secrets: &str) -> Option<String> {
     let secrets = Secrets::parse(secrets).ok()?;
@@ -244,6 +268,15 @@ mod tests {
         assert_eq!(one.len(), 64);
         assert_ne!(one, other);
         check_secrets(&one, true).unwrap();
+    }
+
+    #[test]
+    fn a_refresh_secret_is_long_and_visible() {
+        check_refresh_secret(&random_secret().unwrap()).unwrap();
+        for secret in ["short", "sixteen characters with spaces"] {
+            let error = check_refresh_secret(secret).unwrap_err().to_string();
+            assert!(!error.contains(secret), "{error}");
+        }
     }
 
     #[test]
