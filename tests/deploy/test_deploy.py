@@ -50,6 +50,7 @@ class Scripts(unittest.TestCase):
         DEPLOY / "package",
         DEPLOY / "check-targets",
         HERE / "run",
+        ROOT / "tests" / "rollout" / "earlier",
         HERE / "worker",
     ]
 

@@ -82,7 +82,11 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
     };
     for manifest in manifests {
         println!("with {}", manifest.file_name());
-        let mut cargo = cargo_test(&flags, manifest, &host, &redis, former.as_deref())?;
+        // Former versions have the one manifest.
+        let former = former
+            .as_deref()
+            .filter(|_| manifest == ManifestKind::Redis);
+        let mut cargo = cargo_test(&flags, manifest, &host, &redis, former)?;
         let status = cargo.status().await.context("starting cargo")?;
         if !status.success() {
             let code = status.code().and_then(|code| u8::try_from(code).ok());

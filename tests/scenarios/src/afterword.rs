@@ -302,6 +302,16 @@ impl Afterword {
         Ok(())
     }
 
+    /// The manifest of the application.
+    pub fn manifest(&self) -> &Path {
+        &self.app.manifest
+    }
+
+    /// Every process that starts from now on is of the application with this manifest.
+    pub fn use_manifest(&mut self, manifest: &Path) {
+        self.app.manifest = manifest.to_owned();
+    }
+
     /// Whether the origin is a real PostgREST behind the stand-in's gateway.
     pub(crate) fn has_real_postgrest(&self) -> bool {
         self.origin.upstream.is_some()

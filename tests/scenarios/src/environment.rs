@@ -51,6 +51,16 @@ pub fn redis_wakes_workers() -> bool {
     wakes
 }
 
+/// The manifest of the commit that `cargo xtask test --rollout-from` named. Without one, prints that
+/// the scenario is skipped.
+pub fn former_manifest() -> Option<PathBuf> {
+    let manifest = std::env::var_os("AFTERWORD_TEST_FORMER").map(PathBuf::from);
+    if manifest.is_none() {
+        eprintln!("skipped: this scenario needs `cargo xtask test --rollout-from COMMIT`");
+    }
+    manifest
+}
+
 /// The Redis server's program.
 ///
 /// # Panics

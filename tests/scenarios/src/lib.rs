@@ -38,7 +38,7 @@ mod waiting;
 mod webhooks;
 
 pub use afterword::{Afterword, OtherApplication, PATIENCE, SECRET};
-pub use environment::{host_has_dials, redis_program, redis_wakes_workers};
+pub use environment::{former_manifest, host_has_dials, redis_program, redis_wakes_workers};
 pub use redis::redis_key;
 pub use response::Response;
 pub use setup::{REFRESH_SECRET, Setup};

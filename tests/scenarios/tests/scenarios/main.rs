@@ -25,6 +25,7 @@ mod redis_tls;
 mod refreshing;
 mod replicas;
 mod response_segments;
+mod rollout;
 mod shared_redis;
 mod shutdown;
 mod stale;
