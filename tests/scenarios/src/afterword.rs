@@ -202,6 +202,11 @@ impl Afterword {
         woken.unwrap_or_else(|error| panic!("{error:#}"));
     }
 
+    /// Whether a worker that has lost its connection to Redis ends.
+    pub fn workers_end_with_redis(&self) -> bool {
+        self.manifest.workers_end_with_redis()
+    }
+
     /// Starts another replica, with all components in one process (under Spin, with a child for
     /// each trigger). Returns its base URL.
     ///

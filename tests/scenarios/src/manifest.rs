@@ -117,6 +117,11 @@ impl Manifest {
         }
     }
 
+    /// Whether a worker that has lost its connection to Redis ends. Spin's Redis trigger does.
+    pub(crate) fn workers_end_with_redis(self) -> bool {
+        self == Self::Redis
+    }
+
     /// Wakes the workers of this application. `worker` is the URL of a worker whose trigger is HTTP.
     pub(crate) async fn wake(self, app: &App, worker: SocketAddr, redis: &Redis) -> Result<()> {
         match self {

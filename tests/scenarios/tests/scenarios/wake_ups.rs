@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use afterword_scenarios::{Afterword, Setup, host_has_dials, redis_key, wait_until};
+use afterword_scenarios::{
+    Afterword, Setup, host_has_dials, redis_key, redis_wakes_workers, wait_until,
+};
 use afterword_stack::{Process, Signal};
 use anyhow::ensure;
 use serde_json::json;
@@ -64,6 +66,9 @@ async fn denied(afterword: &Afterword) -> Vec<redis::Value> {
 
 #[tokio::test]
 async fn a_redis_that_reports_every_command_causes_no_endless_loop() {
+    if !redis_wakes_workers() {
+        return;
+    }
     let afterword = Setup::default()
         .redis_args(&["--notify-keyspace-events", "KEA"])
         .start()
@@ -94,6 +99,9 @@ async fn a_redis_that_reports_every_command_causes_no_endless_loop() {
 
 #[tokio::test]
 async fn without_the_right_to_config_wake_ups_still_work_and_one_line_is_logged() {
+    if !redis_wakes_workers() {
+        return;
+    }
     let afterword = Setup::default().redis_user(&["-config"]).start().await;
     let (_, events): (String, String) = afterword
         .redis_command(&["CONFIG", "GET", "notify-keyspace-events"])
@@ -116,6 +124,9 @@ async fn without_the_right_to_config_wake_ups_still_work_and_one_line_is_logged(
 
 #[tokio::test]
 async fn without_the_right_to_publish_the_alarm_wakes_a_worker() {
+    if !redis_wakes_workers() {
+        return;
+    }
     let afterword = Setup::default().redis_user(&["-publish"]).start().await;
     for version in 1..=3 {
         let title = format!("Version {version}");
