@@ -74,3 +74,57 @@ impl Scheduler {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// The connection and the head of the next request.
+    async fn request(listener: &TcpListener) -> (TcpStream, Vec<String>) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut lines = BufReader::new(&mut stream).lines();
+        let mut head = Vec::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.is_empty() {
+                break;
+            }
+            head.push(line);
+        }
+        (stream, head)
+    }
+
+    async fn respond(mut stream: TcpStream, status: &str) {
+        let response =
+            format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        stream.write_all(response.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_failed_call_is_repeated_and_a_success_is_reported() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let scheduler = Scheduler {
+            url: format!("http://{}/refresh", listener.local_addr().unwrap()),
+            secret: "the secret".to_owned(),
+        };
+        let (listening, mut worker_listens) = watch::channel(false);
+        let worker = async {
+            let (stream, _) = request(&listener).await;
+            respond(stream, "503 Service Unavailable").await;
+            let (stream, head) = request(&listener).await;
+            assert!(!*worker_listens.borrow(), "the first call failed");
+            respond(stream, "202 Accepted").await;
+            worker_listens.wait_for(|listens| *listens).await.unwrap();
+            head
+        };
+        let head = tokio::select! {
+            ended = scheduler.keep_calling(listening) => panic!("{ended:?}"),
+            head = worker => head,
+        };
+        assert!(head[0].starts_with("POST /refresh "), "{head:?}");
+        let authorization = "authorization: Bearer the secret".to_owned();
+        assert!(head.contains(&authorization), "{head:?}");
+    }
+}
