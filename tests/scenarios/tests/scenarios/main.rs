@@ -26,6 +26,7 @@ mod refreshing;
 mod replicas;
 mod response_segments;
 mod rollout;
+mod service_chaining;
 mod shared_redis;
 mod shutdown;
 mod stale;
