@@ -13,6 +13,7 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -61,6 +62,9 @@ async fn refresh(
     if !settings.accepts(&authorization) {
         return Err(&problem::UNAUTHORIZED);
     }
+    let Some(_turn) = Turn::take() else {
+        return Ok((held(), None));
+    };
     let outcome = worker::on_request(settings.time).await.map_err(|error| {
         eprintln!("could not work on the queue: {error}");
         &problem::NOT_REFRESHED
@@ -77,12 +81,31 @@ async fn refresh(
             let response = Response::json(StatusCode::OK, "application/json", &content);
             Ok((response, report.wait.filter(|_| report.wakes)))
         }
-        Outcome::Held => {
-            let content = Held { held: true };
-            let response = Response::json(StatusCode::ACCEPTED, "application/json", &content);
-            Ok((response, None))
-        }
+        Outcome::Held => Ok((held(), None)),
         Outcome::Refused => Err(&problem::PREFIX_IN_USE),
+    }
+}
+
+/// The right to work in this instance, which takes several requests at once. While a worker lists
+/// the store, another call to the store from its instance would block both for good: see
+/// `Store::keys`.
+struct Turn;
+
+thread_local! {
+    static IS_AT_WORK: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Turn {
+    /// `None` while another request of this instance is at work.
+    fn take() -> Option<Self> {
+        // Not `then_some`, which would make a turn and drop it.
+        (!IS_AT_WORK.replace(true)).then(|| Self)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        IS_AT_WORK.set(false);
     }
 }
 
@@ -152,7 +175,13 @@ impl Refreshed {
     }
 }
 
-/// The content of a response: another worker is at work.
+/// The response while another worker is at work.
+fn held() -> Response {
+    let content = Held { held: true };
+    Response::json(StatusCode::ACCEPTED, "application/json", &content)
+}
+
+/// The content of [`held`].
 #[derive(Serialize)]
 struct Held {
     held: bool,

@@ -29,7 +29,8 @@ impl Redis {
         if let [.., channel] = &mut keys
             && !has_channel
         {
-            channel.clear();
+            // Not empty, because a user's key patterns would not match it.
+            *channel = format!("{prefix}:");
         }
         Ok(Self { url, keys })
     }

@@ -120,7 +120,9 @@ async fn a_webhook_about_a_missing_row_stores_nothing() {
 
 #[tokio::test]
 async fn queued_items_are_fetched_in_batches_of_a_hundred() {
-    let mut afterword = Setup::default().no_articles().no_worker().start().await;
+    let setup = Setup::default().no_articles().no_worker();
+    let setup = setup.variable("max_writes_per_second", "0");
+    let mut afterword = setup.start().await;
     afterword.insert_articles(250);
     for id in 1..=250 {
         afterword.invalidate(id).await;

@@ -63,7 +63,7 @@ impl Queue {
     ) -> RedisResult<T> {
         let mut keys = script::NAMES.map(|name| format!("{{afterword}}:{name}"));
         if !self.has_channel {
-            keys.last_mut().unwrap().clear();
+            *keys.last_mut().unwrap() = "{afterword}:".into();
         }
         let mut command = redis::cmd("EVAL");
         command

@@ -36,7 +36,7 @@
 -- requests      hash: the HTTP requests of this hour; missing without a limit; expires
 --                 count          the number of requests that were sent
 --                 max            the limit (`max_requests_per_hour`)
--- channel       not a key: the channel that wakes a worker; empty if the callers wake it
+-- channel       not a key: the channel that wakes a worker; the prefix alone if the callers wake it
 local queue, counter, versions, queued_at, failures, errors, completed, lease, wake_pending, alarm,
   alive, breaker, suspects, reconciled, fetch_locks, owner, next_wake, requests, channel =
   unpack(KEYS)
@@ -158,12 +158,13 @@ end
 -- Whether the caller has to wake a worker (`afterword::wake`): there is no channel, because the
 -- host has no Redis trigger.
 local caller_wakes = 0
+local has_channel = string.sub(channel, -1) ~= ':'
 
 -- Wakes a worker; returns the number of subscribers that got the wake-up. `pcall`, because a user
 -- without the right to publish must still be able to queue: the alarm wakes the worker SAFETY_ALARM
 -- later.
 local function publish()
-  if channel == '' then
+  if not has_channel then
     redis.pcall('SET', wake_pending, 1, 'PX', 1000)
     caller_wakes = 1
     count_requests(1)

@@ -30,7 +30,7 @@ function operations.release(token, reconcile_interval, stop, patience)
   wait = math.ceil(math.min(wait, MAX_ALARM))
   redis.call('SET', alarm, 1, 'PX', math.max(1, wait))
   local left = redis.call('PTTL', next_wake)
-  local wakes = channel == '' and wait <= tonumber(patience)
+  local wakes = not has_channel and wait <= tonumber(patience)
     and (left < 0 or left > wait + DEBOUNCE_WINDOW)
   if wakes then
     redis.call('SET', next_wake, 1, 'PX', math.max(1, wait))
