@@ -23,7 +23,7 @@ pub struct Problem {
 pub const URN: &str = "urn:problem-type:afterword:";
 
 /// All problems.
-pub const ALL: [&Problem; 17] = [
+pub const ALL: [&Problem; 18] = [
     &NO_SUCH_PATH,
     &NO_SUCH_ARTICLE,
     &METHOD_NOT_ALLOWED,
@@ -40,6 +40,7 @@ pub const ALL: [&Problem; 17] = [
     &NOT_AN_OBJECT,
     &NOT_QUEUED,
     &NOT_REFRESHED,
+    &WRONG_REFRESH_SECRET,
     &PREFIX_IN_USE,
 ];
 
@@ -119,6 +120,14 @@ pub const UNAUTHORIZED: Problem = Problem {
     status: StatusCode::UNAUTHORIZED,
     detail: "Send `Authorization: Bearer` with the webhook secret, or sign the webhook as Standard \
              Webhooks specifies.",
+};
+
+/// A request to refresh has no valid bearer token.
+pub const WRONG_REFRESH_SECRET: Problem = Problem {
+    name: "wrong-refresh-secret",
+    title: "Wrong refresh secret",
+    status: StatusCode::UNAUTHORIZED,
+    detail: "Send `Authorization: Bearer` with the value of `refresh_secret`.",
 };
 
 /// A signature's timestamp is too far from the current time.

@@ -60,7 +60,7 @@ async fn refresh(
     })?;
     let authorization = http_server::headers(&request).get("authorization");
     if !settings.accepts(&authorization) {
-        return Err(&problem::UNAUTHORIZED);
+        return Err(&problem::WRONG_REFRESH_SECRET);
     }
     let Some(_turn) = Turn::take() else {
         return Ok((held(), None));

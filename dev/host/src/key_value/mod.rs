@@ -17,7 +17,8 @@ const FILE: &str = "sqlite_key_value.db";
 /// Where all components of a process keep their entries.
 pub(crate) enum Backend {
     Sqlite(sqlite::Database),
-    Redis(redis::Server),
+    // A TLS configuration makes it large.
+    Redis(Box<redis::Server>),
 }
 
 impl Backend {
@@ -34,7 +35,7 @@ impl Backend {
             Some(KeyValueStore::Spin { path: None }) => {
                 Self::Sqlite(sqlite::Database::in_memory()?)
             }
-            Some(KeyValueStore::Redis { url }) => Self::Redis(redis::Server::new(&url)?),
+            Some(KeyValueStore::Redis { url }) => Self::Redis(Box::new(redis::Server::new(&url)?)),
         })
     }
 
