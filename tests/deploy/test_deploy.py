@@ -50,7 +50,6 @@ class Scripts(unittest.TestCase):
         DEPLOY / "package",
         DEPLOY / "check-targets",
         HERE / "run",
-        ROOT / "tests" / "rollout" / "earlier",
         HERE / "worker",
     ]
 

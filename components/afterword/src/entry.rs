@@ -7,7 +7,8 @@
 //! | 4–11 | the start of the fetch, in milliseconds since 1970 |
 //! | 12–19 | the time of the last change, in seconds since 1970 |
 //! | 20–35 | the [`Source`] |
-//! | 36–73 | identity: entity tag with its quotation marks (34), length of the content (4); the length is 0 if the content is too large to store |
+//! | 36–73 | identity: entity tag with its quotation marks (34), length of the content (4), which |
+//! | | is 0 if the content is too large to store |
 //! | 74–111 | brotli: the same; the length is 0 if this coding is not stored |
 //! | 112–149 | gzip: the same |
 //! | 150– | the contents: identity, brotli, gzip |

@@ -51,8 +51,8 @@ pub enum Outcome {
     Remembered(Failure),
 }
 
-/// Gets a key that the store lacks, whose entry is too old, or whose content the store cannot return.
-/// `stale` is an entry that may be served if the origin fails.
+/// Gets a key that the store lacks, whose entry is too old, or whose content the store cannot
+/// return. `stale` is an entry that may be served if the origin fails.
 pub async fn miss(
     key: Key,
     why: Forward,

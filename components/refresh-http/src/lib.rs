@@ -62,7 +62,7 @@ async fn refresh(
     if !settings.accepts(&authorization) {
         return Err(&problem::WRONG_REFRESH_SECRET);
     }
-    let Some(_turn) = Turn::take() else {
+    let Some(turn) = Turn::take() else {
         return Ok((held(), None));
     };
     let outcome = worker::on_request(settings.time).await.map_err(|error| {
@@ -79,7 +79,8 @@ async fn refresh(
             );
             let content = Refreshed::of(&report);
             let response = Response::json(StatusCode::OK, "application/json", &content);
-            Ok((response, report.wait.filter(|_| report.wakes)))
+            let next = report.wait.filter(|_| report.wakes);
+            Ok((response, turn.missed().then_some(Duration::ZERO).or(next)))
         }
         Outcome::Held => Ok((held(), None)),
         Outcome::Refused => Err(&problem::PREFIX_IN_USE),
@@ -93,13 +94,24 @@ struct Turn;
 
 thread_local! {
     static IS_AT_WORK: Cell<bool> = const { Cell::new(false) };
+    static MISSED: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Turn {
     /// `None` while another request of this instance is at work.
     fn take() -> Option<Self> {
-        // Not `then_some`, which would make a turn and drop it.
-        (!IS_AT_WORK.replace(true)).then(|| Self)
+        if IS_AT_WORK.replace(true) {
+            MISSED.set(true);
+            return None;
+        }
+        MISSED.set(false);
+        Some(Self)
+    }
+
+    /// Whether another request wanted to work meanwhile. It may have been sent just after this one
+    /// released the lease.
+    fn missed(&self) -> bool {
+        MISSED.get()
     }
 }
 

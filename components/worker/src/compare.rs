@@ -16,8 +16,8 @@ pub struct Comparison<'a> {
     pub list: Option<&'a [u8]>,
     /// Whether the list shows every row: it has no `limit` and no filter.
     pub shows_all: bool,
-    /// Whether the task is [`Task::RefreshRelated`]. Then only items whose columns the list shows completely
-    /// can be confirmed by it.
+    /// Whether the task is [`Task::RefreshRelated`]. Then the list can confirm only the items whose
+    /// columns it shows completely.
     pub related: bool,
     /// The table's id column.
     pub id_column: &'a str,
