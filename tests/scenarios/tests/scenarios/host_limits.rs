@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use afterword_scenarios::{Afterword, Setup, redis_key};
+use afterword_scenarios::{Afterword, Setup, redis_key, wait_at_most};
 use serde_json::json;
 
 async fn change_body(afterword: &Afterword, id: u32, body: &str) {
@@ -113,7 +113,9 @@ async fn the_worker_stops_at_the_limit_of_requests_and_readers_are_still_served(
     afterword.supabase().clear_requests();
     afterword.invalidate(20).await;
     let log = "`max_requests_per_hour` is used up: the queue waits for ";
-    afterword_scenarios::wait_until("waiting for the log", async || {
+    // While the worker may send nothing, only the alarm wakes it, after a minute.
+    let limit = Duration::from_secs(180);
+    wait_at_most(limit, "waiting for the log", async || {
         anyhow::ensure!(afterword.count_in_log(log) > 0, "{}", afterword.log());
         Ok(())
     })
