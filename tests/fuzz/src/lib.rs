@@ -15,8 +15,9 @@ use revalidate::webhook::{Invalidation, TableName, Tables, parse, parse_start};
 use serde_json::Value;
 
 /// The body of a webhook invalidates the list, then at most 1,000 different items, then all items
-/// that the list does not confirm; or it is about another table; or it is refused. A body that serde_json rejects is
-/// refused. The same holds for every start of the body, and a start of a valid body is valid.
+/// that the list does not confirm; or it is about another table; or it is refused. A body that
+/// serde_json rejects is refused. The same holds for every start of the body, and a start of a
+/// valid body is valid.
 pub fn webhook(body: &[u8]) {
     let names = |text| TableName::parse_list(text, "public").expect("names");
     let tables = Tables {
