@@ -44,10 +44,16 @@ impl Response {
         Self::new(status, media_type, json.into())
     }
 
-    /// An error response. Caches must not store it.
+    /// An error response. Caches must not store it. A 401 has the challenge of RFC 9110, section
+    /// 11.6.1.
     pub fn problem(problem: &Problem) -> Self {
-        Self::json(problem.status, "application/problem+json", problem)
-            .with("cache-control", "no-store")
+        let response = Self::json(problem.status, "application/problem+json", problem)
+            .with("cache-control", "no-store");
+        if problem.status == StatusCode::UNAUTHORIZED {
+            response.with("www-authenticate", "Bearer")
+        } else {
+            response
+        }
     }
 
     /// The response to `OPTIONS`. `allow` lists the methods, such as `GET, HEAD, OPTIONS`.

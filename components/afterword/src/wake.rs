@@ -53,7 +53,7 @@ async fn call() -> Result<(), String> {
         .status;
     match status {
         Some(status) if status.is_success() => Ok(()),
-        Some(status) => Err(format!("`{PATH}` answered {status}")),
+        Some(status) => Err(format!("`{PATH}` responded with {status}")),
         None => Err(format!("`{PATH}` sent no valid status")),
     }
 }

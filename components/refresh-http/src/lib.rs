@@ -21,7 +21,7 @@ use worker::{Outcome, Report};
 
 const ALLOWED_METHODS: &str = "POST, OPTIONS";
 
-/// The shortest secret, in bytes: everybody may guess.
+/// The shortest secret, in bytes: anybody on the network can try secrets.
 const MIN_SECRET: usize = 16;
 
 struct RefreshHttp;
@@ -35,7 +35,7 @@ impl Guest for RefreshHttp {
         let (response, next) = match http_server::method(&request) {
             Method::POST => refresh(request)
                 .await
-                .unwrap_or_else(|problem| (error_response(problem), None)),
+                .unwrap_or_else(|problem| (Response::problem(problem), None)),
             Method::OPTIONS => (Response::options(ALLOWED_METHODS), None),
             _ => (Response::method_not_allowed(ALLOWED_METHODS), None),
         };
@@ -50,7 +50,7 @@ impl Guest for RefreshHttp {
     }
 }
 
-/// The response, and after which time the next request has to follow.
+/// The response, and the time after which the next request has to follow, if one has to.
 async fn refresh(
     request: types::Request,
 ) -> Result<(Response, Option<Duration>), &'static Problem> {
@@ -197,14 +197,4 @@ fn held() -> Response {
 #[derive(Serialize)]
 struct Held {
     held: bool,
-}
-
-/// An error response; 401 with the challenge of RFC 9110, section 11.6.1.
-fn error_response(problem: &'static Problem) -> Response {
-    let response = Response::problem(problem);
-    if problem.status == StatusCode::UNAUTHORIZED {
-        response.with("www-authenticate", "Bearer")
-    } else {
-        response
-    }
 }

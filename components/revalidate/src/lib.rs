@@ -44,7 +44,7 @@ impl Guest for Revalidate {
         let (response, wakes) = match http_server::method(&request) {
             Method::POST => acknowledge(request)
                 .await
-                .unwrap_or_else(|problem| (error_response(problem), false)),
+                .unwrap_or_else(|problem| (Response::problem(problem), false)),
             Method::OPTIONS => (Response::options(ALLOWED_METHODS), false),
             _ => (Response::method_not_allowed(ALLOWED_METHODS), false),
         };
@@ -135,16 +135,6 @@ struct Acknowledgement {
 impl Acknowledgement {
     fn response(&self) -> Response {
         Response::json(StatusCode::ACCEPTED, "application/json", self)
-    }
-}
-
-/// An error response; 401 with the challenge of RFC 9110, section 11.6.1.
-fn error_response(problem: &'static Problem) -> Response {
-    let response = Response::problem(problem);
-    if problem.status == StatusCode::UNAUTHORIZED {
-        response.with("www-authenticate", "Bearer")
-    } else {
-        response
     }
 }
 
