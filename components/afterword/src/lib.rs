@@ -14,6 +14,7 @@
 //! | [`postgrest`] | the origin: reads rows and lists from Supabase |
 //! | [`response`] | the responses of the HTTP components |
 //! | [`problem`] | the errors (RFC 9457) |
+//! | [`metrics`] | counters, and their report to Redis |
 //! | [`wake`] | wakes a worker on hosts without a Redis trigger |
 //! | [`variables`] | the application's variables, read and checked |
 //! | [`limit`] | time limits for calls to the host |
@@ -23,6 +24,7 @@ pub mod freshness;
 pub mod host;
 pub mod key;
 pub mod limit;
+pub mod metrics;
 pub mod outbox;
 pub mod postgrest;
 pub mod problem;

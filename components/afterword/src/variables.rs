@@ -3,6 +3,7 @@
 
 use crate::freshness::Lifetime;
 use crate::host;
+use crate::metrics::Counter;
 use crate::postgrest::api_key::ApiKey;
 use crate::postgrest::list_query::ListQuery;
 use crate::postgrest::query;
@@ -115,8 +116,9 @@ async fn resource() -> Result<Resource> {
     })
 }
 
-/// The resource, `supabase_url`, `supabase_anon_key` and `cache_version`.
-pub async fn origin() -> Result<Origin> {
+/// The resource, `supabase_url`, `supabase_anon_key` and `cache_version`. `counters` count the
+/// successful and the failed requests.
+pub async fn origin(counters: [Counter; 2]) -> Result<Origin> {
     Ok(Origin {
         resource: resource().await?,
         base_url: BaseUrl::parse(&required("supabase_url").await?).ok_or_else(|| {
@@ -129,6 +131,7 @@ pub async fn origin() -> Result<Origin> {
             .map_err(|why| invalid("supabase_anon_key", why))?,
         cache_version: optional("cache_version").await?,
         sent: Cell::default(),
+        counters,
     })
 }
 

@@ -1,5 +1,5 @@
-//! The work that a read leaves for after the response: request a refresh, release the fetch lock,
-//! remember an error, or check that a worker is at work.
+//! The work that a read leaves for after the response: request a refresh, release the fetch lock, or
+//! remember an error.
 
 use crate::failure::Failure;
 use crate::lookup::lookup;
@@ -15,8 +15,6 @@ use std::time::{Duration, Instant};
 /// What a read leaves to do after the response.
 #[derive(Clone, Debug)]
 pub enum AfterResponse {
-    /// The entry was fresh: check that a worker is at work.
-    Check,
     /// The entry was stale: request a refresh. `fetched_at` is in milliseconds since 1970.
     RequestRefresh {
         /// The stale key.
@@ -36,16 +34,10 @@ pub enum AfterResponse {
 impl AfterResponse {
     /// Does the work. Failures are logged.
     pub async fn run(self) {
-        if let Self::Check = self {
-            // Spin sends the headers alone if a host call follows at once, and the body then waits
-            // 40 ms for a delayed ACK.
-            host::sleep(Duration::from_millis(100)).await;
-        }
         match self.call_redis().await {
             Ok(false) => {}
             Ok(true) => wake::wake().await,
             Err(error) => match &self {
-                Self::Check => eprintln!("could not check for overdue tasks: {error}"),
                 Self::RequestRefresh { key, .. }
                 | Self::ReleaseLock(key)
                 | Self::ReleaseLockOnly(key)
@@ -63,7 +55,6 @@ impl AfterResponse {
     async fn call_redis(&self) -> Result<bool, Box<dyn Error>> {
         let redis = variables::redis().await?;
         Ok(match self {
-            Self::Check => refresh_request::check(&redis).await?,
             Self::RequestRefresh { key, .. } => {
                 refresh_request::request_refresh(&redis, key).await?
             }

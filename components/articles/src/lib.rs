@@ -35,7 +35,7 @@ use afterword::freshness::Freshness;
 use afterword::host::http_server::{self, Headers};
 use afterword::key::Key;
 use afterword::response::Response;
-use afterword::{host, problem};
+use afterword::{host, metrics, problem};
 use cache_status::{CacheStatus, Forward};
 use http::Method;
 use miss::Outcome;
@@ -72,6 +72,7 @@ impl Guest for Articles {
         if let Some(after) = after {
             host::spawn(after.run());
         }
+        metrics::report_later();
         Ok(response)
     }
 }
@@ -121,10 +122,11 @@ async fn read(
             let hit = || representation::stored(&entry, preconditions, settings, status, now);
             match lifetime.judge(fetched_at, now) {
                 Freshness::Fresh => {
-                    let due = refresh_request::check_is_due(now);
-                    return (hit(), due.then_some(AfterResponse::Check));
+                    metrics::count(metrics::READ_HIT);
+                    return (hit(), None);
                 }
                 Freshness::Stale => {
+                    metrics::count(metrics::READ_STALE);
                     return (
                         hit(),
                         Some(AfterResponse::RequestRefresh { key, fetched_at }),
@@ -141,6 +143,7 @@ async fn read(
         }
     };
     let (outcome, status, after) = miss::miss(key, why, stale, settings).await;
+    metrics::count(outcome.counter(status));
     let response = match outcome {
         Outcome::Stored(entry) => {
             representation::stored(&entry, preconditions, settings, status, host::now())

@@ -19,6 +19,7 @@ use afterword::entry::Entry;
 use afterword::freshness::Freshness;
 use afterword::key::Key;
 use afterword::limit::limit;
+use afterword::metrics::{self, Counter};
 use afterword::postgrest::Error as OriginError;
 use afterword::postgrest::request::REQUEST_LIMIT;
 use afterword::{host, variables};
@@ -49,6 +50,26 @@ pub enum Outcome {
     Failed(Failure),
     /// Another reader got this error a moment ago: the negative cache has it.
     Remembered(Failure),
+}
+
+impl Outcome {
+    /// The counter of reads with this outcome.
+    pub fn counter(&self, status: CacheStatus) -> Counter {
+        match (self, status) {
+            (Self::Stored(_), CacheStatus::StaleIfError { .. }) => metrics::READ_STALE_IF_ERROR,
+            // A refresh or another reader's fetch stored it meanwhile.
+            (Self::Stored(_), _) => metrics::READ_MISS,
+            (Self::Fetched(..), CacheStatus::Forwarded(forwarded))
+                if !forwarded.why.leads_to_an_entry() =>
+            {
+                metrics::READ_BYPASS
+            }
+            (Self::Fetched(..), _) => metrics::READ_MISS,
+            (Self::Failed(failure), _) if failure.is_the_origins() => metrics::READ_FAILED,
+            (Self::Failed(_), _) => metrics::READ_NOT_FOUND,
+            (Self::Remembered(_), _) => metrics::READ_NEGATIVE,
+        }
+    }
 }
 
 /// Gets a key that the store lacks, whose entry is too old, or whose content the store cannot
@@ -169,9 +190,11 @@ async fn wait_for_others(
 /// Fetches from the origin.
 async fn fetch(key: &Key, settings: &Settings) -> Outcome {
     let fetched_at = host::now();
-    let fetched = limit(REQUEST_LIMIT, settings.origin.read(key))
-        .await
-        .unwrap_or(Err(OriginError::TimedOut));
+    let fetched = limit(REQUEST_LIMIT, settings.origin.read(key)).await;
+    let fetched = fetched.unwrap_or_else(|_| {
+        metrics::count(metrics::READER_REQUEST_FAILED);
+        Err(OriginError::TimedOut)
+    });
     match fetched {
         Ok(fetched) => match fetched.content {
             Some(content) => {

@@ -4,6 +4,7 @@ use crate::cors::Cors;
 use afterword::entry::Source;
 use afterword::freshness::Lifetime;
 use afterword::key::Key;
+use afterword::metrics;
 use afterword::postgrest::Origin;
 use afterword::variables::{self, Cached, Result, invalid, once, optional, required};
 use std::rc::Rc;
@@ -33,7 +34,9 @@ impl Settings {
             static SETTINGS: Cached<Settings> = Cached::default();
         }
         let read = async {
-            let origin = variables::origin().await?;
+            let origin =
+                variables::origin([metrics::READER_REQUEST_OK, metrics::READER_REQUEST_FAILED])
+                    .await?;
             let cdn_cache_control = optional("cdn_cache_control").await?;
             Ok(Self {
                 lifetime: variables::lifetime().await?,

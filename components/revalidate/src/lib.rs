@@ -19,7 +19,7 @@ use afterword::host::{self, http_server};
 use afterword::problem::{self, Problem};
 use afterword::queue::{self, Error, Redis, Task};
 use afterword::response::Response;
-use afterword::{outbox, wake};
+use afterword::{metrics, outbox, wake};
 use authentication::Refusal;
 use body::{Body, authenticated};
 use http::{Method, StatusCode};
@@ -27,6 +27,7 @@ use serde::Serialize;
 use settings::Settings;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types;
+use std::time::{Duration, Instant};
 use webhook::Invalidation;
 
 const ALLOWED_METHODS: &str = "POST, OPTIONS";
@@ -42,9 +43,15 @@ spin_sdk::wasip3::http::service::export!(Revalidate);
 impl Guest for Revalidate {
     async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
         let (response, wakes) = match http_server::method(&request) {
-            Method::POST => acknowledge(request)
-                .await
-                .unwrap_or_else(|problem| (Response::problem(problem), false)),
+            Method::POST => acknowledge(request).await.unwrap_or_else(|problem| {
+                let failed = problem.status.is_server_error();
+                metrics::count(if failed {
+                    metrics::WEBHOOK_FAILED
+                } else {
+                    metrics::WEBHOOK_REFUSED
+                });
+                (Response::problem(problem), false)
+            }),
             Method::OPTIONS => (Response::options(ALLOWED_METHODS), false),
             _ => (Response::method_not_allowed(ALLOWED_METHODS), false),
         };
@@ -52,12 +59,14 @@ impl Guest for Revalidate {
         if wakes {
             host::spawn(wake::wake());
         }
+        metrics::report_later();
         Ok(response)
     }
 }
 
 /// The response, and whether a worker has to be woken after it.
 async fn acknowledge(request: types::Request) -> Result<(Response, bool), &'static Problem> {
+    let received_at = Instant::now();
     let settings = Settings::read().await.map_err(|error| {
         eprintln!("{error}");
         &problem::NOT_CONFIGURED
@@ -88,16 +97,19 @@ async fn acknowledge(request: types::Request) -> Result<(Response, bool), &'stat
                  add it to `webhook_tables` if it contains the cached rows, or to `related_tables` \
                  if the queries embed it"
             );
+            metrics::count(metrics::WEBHOOK_IGNORED);
             return Ok((acknowledgement.response(), false));
         }
     };
     let names = for_log(&tasks, truncated);
     let mut wakes = false;
-    match invalidate(&settings.redis, &tasks).await {
+    match invalidate(&settings.redis, received_at.elapsed(), &tasks).await {
         Ok([version, caller_wakes]) => {
             wakes = caller_wakes == 1;
             println!("sending response: version {version} invalidated {names}");
             acknowledgement.id = Some(version);
+            metrics::count(metrics::WEBHOOK_QUEUED);
+            metrics::acknowledged(version, received_at.elapsed());
         }
         Err(error) => {
             outbox::put(&tasks).await.map_err(|store_error| {
@@ -106,15 +118,17 @@ async fn acknowledge(request: types::Request) -> Result<(Response, bool), &'stat
             })?;
             println!("sending response: {names} kept in the outbox, Redis failed: {error}");
             acknowledgement.deferred = Some("outbox");
+            metrics::count(metrics::WEBHOOK_OUTBOX);
         }
     }
     Ok((acknowledgement.response(), wakes))
 }
 
-/// Queues tasks with a new version and wakes a worker. Returns the version's number, and 1 if the
-/// caller has to wake a worker itself.
-async fn invalidate(redis: &Redis, tasks: &[Task]) -> Result<[i64; 2], Error> {
-    let reply = queue::run(redis, "invalidate", &queue::names(tasks)).await?;
+/// Queues the tasks of a webhook that was received `ago`, with a new version, and wakes a worker.
+/// Returns the version's number, and 1 if the caller has to wake a worker itself.
+async fn invalidate(redis: &Redis, ago: Duration, tasks: &[Task]) -> Result<[i64; 2], Error> {
+    let arguments = queue::invalidation("webhook", ago, tasks);
+    let reply = queue::run(redis, "invalidate", &arguments).await?;
     reply.integers()
 }
 

@@ -45,6 +45,10 @@ pub struct Compared {
     pub outdated: Vec<Task>,
     /// Expired items.
     pub expired: Vec<Key>,
+    /// The number of stored items.
+    pub items: usize,
+    /// Their bytes.
+    pub bytes: usize,
 }
 
 impl Comparison<'_> {
@@ -64,6 +68,8 @@ impl Comparison<'_> {
             host::yield_now().await;
             // An unreadable entry is outdated, and no reason to stop.
             let value = store.get(&key.to_string()).await.ok().flatten();
+            compared.items += 1;
+            compared.bytes += value.as_ref().map_or(0, Vec::len);
             let entry = value.and_then(Entry::decode);
             let at = shown.binary_search_by(|(shown, _)| shown.as_str().cmp(id.as_str()));
             let row = at.ok().map(|at| shown[at].1);

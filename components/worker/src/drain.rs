@@ -100,6 +100,7 @@ async fn run<'a>(
             upkeep_at = Some(Instant::now());
             reconciler.queue_if_due().await;
             outbox.check(store).await;
+            lease.queue.report().await?;
         }
         if !stop && jobs.len() < max_jobs && !outbox.flagged && reconciliations.is_empty() {
             let sent = refresher.origin.take_sent();

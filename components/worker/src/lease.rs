@@ -50,6 +50,19 @@ pub struct Claim {
     pub quota_wait: Option<Duration>,
 }
 
+/// What a reconciliation found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The number of stored entries.
+    pub entries: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// The number of those that differed from the table.
+    pub outdated: usize,
+    /// The number of those that had expired, and were removed.
+    pub evicted: usize,
+}
+
 /// The result of releasing the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Released {
@@ -79,13 +92,17 @@ impl<'a> Lease<'a> {
     /// The interval of renewals.
     pub const RENEW_INTERVAL: Duration = Duration::from_secs(5);
 
-    /// Asks for the lease.
+    /// Asks for the lease. `by_expiry`: Redis's report of an expired key woke the worker.
     pub async fn acquire(
         queue: &'a WorkQueue,
         application: &Application,
+        by_expiry: bool,
     ) -> Result<Acquired<'a>, Error> {
-        let Application { store, origin } = application;
-        let arguments = [store, origin].map(|text| text.clone().into_bytes());
+        let arguments = [
+            application.store.clone().into_bytes(),
+            application.origin.clone().into_bytes(),
+            number(u8::from(by_expiry)),
+        ];
         let reply = queue.run("acquire", &arguments).await?;
         Ok(match reply.list() {
             [RedisResult::Nil] => Acquired::Held,
@@ -253,9 +270,21 @@ impl<'a> Lease<'a> {
         Ok(())
     }
 
-    /// Records a reconciliation that began `ago`.
-    pub async fn reconciled(&self, ago: Duration, configuration: &str) -> Result<(), Error> {
-        let arguments = vec![milliseconds(ago), configuration.into()];
+    /// Records a reconciliation that began `ago`, and what it found.
+    pub async fn reconciled(
+        &self,
+        ago: Duration,
+        configuration: &str,
+        found: Found,
+    ) -> Result<(), Error> {
+        let arguments = vec![
+            milliseconds(ago),
+            configuration.into(),
+            number(found.entries),
+            number(found.bytes),
+            number(found.outdated),
+            number(found.evicted),
+        ];
         self.run("reconciled", arguments).await?;
         Ok(())
     }

@@ -35,7 +35,7 @@ mod work_queue;
 mod write;
 
 use afterword::store::Store;
-use afterword::{host, variables};
+use afterword::{host, metrics, variables};
 use application::Application;
 use drain::Deadline;
 use failures::Failures;
@@ -90,7 +90,7 @@ pub async fn on_message(payload: &[u8]) -> Result<(), Box<dyn Error>> {
     if payload != b"expired" {
         queue.enable_expiry_events().await;
     }
-    run(&queue, Deadline::default()).await?;
+    run(&queue, Deadline::default(), payload == b"expired").await?;
     Ok(())
 }
 
@@ -98,15 +98,21 @@ pub async fn on_message(payload: &[u8]) -> Result<(), Box<dyn Error>> {
 pub async fn on_request(time: Duration) -> Result<Outcome, Box<dyn Error>> {
     let deadline = Deadline::after(time);
     let queue = WorkQueue::open(variables::redis().await?).await?;
-    run(&queue, deadline).await
+    run(&queue, deadline, false).await
 }
 
-async fn run(queue: &WorkQueue, deadline: Deadline) -> Result<Outcome, Box<dyn Error>> {
-    let origin = variables::origin().await?;
+/// `by_expiry`: Redis's report of an expired key woke the worker.
+async fn run(
+    queue: &WorkQueue,
+    deadline: Deadline,
+    by_expiry: bool,
+) -> Result<Outcome, Box<dyn Error>> {
+    let origin =
+        variables::origin([metrics::WORKER_REQUEST_OK, metrics::WORKER_REQUEST_FAILED]).await?;
     let (lifetime, settings) = (variables::lifetime().await?, Settings::read().await?);
     let store = Store::open().await?;
     let application = Application::identify(&store, &origin).await;
-    let lease = match Lease::acquire(queue, &application).await? {
+    let lease = match Lease::acquire(queue, &application, by_expiry).await? {
         Acquired::Lease(lease) => lease,
         Acquired::Held => return Ok(Outcome::Held),
         Acquired::Refused { origin, free_in } => {
@@ -149,6 +155,7 @@ async fn run(queue: &WorkQueue, deadline: Deadline) -> Result<Outcome, Box<dyn E
         Either::Left((drained, _)) => drained?,
         Either::Right((never, _)) => match never {},
     };
+    queue.report().await?;
     Ok(Outcome::Drained(Report {
         completed: lease.completed(),
         failed: failures.failed(),

@@ -3,7 +3,7 @@
 
 use crate::compare::Comparison;
 use crate::failures::Failures;
-use crate::lease::{Claimed, Lease};
+use crate::lease::{Claimed, Found, Lease};
 use crate::refresh::{CHANGING, NoList, Refresher};
 use crate::write::Writer;
 use afterword::freshness::Lifetime;
@@ -74,14 +74,16 @@ impl Reconciler<'_> {
             task: list_task.clone(),
             ..claimed[0].clone()
         };
+        let mut list_bytes = 0;
         let list = match self.refresher.fetch_list(&mut list_claim).await? {
             Ok((list, fetched_at)) => {
                 let content = list.map(|list| list.content);
                 let written = self.writer.write(&list_claim, content.clone(), fetched_at);
-                if !written.await? {
+                let Some(bytes) = written.await? else {
                     let why = "the list could not be written";
                     return self.failures.back_off(&claimed, why).await;
-                }
+                };
+                list_bytes = bytes;
                 // A table that the anonymous key may not read shows no items.
                 Some(content.unwrap_or_else(|| Bytes::from_static(b"[]")))
             }
@@ -130,7 +132,14 @@ impl Reconciler<'_> {
             return self.failures.back_off(&claimed, &why).await;
         }
         let ago = Duration::from_millis(host::now().saturating_sub(began));
-        self.lease.reconciled(ago, &self.configuration()).await?;
+        let found = Found {
+            entries: compared.items + usize::from(list_bytes > 0),
+            bytes: compared.bytes + list_bytes,
+            outdated: compared.outdated.len(),
+            evicted: compared.expired.len(),
+        };
+        let configuration = self.configuration();
+        self.lease.reconciled(ago, &configuration, found).await?;
         for claimed in &claimed {
             let replica_lag = self.writer.settings.replica_lag;
             self.lease.complete(claimed, replica_lag).await?;

@@ -2,7 +2,8 @@
 
 use afterword::host::{self, redis::RedisResult};
 use afterword::limit::limit;
-use afterword::queue::{Connection, Error, Redis, Reply, Task, names};
+use afterword::metrics;
+use afterword::queue::{Connection, Error, Redis, Reply, Task, invalidation, names};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -75,19 +76,27 @@ impl WorkQueue {
         reply.is_ok_and(|reply| !reply.is_nil())
     }
 
-    /// Queues tasks that a webhook invalidated.
+    /// Queues tasks of webhooks that waited in the outbox.
     pub async fn invalidate(&self, tasks: &[Task]) -> Result<(), Error> {
-        self.queue("invalidate", tasks).await
+        for tasks in tasks.chunks(MAX_TASKS) {
+            let arguments = invalidation("outbox", Duration::ZERO, tasks);
+            self.run("invalidate", &arguments).await?;
+        }
+        Ok(())
     }
 
     /// Queues tasks whose entries the worker found to be outdated.
     pub async fn requeue(&self, tasks: &[Task]) -> Result<(), Error> {
-        self.queue("requeue", tasks).await
+        for tasks in tasks.chunks(MAX_TASKS) {
+            self.run("requeue", &names(tasks)).await?;
+        }
+        Ok(())
     }
 
-    async fn queue(&self, operation: &str, tasks: &[Task]) -> Result<(), Error> {
-        for tasks in tasks.chunks(MAX_TASKS) {
-            self.run(operation, &names(tasks)).await?;
+    /// Reports what this instance has counted.
+    pub async fn report(&self) -> Result<(), Error> {
+        if let Some(arguments) = metrics::take() {
+            self.run("report", &arguments).await?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use afterword::entry::Entry;
 use afterword::freshness::{Freshness, Lifetime};
 use afterword::host;
 use afterword::key::Key;
+use afterword::metrics;
 use afterword::postgrest::Origin;
 use afterword::queue::{Error, Task};
 use afterword::store::{self, Store};
@@ -33,16 +34,16 @@ pub struct Writer<'a> {
 
 impl Writer<'_> {
     /// Writes the entry of a task, or removes it if there is no content, and completes the task.
-    /// `fetched_at` is the start of the fetch. Returns false if the lease is lost, or if the write
-    /// failed and the task backs off.
+    /// `fetched_at` is the start of the fetch. Returns the bytes of the entry; `None` if the lease is
+    /// lost, or if the write failed and the task backs off.
     pub async fn write(
         &self,
         claimed: &Claimed,
         content: Option<Bytes>,
         fetched_at: u64,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<usize>, Error> {
         let Task::Refresh(key) = &claimed.task else {
-            return Ok(false);
+            return Ok(None);
         };
         let name = key.to_string();
         let entry = match content {
@@ -55,22 +56,32 @@ impl Writer<'_> {
         self.pace.wait().await;
         // Without the lease, the task stays queued for the worker that holds it.
         if !self.lease.permits_write().await? {
-            return Ok(false);
+            return Ok(None);
         }
-        let (written, done) = match entry {
-            Some(entry) => (self.set(&name, entry).await, "updated cache"),
-            None => (self.store.delete(&name).await, "removed from cache"),
+        let bytes = entry.as_ref().map_or(0, Entry::encoded_length);
+        let (written, done, counter) = match entry {
+            Some(entry) => (
+                self.set(&name, entry).await,
+                "updated cache",
+                metrics::ENTRY_WRITTEN,
+            ),
+            None => (
+                self.store.delete(&name).await,
+                "removed from cache",
+                metrics::ENTRY_REMOVED,
+            ),
         };
         if let Err(error) = written {
             let why = error.to_string();
             let task = slice::from_ref(claimed);
             self.failures.back_off(task, &why).await?;
-            return Ok(false);
+            return Ok(None);
         }
+        metrics::count(counter);
         println!("{done}: {name}");
         let replica_lag = self.settings.replica_lag;
         self.lease.complete(claimed, replica_lag).await?;
-        Ok(true)
+        Ok(Some(bytes))
     }
 
     /// Makes the entry the successor of the stored one, and compresses new content. Content that is

@@ -76,6 +76,13 @@ impl Error {
         )
     }
 
+    /// Whether it is a response about the requested rows, and no failure: the anonymous key may not
+    /// read them, no row can have this id, or no row is left.
+    pub fn is_about_rows(&self) -> bool {
+        let is_code = |code| is_permission_denied(code) || is_no_such_value(code);
+        matches!(self, Self::Status { code, .. } if is_code(code)) || self.is_beyond_the_end()
+    }
+
     /// The cause of the error.
     ///
     /// A server error with a code of PostgreSQL's is about the request: a statement that takes too

@@ -9,6 +9,7 @@ use super::request::{self, Page};
 use super::rows::rows;
 use crate::entry::Source;
 use crate::key::{Id, Key, encode};
+use crate::metrics::{self, Counter};
 use crate::resource::Resource;
 use crate::row;
 use bytes::Bytes;
@@ -28,6 +29,8 @@ pub struct Origin {
     pub cache_version: String,
     /// The requests since the last [`take_sent`](Self::take_sent).
     pub sent: Cell<u32>,
+    /// The counters of successful and of failed requests.
+    pub counters: [Counter; 2],
 }
 
 /// What the origin has for a request, and the status of its (last) response.
@@ -226,14 +229,18 @@ impl Origin {
         self.sent.set(self.sent.get().saturating_add(1));
         let table = &self.resource.table;
         let path_with_query = format!("/rest/v1/{}?{query}", encode(&table.name));
-        request::get(&request::Request {
+        let page = request::get(&request::Request {
             base_url: &self.base_url,
             path_with_query: &path_with_query,
             api_key: &self.api_key,
             schema: &table.schema,
             count,
         })
-        .await
+        .await;
+        let [success, failure] = self.counters;
+        let succeeded = page.as_ref().map_or_else(Error::is_about_rows, |_| true);
+        metrics::count(if succeeded { success } else { failure });
+        page
     }
 }
 
@@ -294,6 +301,7 @@ mod tests {
             },
             cache_version: String::new(),
             sent: Cell::default(),
+            counters: [metrics::WORKER_REQUEST_OK, metrics::WORKER_REQUEST_FAILED],
         }
     }
 

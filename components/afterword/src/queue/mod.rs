@@ -13,4 +13,4 @@ mod task;
 
 pub use connection::{Connection, Error, Reply, milliseconds, number, run, run_within};
 pub use redis::Redis;
-pub use task::{Task, names};
+pub use task::{Task, invalidation, names};

@@ -6,7 +6,7 @@
 ///
 /// `lua/queue.lua` says what each key contains. The table in docs/operating.md is checked against
 /// this list.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 24] = [
     "v1:queue",
     "v1:counter",
     "v1:versions",
@@ -25,16 +25,22 @@ pub const NAMES: [&str; 19] = [
     "v1:owner",
     "v1:next_wake",
     "v1:requests",
+    "v1:metrics",
+    "v1:events",
+    "v1:waiting",
+    "v1:lag",
+    "v1:health",
     "refresh",
 ];
 
 /// The files, with their comments.
 const SOURCE: &str = concat!(
     include_str!("lua/queue.lua"),
+    include_str!("lua/events.lua"),
     include_str!("lua/invalidate.lua"),
     include_str!("lua/fetch_lock.lua"),
     include_str!("lua/request_refresh.lua"),
-    include_str!("lua/check.lua"),
+    include_str!("lua/report.lua"),
     include_str!("lua/acquire.lua"),
     include_str!("lua/renew.lua"),
     include_str!("lua/claim.lua"),
@@ -46,6 +52,8 @@ const SOURCE: &str = concat!(
     include_str!("lua/queue_reconciliation.lua"),
     include_str!("lua/reconciled.lua"),
     include_str!("lua/release.lua"),
+    include_str!("lua/retry.lua"),
+    include_str!("lua/status.lua"),
     include_str!("lua/call.lua"),
 );
 

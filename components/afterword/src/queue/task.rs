@@ -1,7 +1,9 @@
 //! The members of the work queue.
 
+use super::milliseconds;
 use crate::key::Key;
 use std::fmt;
+use std::time::Duration;
 
 /// A member of the work queue.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +51,14 @@ impl fmt::Display for Task {
             Self::RefreshRelated => f.write_str("related"),
         }
     }
+}
+
+/// The arguments of the operation `invalidate`: what reported the change, how long ago, and the
+/// tasks.
+pub fn invalidation(source: &str, ago: Duration, tasks: &[Task]) -> Vec<Vec<u8>> {
+    let mut arguments = vec![source.into(), milliseconds(ago)];
+    arguments.extend(names(tasks));
+    arguments
 }
 
 /// The names of tasks, as arguments of the script.

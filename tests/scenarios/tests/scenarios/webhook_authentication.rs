@@ -211,13 +211,13 @@ async fn without_a_signing_secret_a_signed_webhook_is_refused_for_that_reason() 
 }
 
 #[tokio::test]
-async fn a_flood_of_invalid_webhooks_costs_no_redis_command() {
+async fn a_flood_of_invalid_webhooks_costs_a_report_of_each_instance() {
     let afterword = Setup::default().no_worker().start().await;
-    let commands = async || afterword.redis_statistic("total_commands_processed").await;
+    let scripts = async || afterword.redis_statistic("cmdstat_evalsha:calls").await;
+    let before = scripts().await;
     afterword.invalidate_list().await;
-    let (first, second) = (commands().await, commands().await);
-    let own = second - first;
-    assert!(own > 0, "Redis counts its commands");
+    assert!(scripts().await > before, "Redis counts its commands");
+    let before = scripts().await;
     let right = &*format!("Bearer {SECRET}");
     let deep = &*"[".repeat(100_000);
     let senders = (0..20).map(async |sender| {
@@ -233,8 +233,9 @@ async fn a_flood_of_invalid_webhooks_costs_no_redis_command() {
         }
     });
     join_all(senders).await;
-    let commands = commands().await - second;
-    assert_eq!(commands, own, "only the commands of this scenario");
+    // An instance handles up to 128 requests, and reports what it has counted once a second.
+    let reports = scripts().await - before;
+    assert!(reports < 60, "{reports} scripts for 1,000 webhooks");
 }
 
 #[tokio::test]

@@ -8,9 +8,10 @@ use afterword_stack::Redis;
 use futures_util::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{FromRedisValue, RedisResult};
+use serde_json::{Value, json};
 
 /// The application's key-value store and origin.
-const APPLICATION: [&str; 2] = ["a-store", "https://a.example public.articles"];
+const APPLICATION: [&str; 3] = ["a-store", "https://a.example public.articles", "0"];
 
 /// The channel that wakes a worker.
 const CHANNEL: &str = "{afterword}:refresh";
@@ -110,7 +111,7 @@ impl Queue {
 
     /// The number of the version.
     async fn invalidate(&mut self, key: &str) -> i64 {
-        let [version, _]: [i64; 2] = self.run("invalidate", &[key]).await;
+        let [version, _]: [i64; 2] = self.run("invalidate", &["webhook", "0", key]).await;
         version
     }
 
@@ -122,7 +123,7 @@ impl Queue {
 
     /// 1 if a wake-up reached a worker.
     async fn check(&mut self) -> i64 {
-        let [reached, _]: [i64; 2] = self.run("check", &[]).await;
+        let [reached, _]: [i64; 2] = self.run("report", &["1"]).await;
         reached
     }
 
@@ -145,8 +146,17 @@ impl Queue {
 
     /// The same with this digest of the configuration.
     async fn claim_as(&mut self, token: &str, configuration: &str) -> Vec<(String, String)> {
+        self.claim_up_to(token, configuration, "800").await
+    }
+
+    async fn claim_up_to(
+        &mut self,
+        token: &str,
+        configuration: &str,
+        limit: &str,
+    ) -> Vec<(String, String)> {
         let claimed: Vec<String> = self
-            .run::<Option<_>>("claim", &[token, "800", configuration, "0", "0"])
+            .run::<Option<_>>("claim", &[token, limit, configuration, "0", "0"])
             .await
             .expect("the lease is held");
         claimed[3..]
@@ -716,11 +726,11 @@ async fn another_application_with_another_origin_is_refused_while_the_first_is_a
     let token = queue.acquire().await;
     queue.release(&token).await;
     let is_refused = async |queue: &mut Queue, store: &str, origin: &str| {
-        let acquired: redis::Value = queue.run("acquire", &[store, origin]).await;
+        let acquired: redis::Value = queue.run("acquire", &[store, origin, "0"]).await;
         queue.delete("lease").await;
         matches!(acquired, redis::Value::Array(_))
     };
-    let [store, origin] = APPLICATION;
+    let [store, origin, _] = APPLICATION;
     let other_origin = "https://b.example public.articles";
     assert!(is_refused(&mut queue, "another-store", other_origin).await);
     for (store, origin) in [
@@ -799,7 +809,7 @@ async fn a_full_redis_refuses_invalidations_but_the_worker_continues() {
     let full = ["CONFIG", "SET", "maxmemory", "1"];
     queue.command::<()>(&full).await;
     let refused = queue
-        .try_run::<[i64; 2]>("invalidate", &["/articles/4"])
+        .try_run::<[i64; 2]>("invalidate", &["webhook", "0", "/articles/4"])
         .await;
     assert!(refused.unwrap_err().to_string().contains("OOM"));
     let token = queue.acquire().await;
@@ -853,9 +863,11 @@ async fn a_task_that_backs_off_sets_an_alarm() {
 #[tokio::test]
 async fn every_queued_task_sets_an_alarm_of_at_most_two_seconds() {
     let mut queue = Queue::start().await;
-    for operation in ["invalidate", "request_refresh"] {
-        let key = format!("/articles/{operation}");
-        queue.run::<[i64; 2]>(operation, &[&key]).await;
+    for (operation, arguments) in [
+        ("invalidate", &["webhook", "0", "/articles/1"][..]),
+        ("request_refresh", &["/articles/2"]),
+    ] {
+        queue.run::<[i64; 2]>(operation, arguments).await;
         let left = queue.alarm().await;
         assert!((1..=2_000).contains(&left), "{operation}: {left}");
         let prolong = ["PEXPIRE", &redis_key("alarm"), "60000"];
@@ -883,11 +895,16 @@ async fn a_reconciliation_is_queued_first_then_at_intervals_and_with_a_new_confi
         queued
     };
     assert_eq!(queues(&mut queue, "this").await, 1);
-    queue.run::<i64>("reconciled", &[&token, "0", "this"]).await;
+    queue
+        .run::<i64>("reconciled", &[&token, "0", "this", "9", "999", "1", "0"])
+        .await;
     assert_eq!(queues(&mut queue, "this").await, 0);
     assert_eq!(queues(&mut queue, "another").await, 1);
     queue
-        .run::<i64>("reconciled", &[&token, "60000", "this"])
+        .run::<i64>(
+            "reconciled",
+            &[&token, "60000", "this", "9", "999", "1", "0"],
+        )
         .await;
     assert_eq!(queues(&mut queue, "this").await, 1);
 
@@ -902,10 +919,16 @@ async fn a_reconciliation_is_queued_first_then_at_intervals_and_with_a_new_confi
 #[tokio::test]
 async fn without_a_channel_the_first_caller_wakes_the_worker() {
     let mut queue = Queue::start_without_channel().await;
-    assert!(queue.caller_wakes("invalidate", &["/articles/1"]).await);
+    assert!(
+        queue
+            .caller_wakes("invalidate", &["webhook", "0", "/articles/1"])
+            .await
+    );
     let pending = "a wake-up is under way";
     assert!(
-        !queue.caller_wakes("invalidate", &["/articles/2"]).await,
+        !queue
+            .caller_wakes("invalidate", &["webhook", "0", "/articles/2"])
+            .await,
         "{pending}"
     );
     let read = "/articles/3";
@@ -919,18 +942,23 @@ async fn without_a_channel_the_first_caller_wakes_the_worker() {
     let token = queue.acquire().await;
     let held = "a worker holds the lease";
     assert!(
-        !queue.caller_wakes("invalidate", &["/articles/4"]).await,
+        !queue
+            .caller_wakes("invalidate", &["webhook", "0", "/articles/4"])
+            .await,
         "{held}"
     );
-    assert!(!queue.caller_wakes("check", &[]).await, "{held}");
+    assert!(!queue.caller_wakes("report", &["1"]).await, "{held}");
     for (key, version) in queue.claim(&token).await {
         queue.complete(&token, &key, &version).await;
     }
     queue.release_on_request(&token, "0", "20000").await;
-    assert!(!queue.caller_wakes("check", &[]).await, "nothing is due");
+    assert!(
+        !queue.caller_wakes("report", &["1"]).await,
+        "nothing is due"
+    );
     queue.delete("alarm").await;
     assert!(
-        queue.caller_wakes("check", &[]).await,
+        queue.caller_wakes("report", &["1"]).await,
         "the alarm is missing"
     );
 }
@@ -975,7 +1003,11 @@ async fn without_a_channel_one_worker_waits_for_the_next_retry() {
 #[tokio::test]
 async fn with_a_channel_no_caller_wakes_a_worker() {
     let mut queue = Queue::start().await;
-    assert!(!queue.caller_wakes("invalidate", &["/articles/1"]).await);
+    assert!(
+        !queue
+            .caller_wakes("invalidate", &["webhook", "0", "/articles/1"])
+            .await
+    );
     let token = queue.acquire().await;
     let released = queue.release_on_request(&token, "1", "3000").await;
     assert_eq!(released, Some([0, 0, 1, 0]));
@@ -995,7 +1027,11 @@ async fn a_used_up_quota_of_requests_stops_claims_and_wake_ups_until_the_hour_en
     assert_eq!(queue.claim_limited(&token, "0").await, (0, 1));
     queue.delete("lease").await;
     queue.delete("wake_pending").await;
-    assert!(queue.caller_wakes("invalidate", &["/articles/2"]).await);
+    assert!(
+        queue
+            .caller_wakes("invalidate", &["webhook", "0", "/articles/2"])
+            .await
+    );
 
     let token = queue.acquire().await;
     let (wait, claimed) = queue.claim_limited(&token, "0").await;
@@ -1008,17 +1044,194 @@ async fn a_used_up_quota_of_requests_stops_claims_and_wake_ups_until_the_hour_en
     assert_eq!([kept, due, wakes], [0, 0, 0]);
     assert!((20_000..=60_000).contains(&wait), "{wait}");
     queue.delete("alarm").await;
-    assert!(!queue.caller_wakes("invalidate", &["/articles/3"]).await);
+    assert!(
+        !queue
+            .caller_wakes("invalidate", &["webhook", "0", "/articles/3"])
+            .await
+    );
     let alarm = queue.alarm().await;
     assert!((1..=60_000).contains(&alarm), "{alarm}");
     queue.delete("alarm").await;
-    assert!(!queue.caller_wakes("check", &[]).await);
+    assert!(!queue.caller_wakes("report", &["1"]).await);
 
     // The hour ends.
     queue.delete("requests").await;
-    assert!(queue.caller_wakes("invalidate", &["/articles/3"]).await);
+    assert!(
+        queue
+            .caller_wakes("invalidate", &["webhook", "0", "/articles/3"])
+            .await
+    );
     let token = queue.acquire().await;
     assert_eq!(queue.claim_limited(&token, "0").await, (0, 3));
     assert_eq!(queue.claim(&token).await.len(), 3, "without a limit");
     assert!(!queue.exists("requests").await);
+}
+
+/// What became of an event, as the status page gets it.
+async fn event(queue: &mut Queue, id: i64) -> Option<Value> {
+    let text: Option<String> = queue.run("event", &[&id.to_string()]).await;
+    let reply: Value = serde_json::from_str(&text?).unwrap();
+    Some(reply["events"][0].clone())
+}
+
+#[tokio::test]
+async fn an_event_is_fresh_once_all_of_its_tasks_were_fetched_after_it() {
+    let mut queue = Queue::start().await;
+    let tasks = ["webhook", "40", "/articles", "/articles/1"];
+    let [id, _]: [i64; 2] = queue.run("invalidate", &tasks).await;
+    let queued = event(&mut queue, id).await.unwrap();
+    assert_eq!(queued["state"], "queued");
+    assert_eq!(queued["tasks"], json!(["/articles", "/articles/1"]));
+    assert_eq!(queued["count"], "2");
+    queue
+        .run::<[i64; 2]>("report", &["0", &format!("{id}:answered"), "41"])
+        .await;
+    let token = queue.acquire().await;
+    let claimed = queue.claim(&token).await;
+    assert_eq!(claimed.len(), 2);
+    assert_eq!(event(&mut queue, id).await.unwrap()["state"], "claimed");
+
+    // Another change comes after the claim: the first one is fresh by this fetch, the other is not.
+    let later = queue.invalidate("/articles/1").await;
+    for (task, version) in &claimed {
+        assert_eq!(event(&mut queue, id).await.unwrap()["state"], "claimed");
+        let completed = queue.complete(&token, task, version).await;
+        let expected = if task == "/articles" {
+            "completed"
+        } else {
+            "again"
+        };
+        assert_eq!(completed, expected);
+    }
+    let fresh = event(&mut queue, id).await.unwrap();
+    assert_eq!(fresh["state"], "fresh");
+    assert_eq!(fresh["answered"], "41");
+    assert!(fresh["fresh"].as_str().unwrap() >= fresh["received"].as_str().unwrap());
+    assert_eq!(event(&mut queue, later).await.unwrap()["state"], "queued");
+    let version = queue.version("/articles/1").await;
+    queue.complete(&token, "/articles/1", &version).await;
+    assert_eq!(event(&mut queue, later).await.unwrap()["state"], "fresh");
+    assert!(!queue.exists("waiting").await);
+}
+
+#[tokio::test]
+async fn an_event_fails_while_one_of_its_tasks_does() {
+    let mut queue = Queue::start().await;
+    let id = queue.invalidate("/articles/1").await;
+    let token = queue.acquire().await;
+    queue.claim(&token).await;
+    queue
+        .back_off(&token, "it is broken", "/articles/1", "60000")
+        .await;
+    let failing = event(&mut queue, id).await.unwrap();
+    assert_eq!(
+        [&failing["state"], &failing["failure"]],
+        ["failing", "it is broken"]
+    );
+
+    let [retried, _]: [i64; 2] = queue.run("retry", &["/articles/2"]).await;
+    assert_eq!(retried, 0, "it is not queued");
+    let [retried, _]: [i64; 2] = queue.run("retry", &[]).await;
+    assert_eq!(retried, 1);
+    let claimed = queue.claim(&token).await;
+    assert_eq!(claimed.len(), 1, "it is due again");
+    let (task, version) = &claimed[0];
+    queue.complete(&token, task, version).await;
+    assert_eq!(event(&mut queue, id).await.unwrap()["state"], "fresh");
+}
+
+#[tokio::test]
+async fn old_events_are_forgotten_and_nothing_of_them_remains() {
+    let mut queue = Queue::start().await;
+    let first = queue.invalidate("/articles/1").await;
+    let mut last = first;
+    for _ in 0..450 {
+        last = queue.invalidate("/articles/2").await;
+    }
+    assert_eq!(event(&mut queue, first).await, None);
+    assert_eq!(event(&mut queue, last).await.unwrap()["state"], "queued");
+    let token = queue.acquire().await;
+    for (task, version) in queue.claim(&token).await {
+        queue.complete(&token, &task, &version).await;
+    }
+    assert_eq!(event(&mut queue, last).await.unwrap()["state"], "fresh");
+    let fields: Vec<String> = queue.command(&["HKEYS", &redis_key("events")]).await;
+    assert!(fields.len() < 3 * 400, "{}", fields.len());
+    assert!(
+        !fields.iter().any(|field| field.ends_with(":left")),
+        "{fields:?}"
+    );
+    assert!(!queue.exists("waiting").await);
+}
+
+#[tokio::test]
+async fn foreign_values_among_the_events_keep_no_task_from_its_completion() {
+    let mut queue = Queue::start().await;
+    let id = queue.invalidate("/articles/1").await;
+    let events = redis_key("events");
+    queue
+        .command::<()>(&[
+            "HSET",
+            &events,
+            &format!("{id}:left"),
+            "many",
+            "x",
+            "y",
+            "7",
+            "z",
+        ])
+        .await;
+    queue
+        .command::<()>(&["HSET", &events, "count", "few"])
+        .await;
+    let token = queue.acquire().await;
+    let claimed = queue.claim(&token).await;
+    let (task, version) = &claimed[0];
+    assert_eq!(queue.complete(&token, task, version).await, "completed");
+    queue.invalidate("/articles/1").await;
+    queue.run::<String>("status", &[]).await;
+    assert_eq!(event(&mut queue, 7).await, None);
+}
+
+#[tokio::test]
+async fn the_state_counts_each_task_once_and_lists_those_queued_longest() {
+    let mut queue = Queue::start().await;
+    for id in 1..=120 {
+        queue.invalidate(&format!("/articles/{id}")).await;
+    }
+    let token = queue.acquire().await;
+    let claimed = queue.claim_up_to(&token, "this", "10").await;
+    let (failed, done) = (&claimed[0].0, &claimed[1]);
+    queue
+        .back_off(&token, "it is broken", failed, "60000")
+        .await;
+    queue.complete(&token, &done.0, &done.1).await;
+    queue.invalidate(&done.0).await;
+    let text: String = queue.run("status", &[]).await;
+    let state: Value = serde_json::from_str(&text).unwrap();
+    let counts = &state["counts"];
+    let count = |name: &str| counts[name].as_u64().unwrap();
+    assert_eq!([count("total"), count("backing_off")], [120, 1], "{counts}");
+    // Tasks that were queued in the same millisecond as the last claimed one count as claimed.
+    assert!((8..20).contains(&count("claimed")), "{counts}");
+    let states = ["due", "claimed", "waiting", "backing_off"].map(count);
+    assert_eq!(states.iter().sum::<u64>(), 120, "{counts}");
+    assert_eq!(state["tasks"].as_array().unwrap().len(), 100);
+    let task = state["tasks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|task| task["name"] == **failed);
+    let task = task.expect("the failed task is among those queued longest");
+    assert_eq!([&task["failure"], &task["failures"]], ["it is broken", "1"]);
+
+    let text: String = queue.run("metrics", &[]).await;
+    let metrics: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(metrics["counts"]["total"], 120);
+    assert_eq!(metrics["metrics"]["retries"], "1");
+    let refreshes = metrics["metrics"].as_object().unwrap().keys();
+    let buckets = refreshes
+        .filter(|name| name.starts_with("refresh_ms:"))
+        .count();
+    assert_eq!(buckets, 2, "one bucket, and the sum: {metrics}");
 }

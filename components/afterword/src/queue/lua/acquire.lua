@@ -5,7 +5,9 @@
 --
 -- An application is known by its key-value store, which stays the same when the configuration
 -- changes, and by its origin, which stays the same when the store is emptied.
-function operations.acquire(store, origin)
+--
+-- `expired` is 1 if Redis's report of an expired key woke the worker.
+function operations.acquire(store, origin, expired)
   -- The caller has been woken, so the next task may wake a worker again.
   redis.call('DEL', wake_pending)
   local its_store, its_origin = unpack(redis.call('HMGET', owner, 'store', 'origin'))
@@ -17,6 +19,8 @@ function operations.acquire(store, origin)
   redis.call('HSET', owner, 'store', store ~= '' and store or its_store or '', 'origin', origin)
   redis.call('PEXPIRE', owner, ALIVE_TTL)
   redis.call('SET', alive, now, 'PX', ALIVE_TTL)
+  sign_of_life('worker')
+  if expired == '1' then sign_of_life('expired') end
   local left = redis.call('PTTL', lease)
   if left ~= -2 then
     -- A clock that was set back must not prolong the lease.

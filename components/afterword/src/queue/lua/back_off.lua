@@ -13,6 +13,7 @@ function operations.back_off(token, why, ...)
     elseif redis.call('ZSCORE', queue, task) then
       redis.call('HINCRBY', failures, task, 1)
       redis.call('HSET', errors, task, why)
+      redis.pcall('HINCRBY', metrics, 'retries', 1)
       redis.call('ZADD', queue, now + tasks[i + 1], task)
       set_alarm(tonumber(tasks[i + 1]))
     end

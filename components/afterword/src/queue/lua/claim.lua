@@ -35,6 +35,7 @@ function operations.claim(token, limit, configuration, sent, max_requests)
     redis.call('ZADD', queue, 'XX', now, task)
   end
   local claimed = {now, probe and 1 or 0, 0}
+  local last
   for _, task in ipairs(redis.call('ZRANGE', queue, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)) do
     claimed[#claimed + 1] = task
     claimed[#claimed + 1] = redis.call('HGET', versions, task) or ''
@@ -42,7 +43,11 @@ function operations.claim(token, limit, configuration, sent, max_requests)
     claimed[#claimed + 1] = redis.call('HGET', suspects, task) == 'own' and 1 or 0
     local since = tonumber(redis.call('HGET', queued_at, task) or now)
     claimed[#claimed + 1] = math.max(0, now - since)
+    last = task
   end
+  local is_full = #claimed == 3 + 5 * limit
+  local claimed_to = is_full and last and redis.call('ZSCORE', queue, last) or now
+  redis.call('HSET', health, 'claimed_to', claimed_to)
   if probe and #claimed > 3 then
     local given = (#claimed - 3) / 5
     local all = given < limit and 1 or 0

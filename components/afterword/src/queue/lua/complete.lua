@@ -1,4 +1,38 @@
 
+-- The upper bounds of the histogram of refreshes, in milliseconds.
+local BUCKETS = {50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000}
+
+-- The number of minutes in `lag`.
+local LAG_MINUTES = 60
+
+-- Counts the time from the queueing of a task to its completion.
+local function observe_refresh(task)
+  local since = tonumber(redis.call('HGET', queued_at, task) or nil)
+  if not since or since > now then return end
+  local took = now - since
+  local bucket = 'inf'
+  for _, bound in ipairs(BUCKETS) do
+    if took <= bound then
+      bucket = bound
+      break
+    end
+  end
+  redis.pcall('HINCRBY', metrics, 'refresh_ms:' .. bucket, 1)
+  redis.pcall('HINCRBY', metrics, 'refresh_ms:sum', took)
+  local minute = math.floor(now / 60000)
+  local most = tonumber(redis.call('HGET', lag, minute) or nil)
+  if most and took <= most then return end
+  redis.call('HSET', lag, minute, took)
+  if most then return end
+  local fields = redis.call('HGETALL', lag)
+  for i = 1, #fields, 2 do
+    local other = tonumber(fields[i])
+    if not other or other <= minute - LAG_MINUTES or other > minute then
+      redis.call('HDEL', lag, fields[i])
+    end
+  end
+end
+
 -- The store holds content that was fetched after the claim at millisecond `claimed_at`. Returns
 --   'completed'  the task is removed from the queue
 --   'again'      the task has another version: it was invalidated meanwhile, and stays queued for
@@ -18,8 +52,10 @@ function operations.complete(token, task, version, claimed_at, replica_lag)
   redis.call('HDEL', suspects, task)
   redis.call('ZREMRANGEBYSCORE', completed, '-inf', now - DEBOUNCE_WINDOW)
   redis.call('ZADD', completed, now, task)
+  observe_refresh(task)
   local current = redis.call('HGET', versions, task)
   if current and current ~= version then
+    settle_events(task, tonumber(string.match(version, '^%d+') or 0))
     redis.call('HSET', queued_at, task, now)
     redis.call('ZADD', queue, next_window(now), task)
     return 'again'
@@ -30,6 +66,7 @@ function operations.complete(token, task, version, claimed_at, replica_lag)
     redis.call('ZADD', queue, changed + replica_lag, task)
     return 'lagging'
   end
+  settle_events(task)
   redis.call('ZREM', queue, task)
   redis.call('HDEL', versions, task)
   redis.call('HDEL', queued_at, task)

@@ -1,11 +1,15 @@
 
--- A webhook reported a change. Queues the tasks with one new version. Returns the version's number,
--- and 1 if the caller has to wake a worker.
-function operations.invalidate(...)
+-- A change was reported, `ago` milliseconds ago, by `source`: 'webhook', 'outbox' or 'status'.
+-- Queues the tasks with one new version. Returns the version's number, which is the event's id, and
+-- 1 if the caller has to wake a worker.
+function operations.invalidate(source, ago, ...)
+  local tasks = {...}
   local version = unique()
-  for _, task in ipairs({...}) do enqueue(task, version) end
-  for _, task in ipairs({...}) do wake(task) end
-  return {tonumber(string.match(version, '^%d+')), caller_wakes}
+  local id = string.match(version, '^%d+')
+  for _, task in ipairs(tasks) do enqueue(task, version) end
+  record_event(id, source, ago, tasks)
+  for _, task in ipairs(tasks) do wake(task) end
+  return {tonumber(id), caller_wakes}
 end
 
 -- The worker found outdated entries. Queues the tasks, but does not wake a worker, and does not

@@ -36,9 +36,26 @@
 -- requests      hash: the HTTP requests of this hour; missing without a limit; expires
 --                 count          the number of requests that were sent
 --                 max            the limit (`max_requests_per_hour`)
+-- metrics       hash: the counters of `afterword::metrics`, and those of this script:
+--                 refresh_ms:N   the refreshes of at most N ms, and more than the bucket before
+--                 refresh_ms:sum their milliseconds
+--                 retries, breaker_trips, reconciliations, reconciled_outdated
+-- events        hash: the last invalidations (`events.lua`)
+-- waiting       hash: task -> the ids of the events that wait for it, oldest first
+-- lag           hash: minute since 1970 -> the most milliseconds that a task completed in it had waited
+-- health        hash: what the parts did last
+--                 worker_at      the millisecond of a worker's last sign of life
+--                 worker_since   the first one after a gap of ALIVE_TTL
+--                 expired_at     the millisecond of the last wake-up by an expired key
+--                 expired_since  the first one after a gap of ALIVE_TTL
+--                 origin_since   since when the origin has not failed; missing while it does
+--                 claimed_to     the millisecond up to which due tasks were claimed
+--                 reconciled_at, reconciled_ms, entries, bytes, outdated, evicted
+--                                the last reconciliation
 -- channel       not a key: the channel that wakes a worker; the prefix alone if the callers wake it
 local queue, counter, versions, queued_at, failures, errors, completed, lease, wake_pending, alarm,
-  alive, breaker, suspects, reconciled, fetch_locks, owner, next_wake, requests, channel =
+  alive, breaker, suspects, reconciled, fetch_locks, owner, next_wake, requests, metrics, events, waiting, lag,
+  health, channel =
   unpack(KEYS)
 
 -- All durations are in milliseconds.
@@ -201,6 +218,22 @@ local function requeue_without_lease(task)
   redis.call('DEL', wake_pending)
   enqueue(task, unique())
   wake(task)
+end
+
+-- A part of the application gives a sign of life: `worker`, or `expired` for Redis's report of an
+-- expired key.
+local function sign_of_life(part)
+  local last = tonumber(redis.call('HGET', health, part .. '_at') or nil)
+  if not last or last > now or now - last > ALIVE_TTL then
+    redis.call('HSET', health, part .. '_since', now)
+  end
+  redis.call('HSET', health, part .. '_at', now)
+end
+
+-- Whether the origin fails, for the status page.
+local function set_origin_fails(fails)
+  if fails then redis.call('HDEL', health, 'origin_since')
+  else redis.call('HSETNX', health, 'origin_since', now) end
 end
 
 -- The operations by name. Each gets the arguments that follow its name.

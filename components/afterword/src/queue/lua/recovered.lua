@@ -8,6 +8,7 @@
 -- own.
 function operations.recovered(token)
   if not holds_lease(token) or redis.call('EXISTS', breaker) == 0 then return 1 end
+  set_origin_fails(false)
   if redis.call('HEXISTS', breaker, 'allowed') == 0 then
     local held = redis.call('HGETALL', suspects)
     for i = 1, #held, 2 do

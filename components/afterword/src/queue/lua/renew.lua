@@ -3,6 +3,7 @@
 function operations.renew(token)
   if not holds_lease(token) then return 0 end
   redis.call('SET', alive, now, 'PX', ALIVE_TTL)
+  sign_of_life('worker')
   redis.call('PEXPIRE', owner, ALIVE_TTL)
   return 1
 end

@@ -21,6 +21,7 @@ function operations.trip(token, why, configuration, pause, always, ...)
     local suspect = redis.call('HGET', suspects, task) == 'own'
     local failed = redis.call('HINCRBY', failures, task, 1)
     redis.call('HSET', errors, task, why)
+    redis.pcall('HINCRBY', metrics, 'retries', 1)
     if suspect and not probing and always ~= '1' then
       local delay = tonumber(tasks[i + 1])
       if failed <= MAX_SUSPECT_FAILURES then delay = math.min(delay, MAX_SUSPECT_DELAY) end
@@ -44,6 +45,8 @@ function operations.trip(token, why, configuration, pause, always, ...)
   if pause == 0 then pause = math.min(MAX_DELAY, 1000 * 2 ^ (count - 1)) end
   local probe = now + pause
   if not first then probe = math.max(probe, next_probe() or 0) end
+  if not open then redis.pcall('HINCRBY', metrics, 'breaker_trips', 1) end
+  set_origin_fails(true)
   redis.call('HDEL', breaker, 'allowed')
   redis.call('HSETNX', breaker, 'opened_at', now)
   redis.call('HSET', breaker, 'probe', probe, 'why', why, 'configuration', configuration)

@@ -1,0 +1,214 @@
+//! Counters. An instance adds up, and reports the sums to Redis after a response, at most once a
+//! second. So a cached read costs no Redis call.
+//!
+//! The report also checks that a worker is at work, at most once in ten seconds.
+
+use crate::host;
+use crate::queue::{self, number};
+use crate::{variables, wake};
+use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+/// A counter: its sample in the Prometheus text format, without the prefix `afterword_`. Redis has
+/// it under this name in the hash `metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter(&'static str);
+
+macro_rules! counters {
+    ($($(#[$documentation:meta])* $name:ident = $sample:literal;)*) => {
+        $($(#[$documentation])* pub const $name: Counter = Counter($sample);)*
+
+        /// All counters of the components.
+        pub const ALL: &[Counter] = &[$($name),*];
+    };
+}
+
+counters! {
+    /// A read was answered from a fresh entry.
+    READ_HIT = r#"reads_total{outcome="hit"}"#;
+    /// A read was answered from a stale entry, and requested its refresh.
+    READ_STALE = r#"reads_total{outcome="stale"}"#;
+    /// A read was answered by the origin, since there was no entry that could be served.
+    READ_MISS = r#"reads_total{outcome="miss"}"#;
+    /// A read got an error from the negative cache.
+    READ_NEGATIVE = r#"reads_total{outcome="negative"}"#;
+    /// A read got an entry that is too old, because the origin failed.
+    READ_STALE_IF_ERROR = r#"reads_total{outcome="stale_if_error"}"#;
+    /// A read was answered by the origin, since the store cannot have or return the entry.
+    READ_BYPASS = r#"reads_total{outcome="bypass"}"#;
+    /// The origin has no such row.
+    READ_NOT_FOUND = r#"reads_total{outcome="not_found"}"#;
+    /// The origin failed, and there was no entry.
+    READ_FAILED = r#"reads_total{outcome="failed"}"#;
+    /// A webhook was queued in Redis.
+    WEBHOOK_QUEUED = r#"webhooks_total{result="queued"}"#;
+    /// A webhook was kept in the outbox.
+    WEBHOOK_OUTBOX = r#"webhooks_total{result="outbox"}"#;
+    /// A webhook was about another table.
+    WEBHOOK_IGNORED = r#"webhooks_total{result="ignored"}"#;
+    /// A webhook was refused: 400, 401 or 413.
+    WEBHOOK_REFUSED = r#"webhooks_total{result="refused"}"#;
+    /// A webhook could not be queued: 503, or 500 for a wrong configuration.
+    WEBHOOK_FAILED = r#"webhooks_total{result="failed"}"#;
+    /// A reader's request to the origin succeeded.
+    READER_REQUEST_OK = r#"origin_requests_total{component="articles",result="success"}"#;
+    /// A reader's request to the origin failed.
+    READER_REQUEST_FAILED = r#"origin_requests_total{component="articles",result="failure"}"#;
+    /// A worker's request to the origin succeeded.
+    WORKER_REQUEST_OK = r#"origin_requests_total{component="worker",result="success"}"#;
+    /// A worker's request to the origin failed.
+    WORKER_REQUEST_FAILED = r#"origin_requests_total{component="worker",result="failure"}"#;
+    /// The worker wrote an entry.
+    ENTRY_WRITTEN = "entries_written_total";
+    /// The worker removed an entry.
+    ENTRY_REMOVED = "entries_removed_total";
+}
+
+impl Counter {
+    /// The sample without the prefix `afterword_`.
+    pub const fn sample(self) -> &'static str {
+        self.0
+    }
+}
+
+/// The shortest time between two reports of an instance.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time from a response to the first report. Spin sends the headers of a response alone if a
+/// host call follows at once, and the body then waits 40 ms for a delayed ACK.
+const DELAY: Duration = Duration::from_millis(100);
+
+/// The time between two checks of an instance, and after a report that failed.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+
+thread_local! {
+    /// What this instance has counted since its last report. Few counters are in use at a time.
+    static COUNTED: RefCell<Vec<(Counter, u32)>> = const { RefCell::new(Vec::new()) };
+    /// The acknowledgements since then: the event's id, and the milliseconds from its receipt.
+    static ACKNOWLEDGED: RefCell<Vec<(i64, u128)>> = const { RefCell::new(Vec::new()) };
+    /// Whether a report is scheduled.
+    static IS_SCHEDULED: Cell<bool> = const { Cell::new(false) };
+    /// When the next report may be sent.
+    static NEXT_AT: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// When the next check is due.
+    static CHECK_AT: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Adds one.
+pub fn count(counter: Counter) {
+    add(counter, 1);
+}
+
+fn add(counter: Counter, more: u32) {
+    COUNTED.with_borrow_mut(|counted| {
+        match counted.iter_mut().find(|(other, _)| *other == counter) {
+            Some((_, count)) => *count = count.saturating_add(more),
+            None => counted.push((counter, more)),
+        }
+    });
+}
+
+/// An event has been acknowledged this long after its receipt.
+pub fn acknowledged(id: i64, after: Duration) {
+    /// More than the status page shows.
+    const MAX: usize = 250;
+    ACKNOWLEDGED.with_borrow_mut(|acknowledged| {
+        if acknowledged.len() < MAX {
+            acknowledged.push((id, after.as_millis()));
+        }
+    });
+}
+
+/// Schedules a report of this instance, unless one is scheduled. To be called after each response.
+pub fn report_later() {
+    if IS_SCHEDULED.replace(true) {
+        return;
+    }
+    let wait = NEXT_AT.get().map_or(DELAY, |at| {
+        at.saturating_duration_since(Instant::now()).max(DELAY)
+    });
+    host::spawn(async move {
+        host::sleep(wait).await;
+        IS_SCHEDULED.set(false);
+        let now = Instant::now();
+        NEXT_AT.set(Some(now + INTERVAL));
+        let checks = CHECK_AT.get().is_none_or(|at| at <= now);
+        if checks {
+            CHECK_AT.set(Some(now + CHECK_INTERVAL));
+        }
+        match report(checks).await {
+            Ok(true) => wake::wake().await,
+            Ok(false) => {}
+            Err(error) => {
+                NEXT_AT.set(Some(now + CHECK_INTERVAL));
+                eprintln!("could not report to Redis what was counted: {error}");
+            }
+        }
+    });
+}
+
+/// Reports what this instance has counted. Returns whether the caller has to [wake](crate::wake) a
+/// worker. If Redis fails, the counts are kept for the next report.
+async fn report(checks: bool) -> Result<bool, Box<dyn Error>> {
+    let redis = variables::redis().await?;
+    let counted = COUNTED.take();
+    let arguments = arguments(checks, &counted, &ACKNOWLEDGED.take());
+    let reply = queue::run(&redis, "report", &arguments).await;
+    if reply.is_err() {
+        for (counter, count) in counted {
+            add(counter, count);
+        }
+    }
+    Ok(reply?.caller_wakes()?)
+}
+
+/// Takes what this instance has counted, as arguments of the operation `report`; `None` if it is
+/// nothing. For the worker, which has a connection of its own.
+pub fn take() -> Option<Vec<Vec<u8>>> {
+    let counted = COUNTED.take();
+    (!counted.is_empty()).then(|| arguments(false, &counted, &[]))
+}
+
+fn arguments(
+    checks: bool,
+    counted: &[(Counter, u32)],
+    acknowledged: &[(i64, u128)],
+) -> Vec<Vec<u8>> {
+    let mut arguments = vec![number(u8::from(checks))];
+    for (counter, count) in counted {
+        arguments.extend([counter.sample().into(), number(count)]);
+    }
+    for (id, ms) in acknowledged {
+        arguments.extend([format!("{id}:answered").into_bytes(), number(ms)]);
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_report_has_the_sums_and_the_acknowledgements() {
+        for counter in [READ_HIT, READ_MISS, READ_HIT] {
+            count(counter);
+        }
+        acknowledged(41, Duration::from_millis(3));
+        let arguments = arguments(true, &COUNTED.take(), &ACKNOWLEDGED.take());
+        let texts: Vec<_> = arguments
+            .iter()
+            .map(|it| str::from_utf8(it).unwrap())
+            .collect();
+        let hits = r#"reads_total{outcome="hit"}"#;
+        let misses = r#"reads_total{outcome="miss"}"#;
+        assert_eq!(texts, ["1", hits, "2", misses, "1", "41:answered", "3"]);
+    }
+
+    #[test]
+    fn counters_have_names_of_their_own() {
+        let names: HashSet<_> = ALL.iter().map(|counter| counter.sample()).collect();
+        assert_eq!(names.len(), ALL.len());
+    }
+}
