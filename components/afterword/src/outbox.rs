@@ -2,10 +2,10 @@
 //! that reaches Redis moves them to the work queue.
 //!
 //! Each webhook writes its own record, `outbox/…`, so writers do not conflict. The value is one
-//! task a line. After the record, the webhook writes the flag `outbox`. The worker replaces that
-//! flag by `outbox-emptying` before it lists the store, and deletes `outbox-emptying` last. So a
-//! webhook that arrives meanwhile sets `outbox` again, and a worker that dies leaves
-//! `outbox-emptying` for the next one.
+//! task a line. After the record, the webhook writes the flag `outbox`, whose value is the time of
+//! the first record. The worker replaces that flag by `outbox-emptying` before it lists the store,
+//! and deletes `outbox-emptying` last. So a webhook that arrives meanwhile sets `outbox` again, and
+//! a worker that dies leaves `outbox-emptying` for the next one.
 
 use crate::host;
 use crate::limit::limit;
@@ -28,20 +28,37 @@ pub async fn put(tasks: &[Task]) -> Result<(), Error> {
         let store = Store::open().await?;
         let name = format!("{PREFIX}{:016x}{:016x}", host::random(), host::random());
         store.set(&name, lines.as_bytes()).await?;
-        store.set(FLAG, b"").await
+        let since = match store.get(FLAG).await? {
+            Some(since) => since,
+            None => host::now().to_string().into_bytes(),
+        };
+        store.set(FLAG, &since).await
     })
     .await?
 }
 
 /// Whether there may be records.
 pub async fn is_flagged(store: &Store) -> Result<bool, Error> {
-    Ok(store.get(FLAG).await?.is_some() || store.get(EMPTYING).await?.is_some())
+    Ok(pending(store).await?.is_some())
+}
+
+/// Since when there may be records, in milliseconds since 1970: `None` if there are none,
+/// `Some(None)` if the time is unknown.
+pub async fn pending(store: &Store) -> Result<Option<Option<u64>>, Error> {
+    let flag = match store.get(EMPTYING).await? {
+        None => store.get(FLAG).await?,
+        flag => flag,
+    };
+    Ok(flag.map(|since| str::from_utf8(&since).ok()?.parse().ok()))
 }
 
 /// Must be called before the store is listed for [`Records::read`]. A webhook whose record is
 /// missing in the listing then sets the flag again.
 pub async fn begin_emptying(store: &Store) -> Result<(), Error> {
-    store.set(EMPTYING, b"").await?;
+    if store.get(EMPTYING).await?.is_none() {
+        let since = store.get(FLAG).await?.unwrap_or_default();
+        store.set(EMPTYING, &since).await?;
+    }
     store.delete(FLAG).await
 }
 

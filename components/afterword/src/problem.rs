@@ -23,7 +23,7 @@ pub struct Problem {
 pub const URN: &str = "urn:problem-type:afterword:";
 
 /// All problems.
-pub const ALL: [&Problem; 18] = [
+pub const ALL: [&Problem; 27] = [
     &NO_SUCH_PATH,
     &NO_SUCH_ARTICLE,
     &METHOD_NOT_ALLOWED,
@@ -42,6 +42,15 @@ pub const ALL: [&Problem; 18] = [
     &NOT_REFRESHED,
     &WRONG_REFRESH_SECRET,
     &PREFIX_IN_USE,
+    &NO_SUCH_PAGE,
+    &NO_SUCH_EVENT,
+    &WRONG_ADMIN_TOKEN,
+    &STATUS_DISABLED,
+    &CROSS_SITE,
+    &INVALID_FORM,
+    &INVALID_KEY,
+    &REDIS_AWAY,
+    &NOT_READY,
 ];
 
 /// The path is neither the list's nor an item's.
@@ -195,6 +204,81 @@ pub const PREFIX_IN_USE: Problem = Problem {
     title: "Prefix in use",
     status: StatusCode::CONFLICT,
     detail: "Another application uses the same `redis_prefix`. The log says which.",
+};
+
+/// The component `status` has no such path.
+pub const NO_SUCH_PAGE: Problem = Problem {
+    name: "no-such-page",
+    title: "No such page",
+    status: StatusCode::NOT_FOUND,
+    detail: "The status page is at /status, and the metrics are at /metrics.",
+};
+
+/// The event's id is unknown.
+pub const NO_SUCH_EVENT: Problem = Problem {
+    name: "no-such-event",
+    title: "No such event",
+    status: StatusCode::NOT_FOUND,
+    detail: "The id is not one of the last 200 that an acknowledgement had.",
+};
+
+/// A request to the status page has no valid bearer token.
+pub const WRONG_ADMIN_TOKEN: Problem = Problem {
+    name: "wrong-admin-token",
+    title: "Wrong admin token",
+    status: StatusCode::UNAUTHORIZED,
+    detail: "Log in at /status/login, or send `Authorization: Bearer` with the value of \
+             `admin_token`.",
+};
+
+/// Neither `admin_token` nor `status_public` is set.
+pub const STATUS_DISABLED: Problem = Problem {
+    name: "status-disabled",
+    title: "Status page disabled",
+    status: StatusCode::FORBIDDEN,
+    detail: "The variable `admin_token` is not set. The page can be read with it or with \
+             `status_public`; its actions need it.",
+};
+
+/// A form was sent by another site.
+pub const CROSS_SITE: Problem = Problem {
+    name: "cross-site",
+    title: "Sent by another site",
+    status: StatusCode::FORBIDDEN,
+    detail: "Only the status page itself may send this form. A program sends the bearer token \
+             instead of the cookie.",
+};
+
+/// A form cannot be read.
+pub const INVALID_FORM: Problem = Problem {
+    name: "invalid-form",
+    title: "Invalid form",
+    status: StatusCode::BAD_REQUEST,
+    detail: "The form is larger than 8 KiB, or did not arrive within ten seconds.",
+};
+
+/// The key of a form is none.
+pub const INVALID_KEY: Problem = Problem {
+    name: "invalid-key",
+    title: "Invalid key",
+    status: StatusCode::BAD_REQUEST,
+    detail: "A key is a path, such as /articles or /articles/7.",
+};
+
+/// Redis does not respond to the status page.
+pub const REDIS_AWAY: Problem = Problem {
+    name: "redis-away",
+    title: "Redis is away",
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    detail: "Redis does not respond, and nothing was done. Try again later.",
+};
+
+/// Neither Redis nor the key-value store responds.
+pub const NOT_READY: Problem = Problem {
+    name: "not-ready",
+    title: "Not ready",
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    detail: "Neither Redis nor the key-value store responds.",
 };
 
 fn urn<S: Serializer>(name: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {

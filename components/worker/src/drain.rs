@@ -146,7 +146,7 @@ async fn run<'a>(
                     tasks.push(Task::Refresh(Key::List));
                     under_way.extend(tasks.iter().cloned());
                     jobs.push(Box::pin(async move {
-                        let reconciled = reconciler.reconcile(claimed, listed.items).await;
+                        let reconciled = reconciler.work(claimed, listed.items).await;
                         (tasks, reconciled)
                     }));
                 }

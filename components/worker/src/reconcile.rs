@@ -58,10 +58,28 @@ impl Reconciler<'_> {
         format!("{}{}", self.origin.list_source(), self.origin.item_source())
     }
 
+    /// Works on the claimed tasks that need all stored keys: a purge first, then reconciliations.
+    pub async fn work(&self, claimed: Vec<Claimed>, stored: Vec<Key>) -> Result<(), Error> {
+        let (purges, reconciliations): (Vec<_>, Vec<_>) = claimed
+            .into_iter()
+            .partition(|claimed| claimed.task == Task::Purge);
+        let stored = match &purges[..] {
+            [] => stored,
+            [purge, ..] => {
+                self.writer.purge(purge, &stored).await?;
+                Vec::new()
+            }
+        };
+        if reconciliations.is_empty() {
+            return Ok(());
+        }
+        self.reconcile(reconciliations, stored).await
+    }
+
     /// Works on the claimed reconciliations. Fetches the list, writes it, and compares the items in
     /// `stored` with it. If the list alone cannot be fetched, every stored item is refreshed
     /// instead.
-    pub async fn reconcile(&self, claimed: Vec<Claimed>, stored: Vec<Key>) -> Result<(), Error> {
+    async fn reconcile(&self, claimed: Vec<Claimed>, stored: Vec<Key>) -> Result<(), Error> {
         let began = host::now();
         let list_task = Task::Refresh(Key::List);
         let mut list_claim = Claimed {

@@ -15,6 +15,7 @@ use afterword::queue::{Error, Task};
 use afterword::store::{self, Store};
 use bytes::Bytes;
 use std::slice;
+use std::time::Duration;
 
 /// The writer of entries.
 pub struct Writer<'a> {
@@ -128,6 +129,24 @@ impl Writer<'_> {
         }
     }
 
+    /// Removes all entries, and completes the task. A refresh that is under way may write an entry
+    /// before or after this, which readers cannot tell from a miss.
+    pub async fn purge(&self, claimed: &Claimed, stored: &[Key]) -> Result<(), Error> {
+        for key in stored {
+            self.pace.wait().await;
+            if !self.lease.permits_write().await? {
+                return Ok(());
+            }
+            if let Err(error) = self.store.delete(&key.to_string()).await {
+                let why = error.to_string();
+                return self.failures.back_off(slice::from_ref(claimed), &why).await;
+            }
+            metrics::count(metrics::ENTRY_REMOVED);
+        }
+        println!("purged: {} entries removed", stored.len());
+        self.lease.complete(claimed, Duration::ZERO).await
+    }
+
     /// Removes expired entries, unless they have been written meanwhile.
     pub async fn evict(&self, keys: &[Key], lifetime: Lifetime) -> Result<(), Error> {
         for key in keys {
@@ -144,7 +163,10 @@ impl Writer<'_> {
                 return Ok(());
             }
             match self.store.delete(&name).await {
-                Ok(()) => println!("removed from cache: {name}, it has not been read for long"),
+                Ok(()) => {
+                    metrics::count(metrics::ENTRY_REMOVED);
+                    println!("removed from cache: {name}, it has not been read for long");
+                }
                 Err(error) => eprintln!("could not remove {name}: {error}"),
             }
         }

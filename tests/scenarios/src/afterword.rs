@@ -106,7 +106,7 @@ impl Afterword {
             components: if setup.one_process {
                 Vec::new()
             } else {
-                vec!["articles".into(), "revalidate".into()]
+                vec!["articles".into(), "revalidate".into(), "status".into()]
             },
             state_dir: dir.path().join("state"),
             variables: own

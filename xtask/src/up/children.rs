@@ -72,7 +72,7 @@ impl Children {
             ..App::default()
         };
         let components: &[&str] = match plan.manifest {
-            ManifestKind::Redis => &["articles", "revalidate"],
+            ManifestKind::Redis => &["articles", "revalidate", "status"],
             ManifestKind::Http => &[],
         };
         let http = App {

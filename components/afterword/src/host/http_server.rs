@@ -6,7 +6,7 @@
 use super::body::Body;
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response};
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response, Scheme};
 use spin_sdk::wasip3::wit_bindgen::yield_async;
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
@@ -34,6 +34,23 @@ pub fn path(request: &Request) -> String {
     let mut path = request.get_path_with_query().unwrap_or_default();
     path.truncate(path.find('?').unwrap_or(path.len()));
     path
+}
+
+/// The query of a request; empty without one.
+pub fn query(request: &Request) -> String {
+    let path = request.get_path_with_query().unwrap_or_default();
+    let query = path.split_once('?').map(|(_, query)| query.to_owned());
+    query.unwrap_or_default()
+}
+
+/// The host and the port that a request is for; empty if they are unknown.
+pub fn authority(request: &Request) -> String {
+    request.get_authority().unwrap_or_default()
+}
+
+/// Whether a request came over TLS.
+pub fn is_https(request: &Request) -> bool {
+    matches!(request.get_scheme(), Some(Scheme::Https))
 }
 
 /// The headers of a request.

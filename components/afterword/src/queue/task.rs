@@ -15,6 +15,8 @@ pub enum Task {
     /// Rows have changed whose ids are unknown: those of a related table, or too many for one
     /// webhook. Reconcile, and refresh every item that has columns which the list does not show.
     RefreshRelated,
+    /// Remove every entry.
+    Purge,
 }
 
 impl Task {
@@ -23,6 +25,7 @@ impl Task {
         match name {
             "reconcile" => Some(Self::Reconcile),
             "related" => Some(Self::RefreshRelated),
+            "purge" => Some(Self::Purge),
             path => Key::from_canonical(path).map(Self::Refresh),
         }
     }
@@ -31,7 +34,7 @@ impl Task {
     pub fn key(&self) -> Option<&Key> {
         match self {
             Self::Refresh(key) => Some(key),
-            Self::Reconcile | Self::RefreshRelated => None,
+            Self::Reconcile | Self::RefreshRelated | Self::Purge => None,
         }
     }
 }
@@ -49,6 +52,7 @@ impl fmt::Display for Task {
             Self::Refresh(key) => key.fmt(f),
             Self::Reconcile => f.write_str("reconcile"),
             Self::RefreshRelated => f.write_str("related"),
+            Self::Purge => f.write_str("purge"),
         }
     }
 }

@@ -34,6 +34,8 @@ const READS: [&str; 3] = ["cache_control", "cdn_cache_control", "cors_allow_orig
 
 const WEBHOOKS: [&str; 3] = ["webhook_secret", "webhook_tables", "related_tables"];
 
+const STATUS: [&str; 2] = ["admin_token", "status_public"];
+
 const WORK: [&str; 4] = [
     "replica_lag",
     "max_value_bytes",
@@ -105,6 +107,7 @@ fn each_component_reaches_what_it_needs_and_nothing_else() {
     let articles = [&TABLE[..], &FETCHING, &LIFETIME, &QUEUE, &READS].concat();
     let revalidate = [&TABLE[..], &QUEUE, &WEBHOOKS].concat();
     let worker = [&TABLE[..], &FETCHING, &LIFETIME, &QUEUE, &WORK].concat();
+    let status = [&QUEUE[..], &STATUS].concat();
     let also = |variables: &[&'static str], more: &[&'static str]| [variables, more].concat();
     // `revalidate` has neither the origin nor its key, the worker no webhook secret.
     check(
@@ -113,6 +116,7 @@ fn each_component_reaches_what_it_needs_and_nothing_else() {
             ("articles", (vec![ORIGIN, REDIS], articles.clone())),
             ("revalidate", (vec![REDIS], revalidate.clone())),
             ("refresh", (vec![ORIGIN, REDIS], worker.clone())),
+            ("status", (vec![REDIS], status.clone())),
         ]),
     );
     check(
@@ -133,6 +137,7 @@ fn each_component_reaches_what_it_needs_and_nothing_else() {
                     also(&also(&worker, &WAKING), &["refresh_seconds"]),
                 ),
             ),
+            ("status", (vec![REDIS, WORKER], also(&status, &WAKING))),
         ]),
     );
 }
@@ -157,7 +162,7 @@ fn the_manifests_declare_the_same_variables_but_for_the_worker() {
         component.remove("allowed_outbound_hosts");
         component
     };
-    for component in ["articles", "revalidate"] {
+    for component in ["articles", "revalidate", "status"] {
         assert_eq!(own(&with, component), own(&without, component));
     }
 }
@@ -171,6 +176,7 @@ fn every_secret_is_declared_as_one() {
         "webhook_secret",
         "redis_url",
         "refresh_secret",
+        "admin_token",
     ] {
         assert!(secret(variable), "{variable}");
     }
@@ -189,7 +195,15 @@ fn routes(manifest: &Table) -> Vec<(&str, &str)> {
 
 #[test]
 fn only_the_documented_routes_are_open_to_the_network() {
-    let shared = [("/articles/...", "articles"), ("/revalidate", "revalidate")];
+    let shared = [
+        ("/articles/...", "articles"),
+        ("/revalidate", "revalidate"),
+        ("/", "status"),
+        ("/status/...", "status"),
+        ("/metrics", "status"),
+        ("/healthz", "status"),
+        ("/readyz", "status"),
+    ];
     assert_eq!(routes(&with_redis_trigger()), shared);
     let with_refresh = [&shared[..], &[("/refresh", "refresh-http")]].concat();
     assert_eq!(routes(&without_redis_trigger()), with_refresh);

@@ -3,7 +3,8 @@
 -- at a time, so every operation is atomic: a queued task always has a version, and no task can be
 -- queued between a check and a deletion.
 --
--- A task is a path to refresh, such as /articles/7, or `reconcile` or `related` (`queue::Task`).
+-- A task is a path to refresh, such as /articles/7, or `reconcile`, `related` or `purge`
+-- (`queue::Task`).
 --
 -- queue         sorted set: task -> the millisecond from which it is due
 -- counter       string: the last number given to a version or a lease token

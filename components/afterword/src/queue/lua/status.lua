@@ -56,6 +56,12 @@ local function queued_tasks()
   return counts, tasks[1] and tasks[1].queued or 0, listed
 end
 
+-- The seconds since Redis's start; nil if the user may not ask.
+local function uptime()
+  local info = redis.pcall('INFO', 'server')
+  return type(info) == 'string' and tonumber(string.match(info, 'uptime_in_seconds:(%d+)')) or nil
+end
+
 function operations.status()
   local counts, oldest, listed = queued_tasks()
   local last = {}
@@ -64,7 +70,7 @@ function operations.status()
   return cjson.encode({
     now = now, counts = counts, lag = oldest, tasks = listed, events = last, minutes = hash(lag),
     breaker = hash(breaker), health = hash(health), alive = redis.call('EXISTS', alive),
-    channel = has_channel,
+    uptime = uptime(),
   })
 end
 
@@ -73,7 +79,7 @@ function operations.metrics()
   local counts, oldest = queued_tasks()
   return cjson.encode({
     now = now, counts = counts, lag = oldest, breaker = hash(breaker), health = hash(health),
-    alive = redis.call('EXISTS', alive), channel = has_channel, metrics = hash(metrics),
+    alive = redis.call('EXISTS', alive), metrics = hash(metrics),
   })
 end
 
