@@ -17,6 +17,7 @@
 //! | [`metrics`] | counters, and their report to Redis |
 //! | [`wake`] | wakes a worker on hosts without a Redis trigger |
 //! | [`variables`] | the application's variables, read and checked |
+//! | [`log`] | structured logs: lines, events, sampling |
 //! | [`limit`] | time limits for calls to the host |
 
 pub mod entry;
@@ -24,6 +25,7 @@ pub mod freshness;
 pub mod host;
 pub mod key;
 pub mod limit;
+pub mod log;
 pub mod metrics;
 pub mod outbox;
 pub mod postgrest;
