@@ -1,7 +1,13 @@
 //! The names of what this workspace builds.
 
 /// The components, each a package.
-pub const COMPONENTS: [&str; 5] = ["articles", "revalidate", "status", "refresh", "refresh-http"];
+pub const COMPONENTS: [&str; 5] = [
+    "articles",
+    "revalidate",
+    "status",
+    "refresh",
+    "refresh-http",
+];
 
 /// The target that components are compiled for: Rust's name of WASI components.
 pub const WASM_TARGET: &str = "wasm32-wasip2";

@@ -4,6 +4,7 @@
 //! The report also checks that a worker is at work, at most once in ten seconds.
 
 use crate::host;
+use crate::log::{self, event};
 use crate::queue::{self, number};
 use crate::{variables, wake};
 use std::cell::{Cell, RefCell};
@@ -142,7 +143,8 @@ pub fn report_later() {
             Ok(false) => {}
             Err(error) => {
                 NEXT_AT.set(Some(now + CHECK_INTERVAL));
-                eprintln!("could not report to Redis what was counted: {error}");
+                let message = "could not report to Redis what was counted";
+                log::event(event::NOT_REPORTED, message).error(error).emit();
             }
         }
     });

@@ -3,6 +3,7 @@
 
 use crate::host::http_client;
 use crate::limit::limit;
+use crate::log::{self, event};
 use crate::variables;
 use http::Method;
 use std::time::Duration;
@@ -21,7 +22,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub async fn wake() {
     match limit(LIMIT, call()).await {
         Ok(Ok(())) | Err(_) => {}
-        Ok(Err(why)) => eprintln!("could not wake a worker: {why}"),
+        Ok(Err(why)) => log::event(event::WAKE_UP_FAILED, "could not wake a worker")
+            .error(why)
+            .emit(),
     }
 }
 

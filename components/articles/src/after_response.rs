@@ -6,6 +6,7 @@ use crate::lookup::lookup;
 use crate::settings::Settings;
 use crate::{fetch_lock, refresh_request};
 use afterword::key::Key;
+use afterword::log::{self, event};
 use afterword::{freshness, host, variables, wake};
 use http::StatusCode;
 use std::cell::Cell;
@@ -37,18 +38,21 @@ impl AfterResponse {
         match self.call_redis().await {
             Ok(false) => {}
             Ok(true) => wake::wake().await,
-            Err(error) => match &self {
-                Self::RequestRefresh { key, .. }
-                | Self::ReleaseLock(key)
-                | Self::ReleaseLockOnly(key)
-                | Self::Remember(key, _) => {
-                    eprintln!("could not update Redis after a read of {key}: {error}");
-                }
-            },
+            Err(error) => self.not_reported().error(error).emit(),
         }
         if let Self::RequestRefresh { key, fetched_at } = self {
             log_if_still_stale(&key, fetched_at).await;
         }
+    }
+
+    /// The log line of work that failed.
+    fn not_reported(&self) -> log::Line {
+        let (Self::RequestRefresh { key, .. }
+        | Self::ReleaseLock(key)
+        | Self::ReleaseLockOnly(key)
+        | Self::Remember(key, _)) = self;
+        let message = format!("could not update Redis after a read of {key}");
+        log::event(event::READ_NOT_REPORTED, message).key(key)
     }
 
     /// Returns whether the caller has to wake a worker.
@@ -100,10 +104,15 @@ async fn log_if_still_stale(key: &Key, fetched_at: u64) {
     if let Ok(Some(entry)) = lookup(key, &settings).await
         && entry.fetched_at <= fetched_at
     {
-        eprintln!(
+        let stale_for = stale_for();
+        let message = format!(
             "{key} has been stale for {} s, and no worker has refreshed it although it is queued: \
              see \"Entries that stay stale\" in docs/operating.md",
-            stale_for().as_secs()
+            stale_for.as_secs()
         );
+        log::event(event::ENTRY_STAYS_STALE, message)
+            .key(key)
+            .ms(stale_for)
+            .emit();
     }
 }

@@ -34,6 +34,7 @@ use after_response::AfterResponse;
 use afterword::freshness::Freshness;
 use afterword::host::http_server::{self, Headers};
 use afterword::key::Key;
+use afterword::log::{self, event};
 use afterword::response::Response;
 use afterword::{host, metrics, problem};
 use cache_status::{CacheStatus, Forward};
@@ -64,7 +65,7 @@ impl Guest for Articles {
                 (settings.cors.apply(response, &headers), after)
             }
             Err(error) => {
-                eprintln!("{error}");
+                log::not_configured(&error).emit();
                 (Response::problem(&problem::NOT_CONFIGURED), None)
             }
         };
@@ -138,7 +139,13 @@ async fn read(
         }
         Ok(None) => (Forward::UriMiss, None),
         Err(error) => {
-            eprintln!("could not read the entry of {key}: {error}");
+            log::event(
+                event::ENTRY_NOT_READ,
+                format!("could not read the entry of {key}"),
+            )
+            .key(&key)
+            .error(error)
+            .emit();
             (Forward::Bypass, None)
         }
     };

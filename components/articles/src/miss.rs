@@ -19,6 +19,7 @@ use afterword::entry::Entry;
 use afterword::freshness::Freshness;
 use afterword::key::Key;
 use afterword::limit::limit;
+use afterword::log::{self, event};
 use afterword::metrics::{self, Counter};
 use afterword::postgrest::Error as OriginError;
 use afterword::postgrest::request::REQUEST_LIMIT;
@@ -142,7 +143,13 @@ async fn resolve(key: &Key, why: Forward, settings: &Settings) -> (Outcome, Dura
         // Other readers cannot read the outcome from the store.
         Ok(None) => !why.leads_to_an_entry(),
         Err(error) => {
-            eprintln!("could not acquire the fetch lock of {key}: {error}");
+            log::event(
+                event::FETCH_LOCK_FAILED,
+                format!("could not acquire the fetch lock of {key}"),
+            )
+            .key(key)
+            .error(error)
+            .emit();
             true
         }
     };
@@ -204,7 +211,10 @@ async fn fetch(key: &Key, settings: &Settings) -> Outcome {
             None => Outcome::Failed(Failure::not_found(fetched.status)),
         },
         Err(error) => {
-            eprintln!("could not fetch {key}: {error}");
+            log::event(event::FETCH_FAILED, format!("could not fetch {key}"))
+                .key(key)
+                .error(&error)
+                .emit();
             Outcome::Failed(Failure::of_origin(&error))
         }
     }

@@ -4,6 +4,7 @@ use crate::cors::Cors;
 use afterword::entry::Source;
 use afterword::freshness::Lifetime;
 use afterword::key::Key;
+use afterword::log;
 use afterword::metrics;
 use afterword::postgrest::Origin;
 use afterword::variables::{self, Cached, Result, invalid, once, optional, required};
@@ -34,6 +35,7 @@ impl Settings {
             static SETTINGS: Cached<Settings> = Cached::default();
         }
         let read = async {
+            log::init("articles").await?;
             let origin =
                 variables::origin([metrics::READER_REQUEST_OK, metrics::READER_REQUEST_FAILED])
                     .await?;

@@ -5,6 +5,7 @@
 //! requests after their responses, and a scheduler sends one at least once a minute.
 
 use afterword::host::{self, http_server};
+use afterword::log::{self, event};
 use afterword::problem::{self, Problem};
 use afterword::response::Response;
 use afterword::variables::{self, Cached, invalid, once, required, seconds};
@@ -55,7 +56,7 @@ async fn refresh(
     request: types::Request,
 ) -> Result<(Response, Option<Duration>), &'static Problem> {
     let settings = Settings::read().await.map_err(|error| {
-        eprintln!("{error}");
+        log::not_configured(&error).emit();
         &problem::NOT_CONFIGURED
     })?;
     let authorization = http_server::headers(&request).get("authorization");
@@ -66,17 +67,12 @@ async fn refresh(
         return Ok((held(), None));
     };
     let outcome = worker::on_request(settings.time).await.map_err(|error| {
-        eprintln!("could not work on the queue: {error}");
+        worker::failure(&*error).emit();
         &problem::NOT_REFRESHED
     })?;
     match outcome {
         Outcome::Drained(report) => {
-            println!(
-                "refreshed: {} completed, {} failed, {} still due",
-                report.completed,
-                report.failed,
-                report.due.unwrap_or_default()
-            );
+            log(&report);
             let content = Refreshed::of(&report);
             let response = Response::json(StatusCode::OK, "application/json", &content);
             let next = report.wait.filter(|_| report.wakes);
@@ -85,6 +81,19 @@ async fn refresh(
         Outcome::Held => Ok((held(), None)),
         Outcome::Refused => Err(&problem::PREFIX_IN_USE),
     }
+}
+
+fn log(report: &Report) {
+    let Report {
+        completed, failed, ..
+    } = *report;
+    let due = report.due.unwrap_or_default();
+    let message = format!("refreshed: {completed} completed, {failed} failed, {due} still due");
+    log::event(event::DRAINED, message)
+        .number("completed", completed)
+        .number("failed", failed)
+        .number("due", due)
+        .emit();
 }
 
 /// The right to work in this instance, which takes several requests at once. While a worker lists
@@ -136,6 +145,7 @@ impl Settings {
             static SETTINGS: Cached<Settings> = Cached::default();
         }
         let read = async {
+            log::init("refresh-http").await?;
             let secret = required("refresh_secret").await?;
             if secret.len() < MIN_SECRET || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(invalid(

@@ -6,16 +6,15 @@
 //! | `authentication` | bearer tokens and signatures |
 //! | `body` | reading an authenticated body |
 //! | `webhook` | which tasks a body invalidates |
-//! | `refusal_log` | log lines for refused webhooks |
 //! | `settings` | the variables that only webhooks need |
 
 pub mod authentication;
 mod body;
-mod refusal_log;
 mod settings;
 pub mod webhook;
 
 use afterword::host::{self, http_server};
+use afterword::log::{self, Keys, Rate, event};
 use afterword::problem::{self, Problem};
 use afterword::queue::{self, Error, Redis, Task};
 use afterword::response::Response;
@@ -68,11 +67,11 @@ impl Guest for Revalidate {
 async fn acknowledge(request: types::Request) -> Result<(Response, bool), &'static Problem> {
     let received_at = Instant::now();
     let settings = Settings::read().await.map_err(|error| {
-        eprintln!("{error}");
+        log::not_configured(&error).emit();
         &problem::NOT_CONFIGURED
     })?;
     let refuse = |refusal: Refusal| {
-        refusal_log::log(refusal);
+        log_refusal(refusal);
         refusal.problem
     };
     let body = authenticated(&settings.secrets, request)
@@ -92,31 +91,49 @@ async fn acknowledge(request: types::Request) -> Result<(Response, bool), &'stat
     let tasks = match invalidation.map_err(|problem| refuse(problem.into()))? {
         Invalidation::Tasks(tasks) => tasks,
         Invalidation::OtherTable(name) => {
-            println!(
+            let message = format!(
                 "sending response: nothing invalidated, the webhook is about the table `{name}`; \
                  add it to `webhook_tables` if it contains the cached rows, or to `related_tables` \
                  if the queries embed it"
             );
             metrics::count(metrics::WEBHOOK_IGNORED);
+            log::event(event::WEBHOOK_IGNORED, message).sampled().emit();
             return Ok((acknowledgement.response(), false));
         }
     };
-    let names = for_log(&tasks, truncated);
+    let keys = Keys::of(&tasks);
+    let names = for_log(&keys, truncated);
     let mut wakes = false;
     match invalidate(&settings.redis, received_at.elapsed(), &tasks).await {
         Ok([version, caller_wakes]) => {
             wakes = caller_wakes == 1;
-            println!("sending response: version {version} invalidated {names}");
+            let message = format!("sending response: version {version} invalidated {names}");
+            log::event(event::WEBHOOK_ACKNOWLEDGED, message)
+                .number("id", version)
+                .keys(keys)
+                .sampled()
+                .emit();
             acknowledgement.id = Some(version);
             metrics::count(metrics::WEBHOOK_QUEUED);
             metrics::acknowledged(version, received_at.elapsed());
         }
         Err(error) => {
-            outbox::put(&tasks).await.map_err(|store_error| {
-                eprintln!("could not queue {names}: {error}; {store_error}");
-                &problem::NOT_QUEUED
-            })?;
-            println!("sending response: {names} kept in the outbox, Redis failed: {error}");
+            let stored = outbox::put(&tasks).await;
+            let (event, message, error) = match &stored {
+                Ok(()) => (
+                    event::WEBHOOK_IN_OUTBOX,
+                    format!("sending response: {names} kept in the outbox, Redis failed"),
+                    error.to_string(),
+                ),
+                Err(store_error) => (
+                    event::WEBHOOK_NOT_QUEUED,
+                    format!("could not queue {names}"),
+                    format!("{error}; {store_error}"),
+                ),
+            };
+            let line = log::event(event, message).keys(keys).error(error);
+            line.sampled().emit();
+            stored.map_err(|_| &problem::NOT_QUEUED)?;
             acknowledgement.deferred = Some("outbox");
             metrics::count(metrics::WEBHOOK_OUTBOX);
         }
@@ -152,17 +169,26 @@ impl Acknowledgement {
     }
 }
 
-fn for_log(tasks: &[Task], truncated: bool) -> String {
-    /// The maximum number of names in a line.
-    const MAX_NAMES: usize = 5;
-    let shown: Vec<String> = tasks.iter().take(MAX_NAMES).map(Task::to_string).collect();
-    let mut names = shown.join(", ");
-    if tasks.len() > MAX_NAMES {
-        names += &format!(" and {} more", tasks.len() - MAX_NAMES);
-    }
+fn for_log(keys: &Keys, truncated: bool) -> String {
     if truncated {
-        format!("{names} (only the start of the body was read, it exceeds 4 MiB)")
+        format!("{keys} (only the start of the body was read, it exceeds 4 MiB)")
     } else {
-        names
+        keys.to_string()
     }
+}
+
+/// Logs a refusal, but each reason at most once in ten seconds.
+fn log_refusal(Refusal { problem, why }: Refusal) {
+    const RATE: Rate = Rate {
+        lines: 1,
+        interval: Duration::from_secs(10),
+    };
+    let status = problem.status.as_u16();
+    log::event(
+        event::WEBHOOK_REFUSED,
+        format!("refused a webhook with {status}: {why}"),
+    )
+    .number("status", status)
+    .at_most(RATE, why)
+    .emit();
 }

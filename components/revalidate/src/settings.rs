@@ -2,6 +2,7 @@
 
 use crate::authentication::Secrets;
 use crate::webhook::{TableName, Tables};
+use afterword::log;
 use afterword::queue::Redis;
 use afterword::variables::{self, Cached, Result, invalid, once, optional};
 use std::rc::Rc;
@@ -23,6 +24,7 @@ impl Settings {
             static SETTINGS: Cached<Settings> = Cached::default();
         }
         let read = async {
+            log::init("revalidate").await?;
             Ok(Self {
                 secrets: Secrets::parse(&optional("webhook_secret").await?)
                     .map_err(|why| invalid("webhook_secret", why))?,

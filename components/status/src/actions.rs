@@ -6,12 +6,15 @@ use crate::access::Visitor;
 use crate::view;
 use crate::visit::{Visit, redirect};
 use afterword::key::Key;
+use afterword::log::{self, event};
 use afterword::problem::{self, Problem};
-use afterword::queue::{self, Reply, Task};
+use afterword::queue::{self, Task};
 use afterword::response::Response;
 use afterword::variables;
 use http::StatusCode;
 use serde::Serialize;
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 /// An action.
@@ -109,11 +112,20 @@ impl Action {
             }
             Self::Purge => ("invalidate", invalidation(&[Task::Purge])),
         };
-        let reply = run(operation, &arguments).await.map_err(|error| {
-            eprintln!("could not {operation} from the status page: {error}");
-            &problem::REDIS_AWAY
-        })?;
-        let [number, wakes] = reply.integers().map_err(|_| &problem::REDIS_AWAY)?;
+        let reply = run(operation, &arguments).await;
+        let (event, done) = match &reply {
+            Ok(_) => (event::ACTION_REQUESTED, "the status page requested: "),
+            Err(_) => (
+                event::ACTION_FAILED,
+                "could not do what the status page requested: ",
+            ),
+        };
+        let mut line = log::event(event, format!("{done}{self}"));
+        if let Err(error) = &reply {
+            line = line.error(error);
+        }
+        line.emit();
+        let [number, wakes] = reply.map_err(|_| &problem::REDIS_AWAY)?;
         let is_retry = matches!(self, Self::Retry(_));
         Ok(Done {
             id: (!is_retry).then_some(number),
@@ -123,9 +135,22 @@ impl Action {
     }
 }
 
-async fn run(operation: &str, arguments: &[Vec<u8>]) -> Result<Reply, Box<dyn std::error::Error>> {
+async fn run(operation: &str, arguments: &[Vec<u8>]) -> Result<[i64; 2], Box<dyn Error>> {
     let redis = variables::redis().await?;
-    Ok(queue::run(&redis, operation, arguments).await?)
+    let reply = queue::run(&redis, operation, arguments).await?;
+    Ok(reply.integers()?)
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retry(Some(task)) => write!(f, "retry {task}"),
+            Self::Retry(None) => f.write_str("retry all keys that back off"),
+            Self::Refresh(Some(key)) => write!(f, "refresh {key}"),
+            Self::Refresh(None) => f.write_str("compare all entries with the table"),
+            Self::Purge => f.write_str("remove all entries"),
+        }
+    }
 }
 
 fn invalidation(tasks: &[Task]) -> Vec<Vec<u8>> {

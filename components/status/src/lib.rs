@@ -36,7 +36,7 @@ mod visit;
 
 use afterword::problem;
 use afterword::response::Response;
-use afterword::{host, wake};
+use afterword::{host, log, wake};
 use http::{Method, StatusCode};
 use settings::Settings;
 use spin_sdk::wasip3::exports::http::handler::Guest;
@@ -60,7 +60,7 @@ impl Guest for Status {
         let (response, wakes) = match Settings::read().await {
             Ok(settings) => respond(Visit::of(request, settings)).await,
             Err(error) => {
-                eprintln!("{error}");
+                log::not_configured(&error).emit();
                 (Response::problem(&problem::NOT_CONFIGURED), false)
             }
         };

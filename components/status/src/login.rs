@@ -4,6 +4,7 @@ use crate::access;
 use crate::page;
 use crate::visit::{Visit, html, redirect};
 use afterword::host;
+use afterword::log::{self, event};
 use afterword::problem;
 use afterword::response::Response;
 use http::StatusCode;
@@ -32,7 +33,8 @@ pub async fn login(mut visit: Visit) -> Response {
             redirect(StatusCode::SEE_OTHER, "/status").with("set-cookie", cookie)
         }
         Ok(_) => {
-            eprintln!("refused a login to the status page: the token is not `admin_token`");
+            let message = "refused a login to the status page: the token is not `admin_token`";
+            log::event(event::LOGIN_REFUSED, message).sampled().emit();
             html(StatusCode::UNAUTHORIZED, page::login(true))
         }
         Err(problem) => Response::problem(problem),

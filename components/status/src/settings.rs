@@ -1,6 +1,7 @@
 //! The variables that only the status page needs.
 
 use crate::access::Access;
+use afterword::log;
 use afterword::variables::{self, Cached, Result, invalid, once, optional};
 use std::rc::Rc;
 
@@ -22,6 +23,7 @@ impl Settings {
             static SETTINGS: Cached<Settings> = Cached::default();
         }
         let read = async {
+            log::init("status").await?;
             let token = optional("admin_token").await?;
             let fits = token.len() >= MIN_TOKEN && token.bytes().all(|it| it.is_ascii_graphic());
             if !token.is_empty() && !fits {

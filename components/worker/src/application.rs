@@ -2,6 +2,7 @@
 //! would complete each other's tasks with their own content.
 
 use afterword::host;
+use afterword::log::{self, event};
 use afterword::postgrest::Origin;
 use afterword::store::{Error, Store};
 
@@ -22,7 +23,12 @@ impl Application {
     /// not wait for the store.
     pub async fn identify(store: &Store, origin: &Origin) -> Self {
         let store = store_id(store).await.unwrap_or_else(|error| {
-            eprintln!("could not read or write `application` in the key-value store: {error}");
+            log::event(
+                event::STORE_NOT_IDENTIFIED,
+                "could not read or write `application` in the key-value store",
+            )
+            .error(error)
+            .emit();
             String::new()
         });
         let origin = origin.name();

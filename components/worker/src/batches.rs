@@ -48,7 +48,7 @@ fn chunks(items: Vec<Claimed>) -> Vec<Vec<Claimed>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     fn claimed(key: Key) -> Claimed {
         Claimed {
@@ -58,6 +58,7 @@ mod tests {
             failures: 0,
             suspect: false,
             queued_for: Duration::ZERO,
+            received_at: Instant::now(),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::reconcile::Reconciler;
 use crate::refresh::Refresher;
 use afterword::host;
 use afterword::key::Key;
+use afterword::log::{self, event};
 use afterword::queue::{Error, Task};
 use futures_util::future::{Either, LocalBoxFuture, select, select_all};
 use std::pin::pin;
@@ -113,10 +114,11 @@ async fn run<'a>(
                 && !quota_is_logged
             {
                 quota_is_logged = true;
-                println!(
+                let message = format!(
                     "`max_requests_per_hour` is used up: the queue waits for {} s",
                     wait.as_secs()
                 );
+                log::event(event::REQUESTS_USED_UP, message).emit();
             }
             failures.set_probing(claim.probing);
             let (refreshes, reconcile) = claim
@@ -152,7 +154,9 @@ async fn run<'a>(
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    eprintln!("could not list the store: {error}");
+                    log::event(event::STORE_NOT_LISTED, "could not list the store")
+                        .error(&error)
+                        .emit();
                     if !claimed.is_empty() {
                         failures.back_off(&claimed, &error.to_string()).await?;
                     }

@@ -3,6 +3,7 @@
 use crate::lease::{Claimed, Lease, Trip};
 use crate::retry::{self, Streak};
 use afterword::host;
+use afterword::log::{self, Keys, event};
 use afterword::postgrest::{Blame, Error as OriginError};
 use afterword::queue::{Error, Task};
 use std::cell::Cell;
@@ -65,7 +66,15 @@ impl<'a> Failures<'a> {
     pub async fn succeeded(&self, trips: u32) -> Result<(), Error> {
         self.streak.set(Streak::default());
         if self.probing.get() && self.trips.get() == trips {
-            self.probing.set(!self.lease.recovered().await?);
+            let closed = self.lease.recovered().await?;
+            // Of concurrent successes, the first one closes it.
+            if self.probing.replace(!closed) && closed {
+                log::event(
+                    event::BREAKER_CLOSED,
+                    "the origin responds again: the circuit breaker is closed",
+                )
+                .emit();
+            }
         }
         Ok(())
     }
@@ -112,23 +121,31 @@ impl<'a> Failures<'a> {
             self.trips.set(self.trips.get() + 1);
             self.streak.set(Streak::default());
         }
-        let names = for_log(tasks);
-        match open_for {
-            Some(open_for) if pause.is_none() && open_for >= STUCK_AFTER => eprintln!(
-                "stuck: could not refresh {names} for {} s, and this may need a change of the \
-                 configuration: {why}",
-                open_for.as_secs()
+        let keys = keys(tasks);
+        let line = match open_for {
+            Some(open_for) if pause.is_none() && open_for >= STUCK_AFTER => log::event(
+                event::STUCK,
+                format!(
+                    "stuck: could not refresh {keys} for {} s, and this may need a change of the \
+                     configuration",
+                    open_for.as_secs()
+                ),
             ),
-            Some(_) => eprintln!("could not refresh {names}, the origin fails: {why}"),
-            None => log_back_off(tasks, &why),
-        }
+            Some(_) => log::event(
+                event::BREAKER_TRIPPED,
+                format!("could not refresh {keys}, the origin fails"),
+            ),
+            None => backs_off(tasks),
+        };
+        line.keys(keys).error(why).ms(age(tasks)).emit();
         Ok(())
     }
 
     /// Backs off tasks that failed by their own fault.
     pub async fn back_off(&self, tasks: &[Claimed], why: &str) -> Result<(), Error> {
         self.count_tasks(tasks);
-        log_back_off(tasks, why);
+        let line = backs_off(tasks).keys(keys(tasks));
+        line.error(why).ms(age(tasks)).emit();
         self.lease.back_off(with_delays(tasks), why).await
     }
 }
@@ -141,21 +158,26 @@ fn with_delays(tasks: &[Claimed]) -> Vec<(Task, Duration)> {
     tasks.iter().map(with_delay).collect()
 }
 
-fn log_back_off(tasks: &[Claimed], why: &str) {
-    let names = for_log(tasks);
-    match tasks.iter().map(|claimed| claimed.queued_for).max() {
-        Some(queued_for) if queued_for >= STUCK_AFTER => eprintln!(
-            "stuck: could not refresh {names} for {} s, and readers get the stored entries: {why}",
-            queued_for.as_secs()
-        ),
-        _ => eprintln!("could not refresh {names}, backing off: {why}"),
+/// The log line of tasks that back off.
+fn backs_off(tasks: &[Claimed]) -> log::Line {
+    let (keys, age) = (keys(tasks), age(tasks));
+    if age >= STUCK_AFTER {
+        let seconds = age.as_secs();
+        let message = format!(
+            "stuck: could not refresh {keys} for {seconds} s, and readers get the stored entries"
+        );
+        log::event(event::STUCK, message)
+    } else {
+        let message = format!("could not refresh {keys}, backing off");
+        log::event(event::KEY_BACKS_OFF, message)
     }
 }
 
-fn for_log(tasks: &[Claimed]) -> String {
-    match tasks {
-        [] => String::new(),
-        [claimed] => claimed.task.to_string(),
-        [first, others @ ..] => format!("{} and {} more", first.task, others.len()),
-    }
+fn keys(tasks: &[Claimed]) -> Keys {
+    Keys::of(tasks.iter().map(|claimed| &claimed.task))
+}
+
+/// How long the longest queued of the tasks has been queued.
+fn age(tasks: &[Claimed]) -> Duration {
+    tasks.iter().map(Claimed::age).max().unwrap_or_default()
 }

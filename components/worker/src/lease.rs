@@ -36,8 +36,17 @@ pub struct Claimed {
     /// Its request failed while the origin answered others. A failure that looks like the origin's
     /// is probably its own.
     pub suspect: bool,
-    /// How long it has been queued.
+    /// How long it had been queued.
     pub queued_for: Duration,
+    /// When this worker received it.
+    pub received_at: Instant,
+}
+
+impl Claimed {
+    /// How long it has been queued by now.
+    pub fn age(&self) -> Duration {
+        self.queued_for + self.received_at.elapsed()
+    }
 }
 
 /// The result of a claim.
@@ -172,7 +181,7 @@ impl<'a> Lease<'a> {
         else {
             return Err(Error::Reply);
         };
-        let mut tasks = Vec::new();
+        let (mut tasks, received_at) = (Vec::new(), Instant::now());
         for claimed in claimed.chunks(5) {
             let [
                 RedisResult::Binary(name),
@@ -192,6 +201,7 @@ impl<'a> Lease<'a> {
                     failures: u32::try_from(*failures).unwrap_or(u32::MAX),
                     suspect: *suspect == 1,
                     queued_for: Duration::from_millis(queued_for.unsigned_abs()),
+                    received_at,
                 }),
                 None => drop(self.run("forget", vec![name.clone()]).await?),
             }

@@ -34,6 +34,7 @@ mod settings;
 mod work_queue;
 mod write;
 
+use afterword::log::{self, event};
 use afterword::store::Store;
 use afterword::{host, metrics, variables};
 use application::Application;
@@ -101,6 +102,14 @@ pub async fn on_request(time: Duration) -> Result<Outcome, Box<dyn Error>> {
     run(&queue, deadline, false).await
 }
 
+/// The log line about an error of [`on_message`] or [`on_request`].
+pub fn failure(error: &(dyn Error + 'static)) -> log::Line {
+    match error.downcast_ref() {
+        Some(error) => log::not_configured(error),
+        None => log::event(event::WORKER_FAILED, "could not work on the queue").error(error),
+    }
+}
+
 /// `by_expiry`: Redis's report of an expired key woke the worker.
 async fn run(
     queue: &WorkQueue,
@@ -116,13 +125,14 @@ async fn run(
         Acquired::Lease(lease) => lease,
         Acquired::Held => return Ok(Outcome::Held),
         Acquired::Refused { origin, free_in } => {
-            eprintln!(
+            let message = format!(
                 "refused: `redis_prefix` is in use by another application, in front of {origin}. \
                  Give this one, in front of {}, a prefix of its own. If the other one is gone, its \
                  prefix is free in {} s",
                 application.origin,
                 free_in.as_secs()
             );
+            log::event(event::PREFIX_IN_USE, message).emit();
             return Ok(Outcome::Refused);
         }
     };

@@ -2,6 +2,7 @@
 
 use crate::work_queue::WorkQueue;
 use afterword::key::Key;
+use afterword::log::{self, event};
 use afterword::outbox::{self, Records};
 use afterword::queue;
 use afterword::store::{self, Store};
@@ -27,7 +28,9 @@ impl OutboxState {
         }
         match outbox::is_flagged(store).await {
             Ok(flagged) => self.flagged |= flagged,
-            Err(error) => eprintln!("could not read the outbox: {error}"),
+            Err(error) => log::event(event::OUTBOX_NOT_READ, "could not read the outbox")
+                .error(error)
+                .emit(),
         }
     }
 
@@ -60,8 +63,15 @@ pub async fn list_store(
     let emptied = empty_outbox(store, queue, &names).await;
     match &emptied {
         Ok(0) => {}
-        Ok(records) => println!("moved {records} webhooks from the outbox to the work queue"),
-        Err(why) => eprintln!("could not empty the outbox: {why}"),
+        Ok(records) => log::event(
+            event::OUTBOX_EMPTIED,
+            format!("moved {records} webhooks from the outbox to the work queue"),
+        )
+        .number("webhooks", *records)
+        .emit(),
+        Err(why) => log::event(event::OUTBOX_NOT_EMPTIED, "could not empty the outbox")
+            .error(why)
+            .emit(),
     }
     let items = names.iter().filter_map(|name| Key::from_canonical(name));
     Ok(Listed {

@@ -9,6 +9,7 @@ use crate::write::Writer;
 use afterword::freshness::Lifetime;
 use afterword::host;
 use afterword::key::Key;
+use afterword::log::{self, event};
 use afterword::postgrest::{Blame, Origin};
 use afterword::queue::{Error, Task};
 use afterword::store::Store;
@@ -49,7 +50,12 @@ impl Reconciler<'_> {
             .lease
             .queue_reconciliation(self.interval(), &configuration);
         if let Err(error) = queued.await {
-            eprintln!("could not queue a reconciliation: {error}");
+            log::event(
+                event::RECONCILIATION_NOT_QUEUED,
+                "could not queue a reconciliation",
+            )
+            .error(error)
+            .emit();
         }
     }
 
@@ -126,7 +132,12 @@ impl Reconciler<'_> {
                     NoList::Failed { error, .. } => error.to_string(),
                     NoList::Changing => CHANGING.to_owned(),
                 };
-                eprintln!("refreshing every stored item, because there is no list: {why}");
+                log::event(
+                    event::LIST_UNAVAILABLE,
+                    "refreshing every stored item, because there is no list",
+                )
+                .error(why)
+                .emit();
                 self.lease.queue.requeue(&[list_task]).await?;
                 None
             }
@@ -143,7 +154,14 @@ impl Reconciler<'_> {
             lifetime: self.lifetime,
         };
         let compared = comparison.run(self.store, stored).await;
-        println!("reconciled: {} entries queued", compared.outdated.len());
+        let outdated = compared.outdated.len();
+        log::event(
+            event::RECONCILED,
+            format!("reconciled: {outdated} entries queued"),
+        )
+        .number("entries", outdated)
+        .ms(Duration::from_millis(host::now().saturating_sub(began)))
+        .emit();
         self.writer.evict(&compared.expired, self.lifetime).await?;
         if let Err(error) = self.lease.queue.requeue(&compared.outdated).await {
             let why = error.to_string();

@@ -2,6 +2,7 @@
 
 use afterword::host::{self, redis::RedisResult};
 use afterword::limit::limit;
+use afterword::log::{self, event};
 use afterword::metrics;
 use afterword::queue::{Connection, Error, Redis, Reply, Task, invalidation, names};
 use std::cell::RefCell;
@@ -37,11 +38,13 @@ impl WorkQueue {
         if self.try_enable_expiry_events().await || !self.may_warn().await {
             return;
         }
-        eprintln!(
+        log::event(
+            event::EXPIRY_EVENTS_OFF,
             "this user of Redis may not read and set `notify-keyspace-events`: unless it contains \
              `K` and `x`, Redis does not report expired keys, and retries and reconciliation wait \
-             for the next webhook, read or wake-up"
-        );
+             for the next webhook, read or wake-up",
+        )
+        .emit();
     }
 
     async fn try_enable_expiry_events(&self) -> bool {

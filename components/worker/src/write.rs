@@ -9,6 +9,7 @@ use afterword::entry::Entry;
 use afterword::freshness::{Freshness, Lifetime};
 use afterword::host;
 use afterword::key::Key;
+use afterword::log::{self, event};
 use afterword::metrics;
 use afterword::postgrest::Origin;
 use afterword::queue::{Error, Task};
@@ -60,14 +61,16 @@ impl Writer<'_> {
             return Ok(None);
         }
         let bytes = entry.as_ref().map_or(0, Entry::encoded_length);
-        let (written, done, counter) = match entry {
+        let (written, event, done, counter) = match entry {
             Some(entry) => (
                 self.set(&name, entry).await,
+                event::ENTRY_WRITTEN,
                 "updated cache",
                 metrics::ENTRY_WRITTEN,
             ),
             None => (
                 self.store.delete(&name).await,
+                event::ENTRY_REMOVED,
                 "removed from cache",
                 metrics::ENTRY_REMOVED,
             ),
@@ -79,7 +82,10 @@ impl Writer<'_> {
             return Ok(None);
         }
         metrics::count(counter);
-        println!("{done}: {name}");
+        log::event(event, format!("{done}: {name}"))
+            .key(&name)
+            .ms(claimed.age())
+            .emit();
         let replica_lag = self.settings.replica_lag;
         self.lease.complete(claimed, replica_lag).await?;
         Ok(Some(bytes))
@@ -104,11 +110,15 @@ impl Writer<'_> {
         };
         if !fits(&without_codings) {
             if !previous.is_some_and(|previous| previous.is_too_large()) {
-                eprintln!(
-                    "{name} is read from the origin each time, because its {} bytes are more than \
-                     `max_value_bytes` allows",
-                    without_codings.encoded_length()
+                let bytes = without_codings.encoded_length();
+                let message = format!(
+                    "{name} is read from the origin each time, because its {bytes} bytes are more \
+                     than `max_value_bytes` allows"
                 );
+                log::event(event::ENTRY_TOO_LARGE, message)
+                    .key(name)
+                    .number("bytes", bytes)
+                    .emit();
             }
             return entry.without_content();
         }
@@ -143,7 +153,10 @@ impl Writer<'_> {
             }
             metrics::count(metrics::ENTRY_REMOVED);
         }
-        println!("purged: {} entries removed", stored.len());
+        let message = format!("purged: {} entries removed", stored.len());
+        log::event(event::PURGED, message)
+            .number("entries", stored.len())
+            .emit();
         self.lease.complete(claimed, Duration::ZERO).await
     }
 
@@ -162,13 +175,20 @@ impl Writer<'_> {
             if !self.lease.permits_write().await? {
                 return Ok(());
             }
-            match self.store.delete(&name).await {
+            let line = match self.store.delete(&name).await {
                 Ok(()) => {
                     metrics::count(metrics::ENTRY_REMOVED);
-                    println!("removed from cache: {name}, it has not been read for long");
+                    log::event(
+                        event::ENTRY_EXPIRED,
+                        format!("removed from cache: {name}, it has not been read for long"),
+                    )
                 }
-                Err(error) => eprintln!("could not remove {name}: {error}"),
-            }
+                Err(error) => {
+                    let message = format!("could not remove {name}");
+                    log::event(event::ENTRY_NOT_REMOVED, message).error(error)
+                }
+            };
+            line.key(name).emit();
         }
         Ok(())
     }

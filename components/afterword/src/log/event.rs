@@ -47,7 +47,7 @@ const fn error(name: &'static str) -> Event {
 }
 
 /// All events.
-pub const ALL: [Event; 34] = [
+pub const ALL: [Event; 39] = [
     NOT_CONFIGURED,
     WAKE_UP_FAILED,
     ENTRY_NOT_READ,
@@ -82,6 +82,11 @@ pub const ALL: [Event; 34] = [
     PREFIX_IN_USE,
     WORKER_FAILED,
     DRAINED,
+    NOT_REPORTED,
+    PURGED,
+    ACTION_REQUESTED,
+    ACTION_FAILED,
+    LOGIN_REFUSED,
 ];
 
 /// A variable is missing or invalid.
@@ -185,6 +190,21 @@ pub const WORKER_FAILED: Event = warn("worker-failed");
 
 /// A request to `refresh-http` has worked on the queue.
 pub const DRAINED: Event = info("drained");
+
+/// Redis was not told what an instance has counted.
+pub const NOT_REPORTED: Event = warn("not-reported");
+
+/// All entries were removed, as the status page requested.
+pub const PURGED: Event = info("purged");
+
+/// Somebody used the status page, or its API, to retry, refresh or purge.
+pub const ACTION_REQUESTED: Event = info("action-requested");
+
+/// Such an action failed.
+pub const ACTION_FAILED: Event = warn("action-failed");
+
+/// Somebody tried to log in to the status page with a wrong token.
+pub const LOGIN_REFUSED: Event = warn("login-refused");
 
 #[cfg(test)]
 mod tests {
