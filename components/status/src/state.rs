@@ -202,7 +202,8 @@ fn redis_part(redis: &Result<Report, String>, store: StoreState) -> Part {
             state: State::Down,
             since: store.outbox_since,
             detail: format!(
-                "{error}. Readers get what is stored, and webhooks wait in the outbox."
+                "{}. Readers get what is stored, and webhooks wait in the outbox.",
+                error.trim_end_matches('.')
             ),
         },
     }

@@ -11,6 +11,7 @@ use anyhow::{Result, ensure};
 use crate::environment::{host, real_postgrest, redis_program};
 use crate::manifest::{Manifest, Worker};
 use crate::setup::{Setup, readable_columns};
+use crate::status::ADMIN_TOKEN;
 
 /// The webhook secret of every scenario.
 pub const SECRET: &str = "the-scenarios-secret";
@@ -95,6 +96,7 @@ impl Afterword {
             ("supabase_url", supabase.url()),
             ("supabase_anon_key", supabase.anon_key().to_owned()),
             ("webhook_secret", SECRET.to_owned()),
+            ("admin_token", ADMIN_TOKEN.to_owned()),
             ("redis_url", redis_url),
             ("redis_address", redis.url()),
         ];
@@ -135,6 +137,7 @@ impl Afterword {
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(PATIENCE)
+            .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let mut afterword = Self {
             supabase: Some(supabase),

@@ -15,6 +15,7 @@
 //! | `comparison` | comparisons of the cache with the origin |
 //! | `redis` | the work queue, and waiting for it |
 //! | `faults` | faults of the origin and of the host |
+//! | `status` | the status page, and the metrics |
 //! | `log` | assertions on the log |
 //! | `waiting` | waiting for a condition |
 //! | `response` | a response, read whole |
@@ -34,6 +35,7 @@ mod redis;
 mod requests;
 mod response;
 mod setup;
+mod status;
 mod waiting;
 mod webhooks;
 
@@ -42,4 +44,5 @@ pub use environment::{former_manifest, host_has_dials, redis_program, redis_wake
 pub use redis::redis_key;
 pub use response::Response;
 pub use setup::{REFRESH_SECRET, Setup};
+pub use status::ADMIN_TOKEN;
 pub use waiting::{wait_at_most, wait_until};

@@ -83,7 +83,7 @@ local function event(id)
   local received, source, count, first = string.match(text, '^(%d+) (%w+) (%d+) (.*)$')
   if not received then return nil end
   local state, failure = 'queued', nil
-  local claimed_to = tonumber(redis.call('HGET', health, 'claimed_to') or 0)
+  local claimed_to = tonumber(redis.call('HGET', health, 'claimed_to') or nil) or 0
   local is_claimed = redis.call('EXISTS', lease) == 1
   local tasks = {}
   for task in string.gmatch(first, '[^ ]+') do

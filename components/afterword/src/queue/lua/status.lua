@@ -20,7 +20,7 @@ end
 local function queued_tasks()
   local failed = hash(failures)
   local suspected = hash(suspects)
-  local claimed_to = tonumber(redis.call('HGET', health, 'claimed_to') or 0)
+  local claimed_to = tonumber(redis.call('HGET', health, 'claimed_to') or nil) or 0
   if redis.call('EXISTS', lease) == 0 then claimed_to = 0 end
   local counts = {due = 0, claimed = 0, waiting = 0, backing_off = 0, suspects = 0}
   local tasks = {}
@@ -33,7 +33,7 @@ local function queued_tasks()
     elseif at <= claimed_to then state = 'claimed' end
     counts[state] = counts[state] + 1
     if suspected[name] == 'own' then counts.suspects = counts.suspects + 1 end
-    local since = tonumber(redis.call('HGET', queued_at, name) or now)
+    local since = tonumber(redis.call('HGET', queued_at, name) or nil) or now
     tasks[#tasks + 1] = {
       name = name, state = state, suspect = suspected[name] == 'own', at = at,
       queued = math.max(0, now - since), failures = failed[name],
