@@ -6,36 +6,19 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 from pathlib import Path
 
 import yaml
+from programs import DEPLOY, HERE, ROOT, TOOLS, needs, output
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-DEPLOY = ROOT / "deploy"
 PAGES = ROOT / "docs" / "deploy"
-TOOLS = Path(sys.executable).parent
+MONITORING = ROOT / "docs" / "monitoring.md"
 
 # The one image of Spin that every file names.
 IMAGE = "ghcr.io/spinframework/spin:v4.1.0"
-
-
-def needs(*programs):
-    missing = [program for program in programs if shutil.which(program) is None]
-    if missing and "AFTERWORD_TEST_NO_SKIP" in os.environ:
-        raise SystemExit(f"not installed: {', '.join(missing)}")
-    return unittest.skipIf(missing, f"not installed: {', '.join(missing)}")
-
-
-def output(*command, **options):
-    result = subprocess.run(command, capture_output=True, text=True, **options)
-    if result.returncode != 0:
-        raise AssertionError(f"{command[0]} failed:\n{result.stdout}{result.stderr}")
-    return result.stdout
 
 
 def manifest_variables(manifest):
@@ -279,16 +262,16 @@ class Pages(unittest.TestCase):
             self.assertEqual(headings[: len(self.ORDER)], self.ORDER, page.name)
 
     def test_the_shell_accepts_each_command(self):
-        for page in self.FILES:
+        for page in [*self.FILES, MONITORING]:
             for commands in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
                 output("bash", "-n", "-c", commands)
 
     def test_links_lead_somewhere(self):
-        for page in PAGES.glob("*.md"):
+        for page in [*PAGES.glob("*.md"), MONITORING]:
             for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
                 if not link.startswith("http"):
                     path, _, anchor = link.partition("#")
-                    target = (PAGES / path).resolve() if path else page
+                    target = (page.parent / path).resolve() if path else page
                     self.assertTrue(target.exists(), f"{page.name}: {link}")
                     if anchor:
                         titles = re.findall(r"(?m)^#+ (.*)", target.read_text())
@@ -297,7 +280,7 @@ class Pages(unittest.TestCase):
                         self.assertIn(anchor, anchors, f"{page.name}: {link}")
 
     def test_files_that_a_page_names_exist(self):
-        for page in self.FILES:
+        for page in [*self.FILES, MONITORING]:
             text = page.read_text().replace("\n", " ")
             named = re.findall(
                 r"(?<![\w/.-])(?:/opt/afterword/)?((?:deploy|supabase)/[\w./-]+\w)(?=[\s`)])", text

@@ -10,7 +10,7 @@ use afterword_stack::{App, Host, Process, Redis, find_program, http_answers, on_
 use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
-use crate::debian::PostgreSql;
+use crate::debian::{PostgreSql, promtool};
 use crate::packages::HOST_WITH_FAULTS;
 use crate::prerequisite::Prerequisite;
 use crate::{build, contract, workspace};
@@ -56,9 +56,17 @@ async fn files(redis: &Path, missing: Missing) -> Result<()> {
     let tests = workspace::root().join("tests/deploy");
     let mut command = Command::new(tests.join("run"));
     // `redis-cli` is beside `redis-server`.
-    let folder = redis.parent().unwrap_or(Path::new("")).to_owned();
+    let mut programs = vec![redis.to_owned()];
+    match promtool().await {
+        Ok(program) => programs.push(program),
+        Err(error) => {
+            let why = format!("install Prometheus, for `promtool`; {error:#}");
+            left_out("some of tests/deploy", &why, missing)?;
+        }
+    }
+    let folders = programs.iter().filter_map(|program| program.parent());
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::split_paths(&path).chain([folder]);
+    let path = std::env::split_paths(&path).chain(folders.map(Path::to_owned));
     command.env("PATH", std::env::join_paths(path)?);
     let status = status(command, missing).await?;
     if status.code() == Some(NO_TOOLS) {

@@ -3,16 +3,19 @@
 //! - [`RustCompiler`]: for machines that reach a Debian mirror but not rustup's server.
 //! - [`RedisServer`]: for machines without Redis or Valkey.
 //! - [`PostgreSql`]: for machines without PostgreSQL.
+//! - [`promtool`](promtool()): for machines without Prometheus.
 //! - A private [`apt`] fetches them, and [`unpacked`] is the result. The compiler comes from a
 //!   newer Debian suite ([`sources`]).
 
 mod apt;
 mod postgresql;
+mod promtool;
 mod redis_server;
 mod rust_compiler;
 mod sources;
 mod unpacked;
 
 pub use postgresql::PostgreSql;
+pub use promtool::promtool;
 pub use redis_server::RedisServer;
 pub use rust_compiler::RustCompiler;
