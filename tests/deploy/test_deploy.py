@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tarfile
 import tempfile
 import time
 import unittest
@@ -25,6 +26,15 @@ def manifest_variables(manifest):
     text = (ROOT / manifest).read_text()
     section = text.split("[variables]")[1].split("\n[")[0]
     return set(re.findall(r"^(\w+) = \{", section, re.MULTILINE))
+
+
+def manifest_components(manifest):
+    text = (ROOT / manifest).read_text()
+    return sorted(re.findall(r"(?m)^\[component\.([\w-]+)\]$", text))
+
+
+def values_of(option, command):
+    return [value for it, value in zip(command, command[1:]) if it == option]
 
 
 class Scripts(unittest.TestCase):
@@ -77,11 +87,9 @@ class Compose(unittest.TestCase):
         services = yaml.safe_load(self.FILE.read_text())["services"]
         components = []
         for service in services.values():
-            command = service["command"]
-            pairs = zip(command, command[1:])
-            components += [value for option, value in pairs if option == "--component-id"]
+            components += values_of("--component-id", service["command"])
             self.assertEqual(service["restart"], "always")
-        self.assertEqual(sorted(components), ["articles", "refresh", "revalidate"])
+        self.assertEqual(sorted(components), manifest_components("spin.toml"))
 
     def test_the_work_queue_is_durable(self):
         command = yaml.safe_load(self.FILE.read_text())["services"]["queue"]["command"]
@@ -90,7 +98,7 @@ class Compose(unittest.TestCase):
             ("--maxmemory-policy", "noeviction"),
             ("--notify-keyspace-events", "Kx"),
         ]:
-            self.assertEqual(command[command.index(option) + 1], value)
+            self.assertEqual(values_of(option, command), [value])
 
 
 @needs("kubectl")
@@ -133,6 +141,17 @@ class Kubernetes(unittest.TestCase):
                         self.assertEqual(source["secretRef"]["name"], "afterword")
         for service in ("web", "queue", "store"):
             self.assertIn(("Service", service), names)
+
+    def test_every_component_runs_in_one_deployment(self):
+        for folder in ("kubernetes", "spinkube"):
+            components = []
+            for it in self.objects(DEPLOY / folder):
+                if it["kind"] == "Deployment":
+                    for container in it["spec"]["template"]["spec"]["containers"]:
+                        components += values_of("--component-id", container["args"])
+                elif it["kind"] == "SpinApp":
+                    components += it["spec"]["components"]
+            self.assertEqual(sorted(components), manifest_components("spin.toml"), folder)
 
     def test_an_overlay_as_the_page_has_it_names_the_application(self):
         for page, folder in [("kubernetes.md", "kubernetes"), ("spinkube.md", "spinkube")]:
@@ -198,6 +217,11 @@ class Systemd(unittest.TestCase):
             complaints = [line for line in verified.stderr.splitlines() if "afterword" in line]
             self.assertEqual(complaints, [])
 
+    def test_every_component_runs_in_one_unit(self):
+        commands = "\n".join(unit.read_text() for unit in self.UNITS)
+        components = re.findall(r"--component-id (\S+)", commands)
+        self.assertEqual(sorted(components), manifest_components("spin.toml"))
+
     def test_both_units_have_the_same_hardening(self):
         def settings(unit):
             lines = unit.read_text().splitlines()
@@ -206,6 +230,39 @@ class Systemd(unittest.TestCase):
 
         web, worker = self.UNITS
         self.assertEqual(settings(web), settings(worker))
+
+
+class HealthChecks(unittest.TestCase):
+    def test_they_ask_for_routes_of_the_manifest(self):
+        routes = re.findall(r'(?m)^route = "(.*)"$', (ROOT / "spin.toml").read_text())
+        for file in [
+            DEPLOY / "compose" / "compose.yaml",
+            DEPLOY / "kubernetes" / "web.yaml",
+            DEPLOY / "spinkube" / "spin-app.yaml",
+        ]:
+            paths = re.findall(r"(?:GET |httpGet:.*\s+path: )(/\S*)", file.read_text())
+            self.assertIn("/readyz", paths, file)
+            self.assertLessEqual(set(paths), set(routes), file)
+
+
+class Package(unittest.TestCase):
+    def test_it_has_every_file_that_a_host_needs(self):
+        manifests = ["spin.toml", "spin.http.toml"]
+        texts = [(ROOT / manifest).read_text() for manifest in manifests]
+        sources = {it for text in texts for it in re.findall(r'(?m)^source = "(.*)"$', text)}
+        if not all((ROOT / source).exists() for source in sources):
+            self.skipTest("not built: cargo xtask build")
+        (version,) = {re.search(r'(?m)^version = "(.*)"$', text)[1] for text in texts}
+        output(str(DEPLOY / "package"), version)
+        folder = ROOT / "target" / "package"
+        with tarfile.open(folder / f"afterword-{version}.tar.gz") as archive:
+            packed = {name.partition("/")[2] for name in archive.getnames()}
+        tracked = output("git", "ls-files", "deploy", "docs", "supabase", cwd=ROOT)
+        self.assertEqual(packed & sources, sources)
+        self.assertLessEqual({*manifests, *tracked.splitlines()}, packed)
+        sums = (folder / "SHA256SUMS").read_text()
+        for source in sources:
+            self.assertIn(f" ./{Path(source).name}\n", sums)
 
 
 class Workflows(unittest.TestCase):
@@ -282,6 +339,8 @@ class Pages(unittest.TestCase):
     def test_files_that_a_page_names_exist(self):
         for page in [*self.FILES, MONITORING]:
             text = page.read_text().replace("\n", " ")
+            # The other test follows the links.
+            text = re.sub(r"\]\([^)]+\)", "", text)
             named = re.findall(
                 r"(?<![\w/.-])(?:/opt/afterword/)?((?:deploy|supabase)/[\w./-]+\w)(?=[\s`)])", text
             )
