@@ -1,5 +1,6 @@
 """Validates the files of deploy/, the workflows, and the form of docs/deploy."""
 
+import http.server
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import tarfile
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -233,6 +235,30 @@ class Systemd(unittest.TestCase):
 
 
 class HealthChecks(unittest.TestCase):
+    def test_that_of_compose_tells_whether_the_process_is_ready(self):
+        class Web(http.server.BaseHTTPRequestHandler):
+            status = 200
+
+            def do_GET(self):
+                # As Spin does: it drops a request without `Host`.
+                if "host" in self.headers:
+                    self.send_response(self.status if self.path == "/readyz" else 404)
+                    self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        server = self.enterContext(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        services = yaml.safe_load(Compose.FILE.read_text())["services"]
+        _, *check = services["web"]["healthcheck"]["test"]
+        port = f"/127.0.0.1/{server.server_port}"
+        check = [it.replace("$$", "$").replace("/127.0.0.1/3000", port) for it in check]
+        for status, code in [(200, 0), (503, 1)]:
+            Web.status = status
+            self.assertEqual(subprocess.run(check).returncode, code, status)
+
     def test_they_ask_for_routes_of_the_manifest(self):
         routes = re.findall(r'(?m)^route = "(.*)"$', (ROOT / "spin.toml").read_text())
         for file in [
