@@ -208,7 +208,8 @@ fn notice(notice: &Notice) -> Markup {
                 @match notice {
                     Notice::Retry => "What was failing is tried again now.",
                     Notice::Refresh { id: Some(id) } => {
-                        "The refresh is queued as " a href={ "#change-" (id) } { "change " (id) } "."
+                        "The refresh is queued as "
+                        a href={ "#change-" (id) } { "change " (id) } "."
                     }
                     Notice::Refresh { id: None } => "The refresh is queued.",
                     Notice::Purge => "The purge is queued.",
