@@ -1,13 +1,14 @@
 //! `cargo xtask`: builds, runs and tests Afterword.
 //!
 //! - Commands: [`up`], [`build`], [`test`](mod@test), [`contract`], [`fuzz`],
-//!   [`deployments`] and [`doctor`].
+//!   [`deployments`] and [`doctor`]; [`admin`] has those for a running application.
 //! - What they need: [`wasm_target`] (the target of the components), [`host`] and [`redis_server`].
 //!   A [`prerequisite`] tells whether it is there. [`debian`] fetches some of it from Debian.
 //!   [`former`] builds the components of another commit.
 //!   [`manifest`] is one of the two manifests.
 //! - [`workspace`] knows the folders and calls cargo. [`packages`] are the names of what it builds.
 
+mod admin;
 mod build;
 mod contract;
 mod debian;
@@ -63,6 +64,10 @@ enum Command {
     /// development builds. To serve a real project, run Spin itself: see "On Spin itself" in
     /// README.md.
     Up(up::Flags),
+    /// Show the state of a running application, or what became of a webhook
+    Status(admin::StatusFlags),
+    /// Refresh a key, or everything, and wait until the cache is fresh
+    Refresh(admin::RefreshFlags),
     /// Build the components and the development tools
     Build,
     /// Run every test
@@ -89,6 +94,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     workspace::check()?;
     match cli.command {
         Command::Up(flags) => up::run(flags, cli.wasm_target).await?,
+        Command::Status(flags) => return admin::status(flags),
+        Command::Refresh(flags) => return admin::refresh(flags),
         Command::Build => build::run(cli.wasm_target).await?,
         Command::Test(flags) => return test::run(flags, cli.wasm_target).await,
         Command::Contract => contract::run().await?,

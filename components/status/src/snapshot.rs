@@ -2,10 +2,10 @@
 //!
 //! Times are in milliseconds: `…_at` and `since` since 1970, `…_ms` as durations.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The state of the application.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The time of the snapshot by Redis's clock; while Redis is away, by the host's.
     pub now: u64,
@@ -24,7 +24,7 @@ pub struct Snapshot {
 }
 
 /// The parts that the application needs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parts {
     /// The Redis of the work queue.
     pub redis: Part,
@@ -41,7 +41,7 @@ pub struct Parts {
 }
 
 /// One part.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// Whether it works.
     pub state: State,
@@ -52,7 +52,7 @@ pub struct Part {
 }
 
 /// Whether a part works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It works.
@@ -66,7 +66,7 @@ pub enum State {
 }
 
 /// The work queue.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Queue {
     /// The number of queued keys.
     pub total: u64,
@@ -85,7 +85,7 @@ pub struct Queue {
 }
 
 /// A key in the work queue.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueuedKey {
     /// A path, or the name of a task: `reconcile`, `related` or `purge`.
     pub key: String,
@@ -104,7 +104,7 @@ pub struct QueuedKey {
 }
 
 /// What a queued key waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
     /// A worker.
@@ -118,7 +118,7 @@ pub enum KeyState {
 }
 
 /// The circuit breaker.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Breaker {
     /// Its state.
     pub state: BreakerState,
@@ -131,7 +131,7 @@ pub struct Breaker {
 }
 
 /// A circuit breaker's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerState {
     /// All requests are sent.
@@ -143,7 +143,7 @@ pub enum BreakerState {
 }
 
 /// How far the cache is behind the table: the age of the oldest change that readers do not see yet.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lag {
     /// Now.
     pub now_ms: u64,
@@ -153,7 +153,7 @@ pub struct Lag {
 }
 
 /// A comparison of the stored entries with the table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reconciliation {
     /// When it ended.
     pub at: u64,
@@ -170,7 +170,7 @@ pub struct Reconciliation {
 }
 
 /// A webhook, or a request from the status page, on its way to the cache.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// The `id` of its acknowledgement.
     pub id: u64,
@@ -193,7 +193,7 @@ pub struct Event {
 }
 
 /// Where an event came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A webhook.
@@ -205,7 +205,7 @@ pub enum Source {
 }
 
 /// How far an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventState {
     /// Its keys wait for a worker.

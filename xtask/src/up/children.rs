@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::plan::{self, Plan};
 use super::scheduler::Scheduler;
+use super::state::Running;
 use super::{output, worker};
 use crate::manifest::ManifestKind;
 use crate::packages::SUPABASE;
@@ -112,6 +113,10 @@ impl Children {
             ended = wake_workers => ended,
             ended = async {
                 self.ready(plan, worker_listens).await?;
+                plan.state.tell(&Running {
+                    url: format!("http://{}", plan.reachable()),
+                    admin_token: plan.admin_token.clone(),
+                })?;
                 announce(plan, stand_in.as_deref());
                 self.watch().await
             } => ended,
@@ -257,6 +262,11 @@ fn variables(
     if plan.manifest == ManifestKind::Http {
         set("refresh_secret", &plan.refresh_secret);
     }
+    set("admin_token", &plan.admin_token);
+    // Only this machine reaches the default address, and whoever looks needs no token.
+    if plan.listen.ip().is_loopback() && std::env::var_os("SPIN_VARIABLE_STATUS_PUBLIC").is_none() {
+        set("status_public", "true");
+    }
     for name in ["schema", "table"] {
         set(name, plan.variables.get(name));
     }
@@ -267,6 +277,8 @@ fn variables(
 fn announce(plan: &Plan, stand_in: Option<&str>) {
     let base = format!("http://{}", plan.reachable());
     println!("ready: {base}\n");
+    println!("Watch it work at {base}/status. To retry, refresh or purge, log in there with\n");
+    println!("  {}\n", plan.admin_token);
     if plan.manifest == ManifestKind::Http {
         println!(
             "This process is the scheduler: it sends POST {base}/refresh once a minute. Set \

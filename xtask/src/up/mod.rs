@@ -29,6 +29,7 @@ use children::Children;
 use plan::Plan;
 
 pub use flags::Flags;
+pub use state::Running;
 
 /// The first line of output.
 const NOTICE: &str = "This is for development only. To serve a real project, run Spin itself: see \

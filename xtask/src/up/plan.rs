@@ -37,6 +37,8 @@ pub struct Plan {
     pub redis: Redis,
     /// The variable `webhook_secret`.
     pub webhook_secret: String,
+    /// The variable `admin_token`.
+    pub admin_token: String,
     /// The variable `refresh_secret`, which only `spin.http.toml` has.
     pub refresh_secret: String,
     /// The application's other variables.
@@ -81,10 +83,17 @@ impl Plan {
         if let Some(secrets) = &webhook_secret {
             check_secrets(secrets, project.is_none())?;
         }
+        let admin_token = match variables.get("admin_token") {
+            "" => random_secret()?,
+            token => {
+                check_long_secret("admin_token", token)?;
+                token.to_owned()
+            }
+        };
         let refresh_secret = match variables.get("refresh_secret") {
             "" => random_secret()?,
             secret => {
-                check_refresh_secret(secret)?;
+                check_long_secret("refresh_secret", secret)?;
                 secret.to_owned()
             }
         };
@@ -144,6 +153,7 @@ impl Plan {
             project,
             redis,
             webhook_secret,
+            admin_token,
             refresh_secret,
             variables,
             verbose: flags.verbose,
@@ -205,12 +215,13 @@ fn check_secrets(secrets: &str, stand_in: bool) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a secret of `POST /refresh` that the component `refresh-http` would refuse.
-fn check_refresh_secret(secret: &str) -> Result<()> {
+/// Refuses an `admin_token` or a `refresh_secret` that its component would refuse.
+fn check_long_secret(variable: &str, secret: &str) -> Result<()> {
     ensure!(
         secret.len() >= 16 && secret.bytes().all(|byte| byte.is_ascii_graphic()),
-        "SPIN_VARIABLE_REFRESH_SECRET cannot be used: it must have at least 16 characters, all of \
-         them visible ASCII"
+        "SPIN_VARIABLE_{} cannot be used: it must have at least 16 characters, all of them visible \
+         ASCII",
+        variable.to_uppercase()
     );
     Ok(())
 }
@@ -271,10 +282,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_secret_is_long_and_visible() {
-        check_refresh_secret(&random_secret().unwrap()).unwrap();
+    fn an_admin_token_and_a_refresh_secret_are_long_and_visible() {
+        check_long_secret("admin_token", &random_secret().unwrap()).unwrap();
         for secret in ["short", "sixteen characters with spaces"] {
-            let error = check_refresh_secret(secret).unwrap_err().to_string();
+            let error = check_long_secret("admin_token", secret).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("SPIN_VARIABLE_ADMIN_TOKEN"), "{error}");
             assert!(!error.contains(secret), "{error}");
         }
     }

@@ -1,9 +1,12 @@
 //! The state folder, which outlives a run.
 
 use std::fs::{File, TryLockError};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
 /// The subfolder of the Redis that `up` starts, with the work queue.
 const REDIS: &str = "redis";
@@ -15,6 +18,36 @@ const CACHE: [&str; 4] = [
     "sqlite_key_value.db-shm",
     "sqlite_key_value.db-wal",
 ];
+
+/// The file that tells other commands about the run.
+const RUNNING: &str = "up.json";
+
+/// A running application, for `cargo xtask status` and `cargo xtask refresh`.
+#[derive(Deserialize, Serialize)]
+pub struct Running {
+    /// Its base URL.
+    pub url: String,
+    /// Its variable `admin_token`.
+    pub admin_token: String,
+}
+
+impl Running {
+    /// The application whose state folder this is.
+    ///
+    /// # Errors
+    ///
+    /// When `up` does not run there.
+    pub fn find(dir: &Path) -> Result<Self> {
+        let read =
+            || -> Result<Self> { Ok(serde_json::from_slice(&std::fs::read(dir.join(RUNNING))?)?) };
+        read().with_context(|| {
+            format!(
+                "no `cargo xtask up` runs with {}: start it, or name an application with --url",
+                dir.display()
+            )
+        })
+    }
+}
 
 /// A state folder that only this run uses.
 #[derive(Debug)]
@@ -79,15 +112,63 @@ impl StateDir {
         &self.path
     }
 
+    /// Tells other commands of this user about the run, until it ends.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is not writable.
+    pub fn tell(&self, running: &Running) -> Result<()> {
+        let path = self.path.join(RUNNING);
+        let cannot_write = || format!("cannot write {}", path.display());
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(cannot_write)?;
+        file.write_all(&serde_json::to_vec(running)?)
+            .with_context(cannot_write)
+    }
+
     /// The folder of the Redis that `up` starts.
     pub fn redis(&self) -> PathBuf {
         self.path.join(REDIS)
     }
 }
 
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        // A file that stays names an application that does not respond.
+        let _ = std::fs::remove_file(self.path.join(RUNNING));
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn a_run_is_found_until_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path(), "one").unwrap();
+        let running = Running {
+            url: "http://127.0.0.1:3000".to_owned(),
+            admin_token: "secret".to_owned(),
+        };
+        state.tell(&running).unwrap();
+        assert_eq!(Running::find(dir.path()).unwrap().url, running.url);
+        let file = std::fs::metadata(dir.path().join(RUNNING)).unwrap();
+        assert_eq!(
+            file.permissions().mode() & 0o077,
+            0,
+            "only this user may read it"
+        );
+        drop(state);
+        assert!(Running::find(dir.path()).is_err());
+    }
 
     #[test]
     fn only_one_run_uses_a_folder() {

@@ -17,10 +17,10 @@
 //! | `page.css`, `page.js` | the style sheet, and the script by which the page updates itself |
 
 mod actions;
-mod amounts;
+pub mod amounts;
 mod cache;
 mod changes;
-mod headline;
+pub mod headline;
 mod icon;
 mod lag;
 mod parts;
