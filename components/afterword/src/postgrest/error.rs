@@ -1,5 +1,6 @@
 //! Why the origin returned no rows, and whose fault that is.
 
+use super::api_key::ApiKey;
 use http::StatusCode;
 use serde::Deserialize;
 use std::fmt;
@@ -10,7 +11,7 @@ use std::time::Duration;
 pub const MAX_CONTENT: usize = 64 << 20;
 
 /// Why there are no rows. The text may be logged and stored in Redis: it does not contain the key,
-/// and at most one line of the origin's own text.
+/// the content of a row, or more than one line of the origin's own text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The origin did not respond in time.
@@ -24,7 +25,7 @@ pub enum Error {
         /// PostgREST's or PostgreSQL's error code; empty if the response is from elsewhere, such
         /// as a gateway.
         code: String,
-        /// The error message.
+        /// The error message; empty if it may quote a row or the API key.
         message: String,
         /// The time for which the origin asks for no requests.
         retry_after: Option<Duration>,
@@ -163,9 +164,14 @@ impl fmt::Display for Error {
                 ..
             } => {
                 write!(f, "the origin answered {status}")?;
-                let texts = [code, message];
-                let mut texts = texts.into_iter().filter(|text| !text.is_empty());
-                texts.try_for_each(|text| write!(f, " {text}"))
+                let is_code = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_';
+                if !code.is_empty() && code.bytes().all(is_code) {
+                    write!(f, " {code}")?;
+                }
+                if !message.is_empty() {
+                    write!(f, " {message}")?;
+                }
+                Ok(())
             }
             Self::NotRows => f.write_str("the origin's response is not a JSON array of rows"),
             Self::TooLarge => write!(
@@ -191,14 +197,42 @@ struct ErrorBody {
     message: String,
 }
 
-/// The error of a response with this status and body.
-pub(super) fn refused(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> Error {
+/// The error of a response with this status and body to a request with this API key.
+pub(super) fn refused(
+    status: StatusCode,
+    body: &[u8],
+    retry_after: Option<Duration>,
+    api_key: &ApiKey,
+) -> Error {
     let ErrorBody { code, message } = serde_json::from_slice(body).unwrap_or_default();
+    let (code, key) = (line(&code, 16), api_key.as_str());
+    let message = if may_quote_rows(status, &code) || message.contains(key) {
+        String::new()
+    } else {
+        line(&message, 200)
+    };
     Error::Status {
         status,
-        code: line(&code, 16),
-        message: line(&message, 200),
+        code,
+        message,
         retry_after,
+    }
+}
+
+/// Whether an error's message may quote the content of a row.
+///
+/// Without a code, the response is a gateway's. One that refuses the request has seen no rows. The
+/// errors of PostgREST itself are about the request. Those of PostgreSQL that are safe name tables,
+/// columns and roles, or are about the server. Others quote values (`22P02`), or have a text that a
+/// function composed (`P0001`).
+fn may_quote_rows(status: StatusCode, code: &str) -> bool {
+    /// The safe classes of PostgreSQL's error codes:
+    /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+    const SAFE: [&str; 10] = ["08", "25", "28", "3D", "3F", "40", "42", "53", "57", "58"];
+    match code.len() {
+        0 => !status.is_client_error(),
+        5 => !SAFE.iter().any(|class| code.starts_with(class)),
+        _ => !code.starts_with("PGRST"),
     }
 }
 
@@ -214,22 +248,29 @@ fn line(text: &str, length: usize) -> String {
 mod tests {
     use super::*;
 
+    const KEY: &str = "sb_publishable_secret";
+
+    fn refused(status: StatusCode, body: &[u8]) -> Error {
+        let key = ApiKey::parse(KEY.to_owned()).unwrap();
+        super::refused(status, body, None, &key)
+    }
+
+    fn error(status: u16, code: &str, message: &str) -> Error {
+        let body = serde_json::json!({"code": code, "message": message}).to_string();
+        refused(StatusCode::from_u16(status).unwrap(), body.as_bytes())
+    }
+
     #[test]
     fn permission_denied_is_recognized_by_its_code() {
-        let error = refused(
-            StatusCode::UNAUTHORIZED,
-            br#"{"code":"42501","details":null,"message":"permission denied for table articles"}"#,
-            None,
-        );
+        let denied = error(401, "42501", "permission denied for table articles");
         let code = |error: &Error| match error {
             Error::Status { code, .. } => code.clone(),
             _ => panic!("{error}"),
         };
-        assert!(is_permission_denied(&code(&error)));
+        assert!(is_permission_denied(&code(&denied)));
         let gateway = refused(
             StatusCode::UNAUTHORIZED,
             br#"{"message":"Invalid API key"}"#,
-            None,
         );
         assert!(!is_permission_denied(&code(&gateway)));
         assert_eq!(
@@ -240,22 +281,51 @@ mod tests {
 
     #[test]
     fn the_origins_text_is_cut_to_one_short_line() {
-        let html = refused(StatusCode::BAD_GATEWAY, b"<html>", None);
+        let html = refused(StatusCode::BAD_GATEWAY, b"<html>");
         assert_eq!(html.to_string(), "the origin answered 502 Bad Gateway");
-        let long = format!(r#"{{"message":"a\nb{}"}}"#, "x".repeat(1000));
-        let Error::Status { message, .. } = refused(StatusCode::BAD_REQUEST, long.as_bytes(), None)
-        else {
+        let long = format!("a\nb{}", "x".repeat(1000));
+        let Error::Status { message, .. } = error(400, "", &long) else {
             panic!()
         };
         assert!(message.starts_with("abx") && message.len() == 200);
     }
 
     #[test]
+    fn a_message_that_may_quote_a_row_or_the_key_is_left_out() {
+        for (status, code, message) in [
+            (400, "42703", "column articles.titel does not exist"),
+            (500, "57014", "canceling statement due to statement timeout"),
+            (
+                404,
+                "PGRST205",
+                "Could not find the table 'public.articles'",
+            ),
+            (401, "", "No API key found in request"),
+        ] {
+            let text = error(status, code, message).to_string();
+            assert!(text.ends_with(message), "{text}");
+        }
+        for (status, code, message) in [
+            (
+                400,
+                "22P02",
+                "invalid input syntax for type integer: \"hush\"",
+            ),
+            (400, "P0001", "hush is not a title"),
+            (500, "XX000", "hush"),
+            (402, "PAYMENT", "hush"),
+            (502, "", "cannot convert hush"),
+            (401, "", &format!("hush: {KEY} is unknown")),
+            (400, "hush \"", "hush"),
+        ] {
+            let text = error(status, code, message).to_string();
+            assert!(!text.contains("hush"), "{text}");
+        }
+    }
+
+    #[test]
     fn the_count_is_dropped_if_it_may_be_the_cause() {
-        let status = |status: u16, code: &str| {
-            let body = format!(r#"{{"code":"{code}"}}"#);
-            refused(StatusCode::from_u16(status).unwrap(), body.as_bytes(), None)
-        };
+        let status = |status, code| error(status, code, "");
         for error in [
             Error::TimedOut,
             status(500, "57014"),
@@ -280,10 +350,7 @@ mod tests {
 
     #[test]
     fn an_error_is_blamed_on_its_cause() {
-        let status = |status: u16, code: &str| {
-            let body = format!(r#"{{"code":"{code}"}}"#);
-            refused(StatusCode::from_u16(status).unwrap(), body.as_bytes(), None).blame()
-        };
+        let status = |status, code| error(status, code, "").blame();
         for (error, blame) in [
             (Error::TimedOut.blame(), Blame::Origin),
             (Error::NotRows.blame(), Blame::Origin),

@@ -75,7 +75,10 @@ async fn send(request: &Request<'_>) -> Result<Page, Error> {
             status,
             total: total(&content_range),
         }),
-        _ => Err(refused(status, &body, seconds(&retry_after))),
+        _ => {
+            let retry_after = seconds(&retry_after);
+            Err(refused(status, &body, retry_after, request.api_key))
+        }
     }
 }
 
