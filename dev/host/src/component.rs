@@ -22,9 +22,10 @@ pub(crate) struct Component {
 }
 
 impl Component {
-    /// Writes a line about this component to standard error.
+    /// Writes a line about this component to standard error. It begins with the host's name, because
+    /// the component's own lines begin with the component's.
     pub(crate) fn log(&self, message: impl std::fmt::Display) {
-        eprintln!("{}: {message}", self.id);
+        eprintln!("afterword-host: {}: {message}", self.id);
     }
 
     /// Whether the component may connect to `url`. Logs a refusal without the URL's credentials and

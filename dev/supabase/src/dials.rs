@@ -40,12 +40,15 @@ pub enum Fault {
     /// `{"status": 503}`: this status, 400 to 599, with a gateway's JSON. No query runs.
     Status(u16),
     /// `{"refusal": {"status": 500, "code": "57014"}}`: an error with a code of PostgREST or
-    /// PostgreSQL. No query runs.
+    /// PostgreSQL, and with a `message` if given. No query runs.
     Refusal {
         /// 400 to 599.
         status: u16,
         /// Such as `57014` (statement timeout) or `PGRST205` (table not in the schema cache).
         code: String,
+        /// The error's message.
+        #[serde(default = "told_to_fail")]
+        message: String,
     },
     /// `"html"`: status 200 and an HTML page, as from a captive portal. No query runs.
     Html,
@@ -53,6 +56,22 @@ pub enum Fault {
     Drop,
     /// `"cut"`: closes the connection after half of the body.
     Cut,
+}
+
+impl Fault {
+    /// An error with this status and code, and a message that tells nothing.
+    pub fn refusal(status: u16, code: &str) -> Self {
+        Self::Refusal {
+            status,
+            code: code.to_owned(),
+            message: told_to_fail(),
+        }
+    }
+}
+
+/// The message of errors.
+pub(crate) fn told_to_fail() -> String {
+    "The stand-in was told to fail".to_owned()
 }
 
 /// Faults of webhooks.
@@ -148,8 +167,7 @@ mod tests {
                                   "fault": {"refusal": {"status": 500, "code": "57014"}}}]}"#;
         let mut dials = Dials::parse(json).unwrap();
         assert_eq!(dials.for_request("/", "").fault, None);
-        let code = "57014".to_owned();
-        let refusal = Some(Fault::Refusal { status: 500, code });
+        let refusal = Some(Fault::refusal(500, "57014"));
         assert_eq!(dials.for_request("/", "count=exact").fault, refusal);
         assert_eq!(dials.for_request("/", "count=exact").fault, None);
     }

@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
 use crate::{
     cut_body::CutBody,
-    dials::{Dials, Fault},
+    dials::{Dials, Fault, told_to_fail},
     options::Upstream,
     response::Response,
     rest::{self, Rest},
@@ -123,11 +123,14 @@ async fn respond_to_rest(
     let response = match &dial.fault {
         Some(Fault::Drop) => None,
         Some(Fault::Status(status)) => {
-            let message = json!({"message": "The stand-in was told to fail"});
+            let message = json!({"message": told_to_fail()});
             Some(refuse(*status, message, dial.retry_after))
         }
-        Some(Fault::Refusal { status, code }) => {
-            let message = "The stand-in was told to fail";
+        Some(Fault::Refusal {
+            status,
+            code,
+            message,
+        }) => {
             let error = json!({"code": code, "details": null, "hint": null, "message": message});
             Some(refuse(*status, error, dial.retry_after))
         }

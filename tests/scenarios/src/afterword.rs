@@ -8,7 +8,8 @@ use afterword_stack::{App, Port, Process, Redis, eventually, http_answers, on_fr
 use afterword_supabase::{Supabase, Webhook};
 use anyhow::{Result, ensure};
 
-use crate::environment::{host, real_postgrest, redis_program};
+use crate::environment::{real_postgrest, redis_program};
+use crate::log::Log;
 use crate::manifest::{Manifest, Worker};
 use crate::setup::{Setup, readable_columns};
 use crate::status::ADMIN_TOKEN;
@@ -27,6 +28,7 @@ pub struct Afterword {
     pub redis: Redis,
     http: Process,
     workers: Vec<Worker>,
+    pub(crate) logs: Log,
     manifest: Manifest,
     /// The process of the HTTP side.
     pub(crate) app: App,
@@ -122,11 +124,12 @@ impl Afterword {
             ..App::default()
         };
         std::fs::create_dir_all(&app.state_dir)?;
+        let logs = Log::default();
         let (http_port, (dials_port, http)) = on_free_port(async |address| {
             let dials = Port::free();
             app.listen = Some(address);
             app.dials = setup.dials.then(|| dials.address());
-            Ok((dials, serve_articles("http", &app, address).await?))
+            Ok((dials, serve_articles(&logs, "http", &app, address).await?))
         })
         .await?;
         let url = format!("http://{}", http_port.address());
@@ -144,6 +147,7 @@ impl Afterword {
             redis,
             http,
             workers: Vec::new(),
+            logs,
             manifest: setup.manifest,
             app,
             dials: setup.dials,
@@ -183,7 +187,7 @@ impl Afterword {
             };
             let others = self.workers.len();
             self.manifest
-                .start_worker("worker", &app, address, &self.redis, others)
+                .start_worker(&self.logs, "worker", &app, address, &self.redis, others)
                 .await
         })
         .await?;
@@ -225,7 +229,7 @@ impl Afterword {
             };
             // It calls its own worker.
             app.variables.remove("refresh_url");
-            let process = serve_articles("replica", &app, address).await?;
+            let process = serve_articles(&self.logs, "replica", &app, address).await?;
             let others = self.workers.len();
             self.manifest
                 .with_trigger(process, &app, address, &self.redis, others)
@@ -268,7 +272,7 @@ impl Afterword {
             .extend(self.manifest.variables(Some(worker_address)));
         let (port, http) = on_free_port(async |address| {
             app.listen = Some(address);
-            serve_articles("the other application's http", &app, address).await
+            serve_articles(&self.logs, "the other application's http", &app, address).await
         })
         .await?;
         let name = "the other application's worker";
@@ -280,7 +284,7 @@ impl Afterword {
         };
         let worker = self
             .manifest
-            .start_worker(name, &app, worker_address, &self.redis, others)
+            .start_worker(&self.logs, name, &app, worker_address, &self.redis, others)
             .await?;
         Ok(OtherApplication {
             supabase,
@@ -305,7 +309,7 @@ impl Afterword {
             variables.insert((*name).to_owned(), (*value).to_owned());
         }
         let address = self.app.listen.expect("the HTTP side has an address");
-        self.http = serve_articles("http", &self.app, address).await?;
+        self.http = serve_articles(&self.logs, "http", &self.app, address).await?;
         self.supabase().clear_requests();
         Ok(())
     }
@@ -401,14 +405,6 @@ impl Afterword {
         &self.http
     }
 
-    /// The log of the HTTP side and of the workers.
-    pub fn log(&self) -> String {
-        std::iter::once(&self.http)
-            .chain(self.workers())
-            .map(Process::output)
-            .collect()
-    }
-
     /// The folder of the key-value store.
     pub fn state_dir(&self) -> &Path {
         &self.app.state_dir
@@ -416,15 +412,21 @@ impl Afterword {
 }
 
 /// Starts a process with the component `articles`; returns when it responds.
-async fn serve_articles(name: &str, app: &App, address: SocketAddr) -> Result<Process> {
+async fn serve_articles(log: &Log, name: &str, app: &App, address: SocketAddr) -> Result<Process> {
     let url = format!("http://{address}");
     let probe = format!("{url}/articles/no-such-article");
-    serve(name, app, &url, &probe).await
+    serve(log, name, app, &url, &probe).await
 }
 
 /// Starts a process with an HTTP trigger at a base URL; returns when `probe` has a response.
-pub(crate) async fn serve(name: &str, app: &App, url: &str, probe: &str) -> Result<Process> {
-    let process = Process::spawn(name, host().command(app)?)?;
+pub(crate) async fn serve(
+    log: &Log,
+    name: &str,
+    app: &App,
+    url: &str,
+    probe: &str,
+) -> Result<Process> {
+    let process = log.spawn(name, app)?;
     // Makes sure that no other program responds at this address.
     process
         .line_with(&format!("Serving {url}"), PATIENCE)
@@ -474,6 +476,8 @@ impl Drop for Afterword {
                     eprintln!("{:?} {}", webhook.outcome, webhook.body);
                 }
             }
+        } else {
+            self.logs.check();
         }
     }
 }

@@ -123,24 +123,6 @@ impl Afterword {
         waited.await.unwrap_or_else(|error| panic!("{error:#}"));
     }
 
-    /// Waits for a line of the HTTP side's log that contains `text`, and returns it.
-    ///
-    /// # Panics
-    /// There is none.
-    pub async fn wait_for_http_log(&self, text: &str) -> String {
-        let line = self.http().line_with(text, PATIENCE).await;
-        line.unwrap_or_else(|error| panic!("{error:#}"))
-    }
-
-    /// Waits for a line of the first worker's log that contains `text`, and returns it.
-    ///
-    /// # Panics
-    /// There is none.
-    pub async fn wait_for_worker_log(&self, text: &str) -> String {
-        let line = self.worker().line_with(text, PATIENCE).await;
-        line.unwrap_or_else(|error| panic!("{error:#}"))
-    }
-
     /// Sets the fault dials of the HTTP side: a JSON object of faults by host call, such as
     /// `{"key-value.get": {"fail": true}}`.
     ///

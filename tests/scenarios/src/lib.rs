@@ -16,7 +16,7 @@
 //! | `redis` | the work queue, and waiting for it |
 //! | `faults` | faults of the origin and of the host |
 //! | `status` | the status page, and the metrics |
-//! | `log` | assertions on the log |
+//! | `log` | what the processes print, checked against docs/logs.md |
 //! | `waiting` | waiting for a condition |
 //! | `response` | a response, read whole |
 //!

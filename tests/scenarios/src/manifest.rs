@@ -8,7 +8,7 @@ use afterword_stack::{App, Process, Redis, WakeUp, eventually};
 use anyhow::{Context, Result, ensure};
 
 use crate::afterword::{PATIENCE, serve};
-use crate::environment::host;
+use crate::log::Log;
 use crate::setup::REFRESH_SECRET;
 
 /// The time between two calls of the scheduler. Supabase Cron allows one second or more.
@@ -54,6 +54,7 @@ impl Manifest {
     /// if its trigger is HTTP. `others` workers have subscribed before if its trigger is Redis.
     pub(crate) async fn start_worker(
         self,
+        log: &Log,
         name: &str,
         app: &App,
         address: SocketAddr,
@@ -67,7 +68,7 @@ impl Manifest {
                     listen: None,
                     ..app.clone()
                 };
-                let process = Process::spawn(name, host().command(&app)?)?;
+                let process = log.spawn(name, &app)?;
                 let worker = self
                     .with_trigger(process, &app, address, redis, others)
                     .await?;
@@ -84,7 +85,7 @@ impl Manifest {
                 };
                 // The component refuses other methods than POST, whether Redis is up or not.
                 let probe = format!("{}/refresh", url(address));
-                let process = serve(name, &app, &url(address), &probe).await?;
+                let process = serve(log, name, &app, &url(address), &probe).await?;
                 self.with_trigger(process, &app, address, redis, others)
                     .await
             }

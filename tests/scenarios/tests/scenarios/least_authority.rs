@@ -10,6 +10,9 @@ const REDIS: &str = "{{ redis_address }}";
 /// Where a worker is woken without a Redis trigger.
 const WORKER: &str = "{{ refresh_url }}";
 
+/// The variables of every component.
+const LOG: [&str; 1] = ["log_format"];
+
 /// The variables that name the table.
 const TABLE: [&str; 3] = ["schema", "table", "id_column"];
 
@@ -104,10 +107,10 @@ fn check(manifest: &Table, expected: Authority) {
 
 #[test]
 fn each_component_reaches_what_it_needs_and_nothing_else() {
-    let articles = [&TABLE[..], &FETCHING, &LIFETIME, &QUEUE, &READS].concat();
-    let revalidate = [&TABLE[..], &QUEUE, &WEBHOOKS].concat();
-    let worker = [&TABLE[..], &FETCHING, &LIFETIME, &QUEUE, &WORK].concat();
-    let status = [&QUEUE[..], &STATUS].concat();
+    let articles = [&LOG[..], &TABLE, &FETCHING, &LIFETIME, &QUEUE, &READS].concat();
+    let revalidate = [&LOG[..], &TABLE, &QUEUE, &WEBHOOKS].concat();
+    let worker = [&LOG[..], &TABLE, &FETCHING, &LIFETIME, &QUEUE, &WORK].concat();
+    let status = [&LOG[..], &QUEUE, &STATUS].concat();
     let also = |variables: &[&'static str], more: &[&'static str]| [variables, more].concat();
     // `revalidate` has neither the origin nor its key, the worker no webhook secret.
     check(

@@ -193,13 +193,9 @@ async fn a_list_whose_count_fails_is_fetched_without_a_count() {
             ..RestDial::default()
         }]);
     };
-    let refusal = |status, code: &str| {
-        let code = code.to_owned();
-        Fault::Refusal { status, code }
-    };
     for fault in [
-        refusal(500, "57014"),
-        refusal(500, "53400"),
+        Fault::refusal(500, "57014"),
+        Fault::refusal(500, "53400"),
         Fault::Status(504),
     ] {
         let afterword = with_rows(Setup::default().row_cap(100), 250).await;

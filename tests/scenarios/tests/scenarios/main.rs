@@ -13,6 +13,7 @@ mod http_manifest;
 mod item_ids;
 mod least_authority;
 mod lists;
+mod logs;
 mod metrics;
 mod model;
 mod origin_failing;

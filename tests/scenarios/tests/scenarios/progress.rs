@@ -40,8 +40,7 @@ fn stored_content(afterword: &Afterword, id: u32) -> String {
 }
 
 fn refusal(status: u16, code: &str) -> Option<Fault> {
-    let code = code.to_owned();
-    Some(Fault::Refusal { status, code })
+    Some(Fault::refusal(status, code))
 }
 
 /// Makes a reconciliation due, and wakes a worker for it.

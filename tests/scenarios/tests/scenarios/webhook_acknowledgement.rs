@@ -287,8 +287,7 @@ async fn a_webhook_for_a_statement_refreshes_the_items_of_its_ids() {
     for id in [1, 500, 1_000] {
         afterword.assert_hit_has_title(id, "Changed").await;
     }
-    let line = "invalidated /articles, /articles/1, /articles/10, /articles/100, /articles/1000 \
-                and 996 more";
+    let line = "invalidated /articles, /articles/1, /articles/10 and 998 more";
     assert!(afterword.log().contains(line), "{}", afterword.log());
 }
 
