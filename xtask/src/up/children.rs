@@ -267,7 +267,7 @@ fn variables(
     if plan.listen.ip().is_loopback() && std::env::var_os("SPIN_VARIABLE_STATUS_PUBLIC").is_none() {
         set("status_public", "true");
     }
-    for name in ["schema", "table"] {
+    for name in ["schema", "table", "log_format"] {
         set(name, plan.variables.get(name));
     }
     variables

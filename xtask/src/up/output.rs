@@ -1,11 +1,24 @@
 //! Shows the output of the child processes.
 
+use std::io::IsTerminal;
+
 use afterword_stack::Stream;
 
 use crate::packages::COMPONENTS;
 
-/// Shows the lines of an application process: what its components log, as `articles | sending
-/// response`, and the host's errors. Shows all lines if `verbose`.
+/// The format of the components' log that suits this program's output.
+pub fn log_format() -> &'static str {
+    // https://no-color.org
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if std::io::stderr().is_terminal() && !no_color {
+        "ansi"
+    } else {
+        "text"
+    }
+}
+
+/// Shows the lines of an application process: what its components log, and the host's errors. Shows
+/// all lines if `verbose`.
 pub fn of_application(process: &'static str, verbose: bool) -> impl Fn(Stream, &str) + Send + Sync {
     move |stream, line| {
         if let Some(line) = shown(process, verbose, stream, line) {
@@ -32,12 +45,25 @@ fn shown(process: &str, verbose: bool, stream: Stream, line: &str) -> Option<Str
     if is_start_message && !verbose {
         return None;
     }
-    // The embedded host names the component. Spin does not, so its lines get the process's name.
+    // The embedded host names the component, but Spin does not.
     let component = COMPONENTS
         .iter()
         .find_map(|name| Some((*name, line.strip_prefix(name)?.strip_prefix(": ")?)));
     let (name, line) = component.unwrap_or((process, line));
+    if is_log_line(line) {
+        // The line itself names the component.
+        return Some(line.to_owned());
+    }
     Some(format!("{name:<10} | {line}"))
+}
+
+/// Whether a component logged the line: it begins with a time of day, or is a JSON object.
+fn is_log_line(line: &str) -> bool {
+    const FAINT: &str = "\x1b[2m";
+    let text = line.trim_start_matches(FAINT);
+    let start = text.chars().take("00:00:00.000".len());
+    let zeros = start.map(|it| if it.is_ascii_digit() { '0' } else { it });
+    zeros.eq("00:00:00.000".chars()) || text.starts_with("{\"time\":")
 }
 
 #[cfg(test)]
@@ -45,14 +71,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_components_line_has_its_name() {
+    fn a_line_of_the_log_names_its_component_once() {
+        for line in [
+            "14:03:43.123 info  articles     hit",
+            "\x1b[2m14:03:43.123\x1b[0m \x1b[32minfo \x1b[0m \x1b[36marticles    \x1b[0m hit",
+            r#"{"time":"2026-09-01T14:03:43.123Z","level":"info","component":"articles"}"#,
+        ] {
+            let of_embedded_host = format!("articles: {line}");
+            for printed in [line, &of_embedded_host] {
+                let shown = shown("http", false, Stream::Stderr, printed);
+                assert_eq!(shown.as_deref(), Some(line));
+            }
+        }
+    }
+
+    #[test]
+    fn another_line_has_the_name_of_the_component_or_of_the_process() {
         assert_eq!(
-            shown("http", false, Stream::Stderr, "articles: hit /articles").unwrap(),
-            "articles   | hit /articles"
+            shown("http", false, Stream::Stderr, "articles: a trap").unwrap(),
+            "articles   | a trap"
         );
         assert_eq!(
-            shown("http", false, Stream::Stderr, "sending response").unwrap(),
-            "http       | sending response"
+            shown("http", false, Stream::Stderr, "14:03 o'clock").unwrap(),
+            "http       | 14:03 o'clock"
         );
     }
 

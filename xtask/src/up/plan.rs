@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use revalidate::authentication::Secrets;
 
 use super::flags::Flags;
+use super::output;
 use super::project::Project;
 use super::redis_url::RedisUrl;
 use super::state::StateDir;
@@ -97,6 +98,9 @@ impl Plan {
                 secret.to_owned()
             }
         };
+        if environment("SPIN_VARIABLE_LOG_FORMAT").is_none() {
+            variables.set("log_format", output::log_format().to_owned());
+        }
         if let Some(file) = &flags.runtime_config_file {
             std::fs::File::open(file)
                 .with_context(|| format!("cannot read --runtime-config-file {}", file.display()))?;
