@@ -1,5 +1,7 @@
 //! Webhooks: what they invalidate, and how they are acknowledged.
 
+use std::time::Instant;
+
 use afterword_scenarios::{Afterword, Response, Setup, host_has_dials};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -256,11 +258,15 @@ async fn an_acknowledgement_costs_one_command_on_a_connection_that_is_reused() {
     assert_eq!(afterword.webhook(INSERT).await.status, 202);
     let reset = ["CONFIG", "RESETSTAT"];
     afterword.redis_command::<()>(&reset).await.unwrap();
+    let began = Instant::now();
     for _ in 0..100 {
         assert_eq!(afterword.webhook(INSERT).await.status, 202);
     }
+    // Each instance reports what it has counted once a second.
+    let reports = 4 + began.elapsed().as_secs();
+    assert!(reports < 50, "the machine is too slow to tell");
     let scripts = afterword.redis_statistic("cmdstat_evalsha:calls").await;
-    assert_eq!(scripts, 100);
+    assert!((100..=100 + reports).contains(&scripts), "{scripts}");
     // An instance takes up to 128 requests, so a few connections may be new. This one is, too.
     let connections = afterword
         .redis_statistic("total_connections_received")
