@@ -1,5 +1,5 @@
-//! Prometheus's `promtool`, for the tests of `deploy/monitoring`: the machine's, or that of Debian's
-//! package.
+//! Prometheus's `promtool`, for the tests of `deploy/monitoring`: the machine's, or that of
+//! Debian's package.
 
 use std::path::PathBuf;
 
@@ -18,8 +18,8 @@ const SCRIPT: &str = r#"#!/bin/sh
 exec "${0%/*}/usr/bin/promtool" "$@"
 "#;
 
-/// The program on the `PATH`, or else the one in `target/debian-prometheus`. Fetches and unpacks the
-/// latter, unless it exists.
+/// The program on the `PATH`, or else the one in `target/debian-prometheus`, which it fetches and
+/// unpacks unless it exists.
 ///
 /// # Errors
 ///
