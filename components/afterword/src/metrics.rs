@@ -44,7 +44,8 @@ counters! {
     READ_FAILED = r#"reads_total{outcome="failed"}"#;
     /// A webhook was queued in Redis.
     WEBHOOK_QUEUED = r#"webhooks_total{result="queued"}"#;
-    /// A webhook was kept in the outbox.
+    /// A webhook was kept in the outbox, and the worker has queued it. `revalidate` could not report
+    /// it while Redis was away.
     WEBHOOK_OUTBOX = r#"webhooks_total{result="outbox"}"#;
     /// A webhook was about another table.
     WEBHOOK_IGNORED = r#"webhooks_total{result="ignored"}"#;
@@ -101,7 +102,8 @@ pub fn count(counter: Counter) {
     add(counter, 1);
 }
 
-fn add(counter: Counter, more: u32) {
+/// Adds several.
+pub fn add(counter: Counter, more: u32) {
     COUNTED.with_borrow_mut(|counted| {
         match counted.iter_mut().find(|(other, _)| *other == counter) {
             Some((_, count)) => *count = count.saturating_add(more),

@@ -135,7 +135,6 @@ async fn acknowledge(request: types::Request) -> Result<(Response, bool), &'stat
             line.sampled().emit();
             stored.map_err(|_| &problem::NOT_QUEUED)?;
             acknowledgement.deferred = Some("outbox");
-            metrics::count(metrics::WEBHOOK_OUTBOX);
         }
     }
     Ok((acknowledgement.response(), wakes))

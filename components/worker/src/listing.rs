@@ -3,6 +3,7 @@
 use crate::work_queue::WorkQueue;
 use afterword::key::Key;
 use afterword::log::{self, event};
+use afterword::metrics;
 use afterword::outbox::{self, Records};
 use afterword::queue;
 use afterword::store::{self, Store};
@@ -63,12 +64,14 @@ pub async fn list_store(
     let emptied = empty_outbox(store, queue, &names).await;
     match &emptied {
         Ok(0) => {}
-        Ok(records) => log::event(
-            event::OUTBOX_EMPTIED,
-            format!("moved {records} webhooks from the outbox to the work queue"),
-        )
-        .number("webhooks", *records)
-        .emit(),
+        Ok(records) => {
+            let count = u32::try_from(*records).unwrap_or(u32::MAX);
+            metrics::add(metrics::WEBHOOK_OUTBOX, count);
+            let message = format!("moved {records} webhooks from the outbox to the work queue");
+            log::event(event::OUTBOX_EMPTIED, message)
+                .number("webhooks", *records)
+                .emit();
+        }
         Err(why) => log::event(event::OUTBOX_NOT_EMPTIED, "could not empty the outbox")
             .error(why)
             .emit(),

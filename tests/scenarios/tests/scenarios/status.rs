@@ -281,6 +281,8 @@ async fn while_redis_is_away_the_page_says_so_and_the_outbox_fills() {
         ["outbox", "fresh"],
         "{status}"
     );
+    let outbox = r#"webhooks_total{result="outbox"}"#;
+    afterword.wait_for_metric(outbox, 1.0).await;
 }
 
 fn bearer() -> String {

@@ -62,7 +62,8 @@ function operations.complete(token, task, version, claimed_at, replica_lag)
   end
   local changed = current and tonumber(replica_lag) > 0 and changed_at(current)
   if changed and changed <= now and tonumber(claimed_at) < changed + replica_lag then
-    redis.call('HSET', queued_at, task, now)
+    -- Until then, the task is not behind.
+    redis.call('HSET', queued_at, task, changed + replica_lag)
     redis.call('ZADD', queue, changed + replica_lag, task)
     return 'lagging'
   end

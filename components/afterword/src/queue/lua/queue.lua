@@ -9,7 +9,8 @@
 -- queue         sorted set: task -> the millisecond from which it is due
 -- counter       string: the last number given to a version or a lease token
 -- versions      hash: queued task -> its version (`unique`)
--- queued_at     hash: queued task -> the millisecond at which it was queued
+-- queued_at     hash: queued task -> the millisecond at which it was queued, or from which on it waits
+--               for a second refresh
 -- failures      hash: queued task -> its failures since it was last completed
 -- errors        hash: queued task -> its last error
 -- completed     sorted set: task -> the millisecond of its last completion, for a debounce window
