@@ -153,18 +153,12 @@ pub fn report_later() {
 }
 
 /// Reports what this instance has counted. Returns whether the caller has to [wake](crate::wake) a
-/// worker. If Redis fails, the counts are kept for the next report.
+/// worker. If Redis fails, the counts are lost: most instances end before they could try again.
 async fn report(checks: bool) -> Result<bool, Box<dyn Error>> {
     let redis = variables::redis().await?;
-    let counted = COUNTED.take();
-    let arguments = arguments(checks, &counted, &ACKNOWLEDGED.take());
-    let reply = queue::run(&redis, "report", &arguments).await;
-    if reply.is_err() {
-        for (counter, count) in counted {
-            add(counter, count);
-        }
-    }
-    Ok(reply?.caller_wakes()?)
+    let arguments = arguments(checks, &COUNTED.take(), &ACKNOWLEDGED.take());
+    let reply = queue::run(&redis, "report", &arguments).await?;
+    Ok(reply.caller_wakes()?)
 }
 
 /// Takes what this instance has counted, as arguments of the operation `report`; `None` if it is
