@@ -10,12 +10,13 @@ use crate::workspace;
 const KILOBYTE: u64 = 1_000;
 
 /// The size limit of a component in kilobytes, since hosts load it at each start. The workers
-/// contain compressors.
+/// contain compressors, and `status` a page.
 fn size_limit(component: &str) -> u64 {
     match component {
         "refresh" => 1_100,
         "refresh-http" => 1_120,
-        _ => 400,
+        "status" => 720,
+        _ => 430,
     }
 }
 

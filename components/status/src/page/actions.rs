@@ -18,7 +18,7 @@ pub fn section() -> Markup {
             form method="post" action="/status/refresh" {
                 p { button aria-describedby="refresh-hint" { "Refresh everything" } }
                 p #refresh-hint .hint {
-                    "Queues every stored entry. Readers get the stored ones until then."
+                    "Compares every entry with the table. Readers get the stored ones until then."
                 }
             }
             details #purge {
