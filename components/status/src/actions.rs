@@ -7,6 +7,7 @@ use crate::view;
 use crate::visit::{Visit, redirect};
 use afterword::key::Key;
 use afterword::log::{self, event};
+use afterword::metrics;
 use afterword::problem::{self, Problem};
 use afterword::queue::{self, Task};
 use afterword::response::Response;
@@ -15,7 +16,7 @@ use http::StatusCode;
 use serde::Serialize;
 use std::error::Error;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,7 @@ struct Done {
 /// `POST /status/{action}`, with the form field `key`. Returns also whether a worker has to be
 /// woken.
 pub async fn act(mut visit: Visit, action: &str) -> (Response, bool) {
+    let received_at = Instant::now();
     let refusal = match visit.visitor {
         _ if !visit.settings.access.has_token() => Some(&problem::STATUS_DISABLED),
         Visitor::Anonymous => Some(&problem::WRONG_ADMIN_TOKEN),
@@ -62,6 +64,10 @@ pub async fn act(mut visit: Visit, action: &str) -> (Response, bool) {
         },
         Err(problem) => Err(problem),
     };
+    if let Ok(Done { id: Some(id), .. }) = done {
+        metrics::acknowledged(id, received_at.elapsed());
+        metrics::report_later();
+    }
     match done {
         Ok(done) if is_form => {
             let id = done.id.map(|id| format!("&id={id}")).unwrap_or_default();
