@@ -181,6 +181,8 @@ fn log_refusal(Refusal { problem, why }: Refusal) {
     const RATE: Rate = Rate {
         lines: 1,
         interval: Duration::from_secs(10),
+        // Anybody can send these: they must not keep instances alive.
+        ends_with_last: false,
     };
     let status = problem.status.as_u16();
     log::event(

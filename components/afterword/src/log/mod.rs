@@ -26,11 +26,12 @@ pub use sampling::Rate;
 
 use crate::host;
 use crate::variables::{self, invalid, optional};
+use sampling::{Admission, Limit};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// The maximum number of characters of an error. The texts of Redis have no limit.
 const MAX_ERROR: usize = 500;
@@ -60,7 +61,7 @@ pub fn event(event: Event, message: impl Into<String>) -> Line {
         keys: None,
         error: None,
         numbers: Vec::new(),
-        is_left_out: false,
+        limit: None,
     }
 }
 
@@ -79,7 +80,7 @@ pub struct Line {
     keys: Option<Keys>,
     error: Option<String>,
     numbers: Vec<(&'static str, u64)>,
-    is_left_out: bool,
+    limit: Option<(Rate, &'static str)>,
 }
 
 impl Line {
@@ -114,29 +115,39 @@ impl Line {
         self
     }
 
-    /// Leaves the line out if this instance has logged several with the same event in this second.
+    /// Leaves the line out if this instance logs many about the same event in a second.
     pub fn sampled(self) -> Self {
         let reason = self.event.name;
         self.at_most(Rate::SAMPLE, reason)
     }
 
-    /// Leaves the line out if this instance has logged more lines with the same reason than `rate`
-    /// allows. The next line with the reason says how many were left out.
-    pub fn at_most(mut self, rate: Rate, reason: &'static str) -> Self {
-        match sampling::admit(rate, reason) {
-            Some(0) => self,
-            Some(suppressed) => self.number("suppressed", suppressed),
-            None => {
-                self.is_left_out = true;
-                self
-            }
-        }
+    /// Leaves the line out if this instance logs more lines with the same reason than `rate`
+    /// allows. The next one that is logged says how many were left out.
+    pub fn at_most(self, rate: Rate, reason: &'static str) -> Self {
+        let limit = Some((rate, reason));
+        Self { limit, ..self }
     }
 
     /// Logs it: `info` to standard output, `warn` and `error` to standard error.
     pub fn emit(self) {
-        if self.is_left_out {
-            return;
+        let Some((rate, reason)) = self.limit else {
+            return self.print(0);
+        };
+        match with_limit(reason, |limit, now| limit.admit(rate, now, self)) {
+            Admission::Logged(line, suppressed) => line.print(suppressed),
+            Admission::FirstLeftOut(ends_in) if rate.ends_with_last => host::spawn(async move {
+                host::sleep(ends_in).await;
+                if let Some((line, suppressed)) = with_limit(reason, Limit::end) {
+                    line.print(suppressed);
+                }
+            }),
+            Admission::FirstLeftOut(_) | Admission::LeftOut => {}
+        }
+    }
+
+    fn print(mut self, suppressed: u32) {
+        if suppressed > 0 {
+            self = self.number("suppressed", suppressed);
         }
         let line = format!("{self}\n");
         // In one call, so that the lines of several instances do not mix. A log that is closed or
@@ -198,6 +209,25 @@ impl fmt::Display for Line {
         let format = FORMAT.get().unwrap_or(Format::Json);
         f.write_str(&self.render(COMPONENT.get(), format))
     }
+}
+
+/// Calls `call` with the lines of this instance that have this reason, and the time.
+fn with_limit<T>(reason: &'static str, call: impl FnOnce(&mut Limit<Line>, Instant) -> T) -> T {
+    thread_local! {
+        // The reasons are a part of the program, so their number is limited.
+        static LIMITS: RefCell<Vec<(&'static str, Limit<Line>)>> = const {
+            RefCell::new(Vec::new())
+        };
+    }
+    let now = Instant::now();
+    LIMITS.with_borrow_mut(|limits| {
+        let known = limits.iter().position(|(other, _)| *other == reason);
+        let at = known.unwrap_or_else(|| {
+            limits.push((reason, Limit::new(now)));
+            limits.len() - 1
+        });
+        call(&mut limits[at].1, now)
+    })
 }
 
 /// The JSON object of a line.
@@ -443,13 +473,20 @@ mod tests {
     }
 
     #[test]
-    fn a_line_beyond_its_rate_is_left_out() {
+    fn each_reason_has_a_limit_of_its_own() {
         let rate = Rate {
             lines: 1,
             interval: Duration::from_secs(3_600),
+            ends_with_last: false,
         };
-        let line = || line(event::WEBHOOK_REFUSED, "").at_most(rate, "a reason of this test");
-        assert!(!line().is_left_out);
-        assert!(line().is_left_out);
+        let is_logged = |reason| {
+            let line = line(event::WEBHOOK_REFUSED, "");
+            let admission = with_limit(reason, |limit, now| limit.admit(rate, now, line));
+            matches!(admission, Admission::Logged(..))
+        };
+        assert_eq!(
+            ["one", "one", "another"].map(is_logged),
+            [true, false, true]
+        );
     }
 }
