@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::debian::{PostgreSql, promtool};
 use crate::packages::HOST_WITH_FAULTS;
 use crate::prerequisite::Prerequisite;
-use crate::{build, contract, workspace};
+use crate::{build, node, workspace};
 
 /// What `tests/deploy/run` exits with if it cannot install its tools.
 const NO_TOOLS: i32 = 75;
@@ -83,11 +83,11 @@ async fn files(redis: &Path, missing: Missing) -> Result<()> {
 /// Runs `supabase/` on a PostgreSQL.
 async fn supabase(redis: &Path, missing: Missing) -> Result<()> {
     const TESTS: &str = "tests/supabase-sql";
-    if let Prerequisite::Missing(advice) = contract::prerequisite().await? {
+    if let Prerequisite::Missing(advice) = node::prerequisite().await? {
         return left_out(TESTS, &advice, missing);
     }
-    let mut npm = Command::new("npm");
-    npm.arg("test").current_dir(workspace::root().join(TESTS));
+    let mut npm = node::npm(&workspace::root().join(TESTS));
+    npm.arg("test");
     if !PostgreSql::is_installed() && find_program("initdb").is_none() {
         if let Some(obstacle) = PostgreSql::obstacle() {
             return left_out(TESTS, &format!("install PostgreSQL; {obstacle}"), missing);

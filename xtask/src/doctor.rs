@@ -8,7 +8,7 @@ use crate::host::Spin;
 use crate::packages::WASM_TARGET;
 use crate::prerequisite::Prerequisite;
 use crate::wasm_target::{self, TargetSource};
-use crate::{contract, fuzz, redis_server, workspace};
+use crate::{browser, fuzz, node, redis_server, workspace};
 
 /// Prints a table of what `up` and the tests need. Fails if `up` could not work.
 ///
@@ -36,13 +36,13 @@ pub async fn run(source: TargetSource) -> Result<ExitCode> {
         }
     }
     for (name, prerequisite) in [
-        ("Node.js", contract::prerequisite().await?),
+        ("Node.js", node::prerequisite().await?),
+        ("Chromium", browser::prerequisite()),
         ("C++ compiler", fuzz::prerequisite()),
     ] {
         match prerequisite {
-            Prerequisite::Installed(text) | Prerequisite::Fetchable(text) => {
-                print_row(name, "here", &text);
-            }
+            Prerequisite::Installed(text) => print_row(name, "here", &text),
+            Prerequisite::Fetchable(text) => print_row(name, "fetched", &text),
             Prerequisite::Missing(text) => print_row(name, "optional", &text),
         }
     }

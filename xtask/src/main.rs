@@ -1,14 +1,16 @@
 //! `cargo xtask`: builds, runs and tests Afterword.
 //!
-//! - Commands: [`up`], [`build`], [`test`](mod@test), [`contract`], [`fuzz`],
+//! - Commands: [`up`], [`build`], [`test`](mod@test), [`contract`], [`browser`], [`fuzz`],
 //!   [`deployments`] and [`doctor`]; [`admin`] has those for a running application.
-//! - What they need: [`wasm_target`] (the target of the components), [`host`] and [`redis_server`].
+//! - What they need: [`wasm_target`] (the target of the components), [`host`], [`redis_server`] and
+//!   [`node`]. [`stand_in`] holds the keys of the stand-in for Supabase.
 //!   A [`prerequisite`] tells whether it is there. [`debian`] fetches some of it from Debian.
 //!   [`former`] builds the components of another commit.
 //!   [`manifest`] is one of the two manifests.
 //! - [`workspace`] knows the folders and calls cargo. [`packages`] are the names of what it builds.
 
 mod admin;
+mod browser;
 mod build;
 mod contract;
 mod debian;
@@ -18,9 +20,11 @@ mod former;
 mod fuzz;
 mod host;
 mod manifest;
+mod node;
 mod packages;
 mod prerequisite;
 mod redis_server;
+mod stand_in;
 mod test;
 mod up;
 mod wasm_target;
@@ -74,6 +78,8 @@ enum Command {
     Test(test::Flags),
     /// Run Supabase's own JavaScript clients against the stand-in for Supabase
     Contract,
+    /// Run the status page in Chromium, in front of a running application
+    Browser,
     /// Fuzz the parsers of untrusted input
     Fuzz(fuzz::Flags),
     /// Validate deploy/ and its pages, and run supabase/ on a PostgreSQL
@@ -99,6 +105,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Build => build::run(cli.wasm_target).await?,
         Command::Test(flags) => return test::run(flags, cli.wasm_target).await,
         Command::Contract => contract::run().await?,
+        Command::Browser => {
+            let redis = redis_server::program().await?;
+            build::components(cli.wasm_target).await?;
+            browser::run(&redis).await?;
+        }
         Command::Fuzz(flags) => fuzz::run(flags).await?,
         Command::Deployments => {
             let redis = redis_server::program().await?;

@@ -12,7 +12,7 @@ use crate::manifest::ManifestKind;
 use crate::packages::{FAULTS, HOST_WITH_FAULTS, SCENARIOS};
 use crate::prerequisite::Prerequisite;
 use crate::wasm_target::TargetSource;
-use crate::{build, contract, deployments, former, fuzz, redis_server, workspace};
+use crate::{browser, build, contract, deployments, former, fuzz, node, redis_server, workspace};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -69,9 +69,11 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
     };
     let is_whole = flags.filter.is_none() && flags.host == HostKind::Embedded;
     if is_whole && manifests.contains(&ManifestKind::Redis) {
-        run_unless_missing("contract", contract::prerequisite().await?, contract::run()).await?;
+        run_unless_missing("contract", node::prerequisite().await?, contract::run()).await?;
         run_unless_missing("fuzz", fuzz::prerequisite(), fuzz::briefly()).await?;
         deployments::run(&redis, deployments::Missing::LeaveOut).await?;
+        let browser = browser::get_prerequisites().await?;
+        run_unless_missing("browser", browser, browser::run(&redis)).await?;
     }
     if let Host::Embedded(_) = host {
         build::host_with_faults().await?;

@@ -4,10 +4,12 @@
 //! - [`RedisServer`]: for machines without Redis or Valkey.
 //! - [`PostgreSql`]: for machines without PostgreSQL.
 //! - [`promtool`](promtool()): for machines without Prometheus.
+//! - [`Chromium`]: for machines without a browser.
 //! - A private [`apt`] fetches them, and [`unpacked`] is the result. The compiler comes from a
 //!   newer Debian suite ([`sources`]).
 
 mod apt;
+mod chromium;
 mod postgresql;
 mod promtool;
 mod redis_server;
@@ -15,6 +17,7 @@ mod rust_compiler;
 mod sources;
 mod unpacked;
 
+pub use chromium::Chromium;
 pub use postgresql::PostgreSql;
 pub use promtool::promtool;
 pub use redis_server::RedisServer;

@@ -15,6 +15,7 @@ use super::state::Running;
 use super::{output, worker};
 use crate::manifest::ManifestKind;
 use crate::packages::SUPABASE;
+use crate::stand_in::{self, SERVICE_KEY};
 use crate::workspace;
 
 /// How long a start may take. At the first one, the host compiles the components.
@@ -26,13 +27,6 @@ const REDIS_RESTART_DELAY: Duration = Duration::from_secs(1);
 /// The statuses of `/articles` while the origin fails and the list is not cached. The application
 /// starts nevertheless.
 const ORIGIN_FAILURES: [u16; 3] = [502, 503, 504];
-
-/// The stand-in's line with its URL starts with this.
-const SERVING: &str = "serving: ";
-
-/// The stand-in's development keys, `Keys::default()` of dev/supabase. They open nothing else.
-const STAND_IN_ANON_KEY: &str = "sb_publishable_afterword-development";
-const STAND_IN_SERVICE_KEY: &str = "sb_secret_afterword-development";
 
 /// The processes except for the worker.
 #[derive(Default)]
@@ -140,10 +134,10 @@ impl Children {
         }
         let on_line = output::if_verbose("supabase", plan.verbose);
         let process = Process::spawn_with("the stand-in for Supabase", command, on_line)?;
-        let serving = process.line_with(SERVING, START_LIMIT);
+        let serving = process.line_with(stand_in::SERVING, START_LIMIT);
         let line = process.alive_until(serving).await?;
         self.stand_in = Some(process);
-        Ok(line.trim_start_matches(SERVING).to_owned())
+        Ok(line.trim_start_matches(stand_in::SERVING).to_owned())
     }
 
     /// Waits until the HTTP process responds and the worker listens to wake-ups.
@@ -253,7 +247,7 @@ fn variables(
         |name: &str, value: &str| drop(variables.insert(name.to_owned(), value.to_owned()));
     if let Some(url) = stand_in {
         set("supabase_url", url);
-        set("supabase_anon_key", STAND_IN_ANON_KEY);
+        set("supabase_anon_key", stand_in::ANON_KEY);
     }
     if let Some(project) = &plan.project {
         set("supabase_url", project.url());
@@ -289,7 +283,7 @@ fn announce(plan: &Plan, stand_in: Option<&str>) {
     match stand_in {
         Some(url) => println!(
             "  curl -i {base}/articles/7
-  curl -X PATCH '{url}/rest/v1/articles?id=eq.7' -H 'apikey: {STAND_IN_SERVICE_KEY}' \\
+  curl -X PATCH '{url}/rest/v1/articles?id=eq.7' -H 'apikey: {SERVICE_KEY}' \\
        -H 'content-type: application/json' -d '{{\"title\":\"Changed just now\"}}'
   curl -i {base}/articles/7\n"
         ),
@@ -300,17 +294,5 @@ fn announce(plan: &Plan, stand_in: Option<&str>) {
        `Authorization: Bearer <webhook secret>`
   curl -i {base}/articles\n"
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_stand_in_accepts_the_keys() {
-        let keys = afterword_supabase::Keys::default();
-        assert_eq!(keys.publishable, STAND_IN_ANON_KEY);
-        assert_eq!(keys.secret, STAND_IN_SERVICE_KEY);
     }
 }
