@@ -1,6 +1,6 @@
 //! Structured logs: one JSON object a line. `docs/logs.md` describes its members.
 //!
-//! An instance names its component once. After that, it logs [events](event):
+//! An instance names its component once. After that, it logs [events](mod@event):
 //!
 //! ```no_run
 //! use afterword::log::{self, event};
