@@ -88,7 +88,7 @@ type Members<'a> = BTreeMap<String, &'a RawValue>;
 /// Parses a whole body.
 ///
 /// `INSERT`, `UPDATE` and `DELETE` invalidate the list and the row's item, and also the item of the
-/// old id if the id changed. A trigger for each statement sends up to [`MAX_IDS`] ids in the array
+/// old id if the id changed. A trigger for each statement sends up to 1,000 ids in the array
 /// `ids` in place of a row. `TRUNCATE` invalidates the list and every stored item. Any other type,
 /// or an id that no path can have, invalidates the list alone. A related table invalidates the list
 /// and the items that embed it. Any other table invalidates nothing. A body without a schema or a

@@ -64,7 +64,7 @@ pub const TEXT: &str = match str::from_utf8(&CODE) {
     Err(_) => panic!("the script is UTF-8"),
 };
 
-const CODE: [u8; code(SOURCE.as_bytes(), None)] = {
+static CODE: [u8; code(SOURCE.as_bytes(), None)] = {
     let mut code_only = [0; code(SOURCE.as_bytes(), None)];
     code(SOURCE.as_bytes(), Some(&mut code_only));
     code_only
