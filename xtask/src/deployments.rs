@@ -3,11 +3,12 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use afterword_stack::{App, Host, Process, Redis, find_program, http_answers, on_free_port};
 use anyhow::{Context, Result, bail, ensure};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::debian::{PostgreSql, promtool};
@@ -110,28 +111,51 @@ async fn supabase(redis: &Path, missing: Missing) -> Result<()> {
     let (_port, application) =
         on_free_port(async |address| serve(address, &redis, &dir.join("state")).await).await?;
     let (url, _application) = application;
-    npm.env("AFTERWORD_TEST_URL", url);
+    npm.env("AFTERWORD_TEST_URL", &url);
     ensure!(
         status(npm, missing).await?.success(),
         "supabase/ does not work; the failed tests are above"
     );
+    metrics(&url, missing).await
+}
+
+/// Checks the metrics of the application at a base URL with `promtool`.
+async fn metrics(url: &str, missing: Missing) -> Result<()> {
+    let promtool = match promtool().await {
+        Ok(program) => program,
+        Err(error) => return left_out("the check of /metrics", &format!("{error:#}"), missing),
+    };
+    let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+    let text = agent.get(format!("{url}/metrics")).call()?;
+    let text = text.into_body().read_to_string()?;
+    let mut command = Command::new(promtool);
+    command.args(["check", "metrics"]).stdin(Stdio::piped());
+    let mut check = command.kill_on_drop(true).spawn()?;
+    let mut input = check.stdin.take().context("standard input is a pipe")?;
+    input.write_all(text.as_bytes()).await?;
+    drop(input);
+    ensure!(
+        check.wait().await?.success(),
+        "promtool finds faults in {url}/metrics; they are above"
+    );
     Ok(())
 }
 
-/// Starts the component that takes the webhooks; returns its base URL.
+/// Starts the components that take the webhooks and show the metrics; returns their base URL.
 async fn serve(address: SocketAddr, redis: &Redis, state: &Path) -> Result<(String, Process)> {
     let variables = [
         // The component reaches Redis only.
         ("supabase_url", "http://127.0.0.1:1".to_owned()),
         ("supabase_anon_key", "none".to_owned()),
         ("webhook_secret", WEBHOOK_SECRETS.to_owned()),
+        ("status_public", "true".to_owned()),
         ("redis_url", redis.url()),
         ("redis_address", redis.url()),
     ];
     std::fs::create_dir_all(state).with_context(|| format!("making {}", state.display()))?;
     let app = App {
         manifest: workspace::root().join("spin.toml"),
-        components: vec!["revalidate".to_owned()],
+        components: vec!["revalidate".to_owned(), "status".to_owned()],
         listen: Some(address),
         state_dir: state.to_owned(),
         variables: variables

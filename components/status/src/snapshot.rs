@@ -80,6 +80,8 @@ pub struct Queue {
     pub backing_off: u64,
     /// Those whose request fails while others succeed. They are also counted in another state.
     pub suspects: u64,
+    /// How long no request may be sent, because `max_requests_per_hour` is used up; 0 otherwise.
+    pub paused_ms: u64,
     /// The keys that have been queued longest, at most 100.
     pub keys: Vec<QueuedKey>,
 }

@@ -325,6 +325,7 @@ fn queue(report: &Report) -> Queue {
         waiting: count("waiting"),
         backing_off: count("backing_off"),
         suspects: count("suspects"),
+        paused_ms: count("paused"),
         keys: elements::<Task>(&report.tasks)
             .map(|task| QueuedKey {
                 state: match task.state.as_str() {

@@ -93,11 +93,20 @@ fn failures(snapshot: &Snapshot) -> Vec<String> {
     if is_down(parts.outbox.state) && !is_down(parts.redis.state) {
         failures.push("Webhooks wait in the outbox for the worker.".to_owned());
     }
+    failures.extend(snapshot.queue.as_ref().and_then(paused));
     failures.extend(snapshot.queue.as_ref().and_then(failing_keys));
     if is_down(parts.keyspace_events.state) {
         failures.push("Keyspace events are off; retries may be up to a minute late.".to_owned());
     }
     failures
+}
+
+/// Whether the requests of this hour are used up while keys wait.
+fn paused(queue: &Queue) -> Option<String> {
+    (queue.paused_ms > 0 && queue.total > 0).then(|| {
+        let wait = rough_duration(queue.paused_ms.next_multiple_of(60_000));
+        format!("The requests of this hour are used up; the queue goes on in {wait}.")
+    })
 }
 
 /// The keys whose last attempt failed.
@@ -216,6 +225,19 @@ mod tests {
         ] {
             assert!(text.starts_with(start), "{text}");
         }
+    }
+
+    #[test]
+    fn an_hour_without_requests_says_when_the_queue_goes_on() {
+        let (level, text) = sentence(|snapshot| {
+            samples::queue(snapshot, 1, 800);
+            snapshot.queue.as_mut().unwrap().paused_ms = 1_980_100;
+        });
+        let expected = "The requests of this hour are used up; the queue goes on in 34 min.";
+        assert_eq!((level, &*text), (Level::Bad, expected));
+        let (level, _) =
+            sentence(|snapshot| snapshot.queue.as_mut().unwrap().paused_ms = 1_980_100);
+        assert_eq!(level, Level::Good, "nothing waits");
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub fn healthy() -> Snapshot {
             waiting: 0,
             backing_off: 0,
             suspects: 0,
+            paused_ms: 0,
             keys: Vec::new(),
         }),
         breaker: Some(Breaker {
@@ -137,6 +138,7 @@ pub fn failing() -> Snapshot {
         waiting: 0,
         backing_off: 2,
         suspects: 1,
+        paused_ms: 0,
         keys: vec![suspect, other, key("/articles", KeyState::Due, MINUTE)],
     });
     let lag = snapshot.lag.as_mut().unwrap();

@@ -202,6 +202,26 @@ async fn a_key_that_fails_alone_backs_off_and_a_retry_makes_it_fresh() {
 }
 
 #[tokio::test]
+async fn an_hour_whose_requests_are_used_up_is_named() {
+    let afterword = Setup::default()
+        .variable("max_requests_per_hour", "5")
+        .start()
+        .await;
+    let paused = wait_until("the requests are used up", async || {
+        afterword.invalidate(7).await;
+        let queue = afterword.status().await["queue"].clone();
+        ensure!(queue["paused_ms"].as_u64() > Some(0), "{queue}");
+        Ok(queue)
+    })
+    .await;
+    assert!(paused["paused_ms"].as_u64() <= Some(3_600_000), "{paused}");
+    let page = afterword
+        .get_with("/status", &[HTML, ("authorization", &bearer())])
+        .await;
+    assert!(page.body.contains("used up"), "{}", page.body);
+}
+
+#[tokio::test]
 async fn a_missing_worker_is_seen_and_the_lag_grows() {
     let mut afterword = Setup::default().no_webhooks().start().await;
     afterword.kill_workers().await;

@@ -44,6 +44,7 @@ local function queued_tasks()
   counts.due = math.max(counts.due, due - counts.claimed)
   counts.waiting = math.max(counts.waiting, total - due - counts.backing_off)
   counts.total = total
+  counts.paused = quota_wait()
   table.sort(tasks, function(a, b)
     if a.queued == b.queued then return a.name < b.name end
     return a.queued > b.queued
