@@ -588,7 +588,8 @@ async fn a_browser_logs_in_acts_and_logs_out() {
     .await;
     assert_eq!(wrong.status, 401);
     assert!(!wrong.has("set-cookie"), "{wrong:?}");
-    afterword.wait_for_http_log("login-refused").await;
+    let line = "refused a login to the status page";
+    afterword.wait_for_http_log(line).await;
 
     let cookie = log_in(&afterword).await;
     let cookie = ("cookie", &*cookie);
