@@ -17,6 +17,9 @@ use crate::status::ADMIN_TOKEN;
 /// The webhook secret of every scenario.
 pub const SECRET: &str = "the-scenarios-secret";
 
+/// The components of the HTTP side.
+const HTTP_COMPONENTS: [&str; 3] = ["articles", "revalidate", "status"];
+
 /// How long a scenario waits for something: far longer than it takes on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -110,7 +113,7 @@ impl Afterword {
             components: if setup.one_process {
                 Vec::new()
             } else {
-                vec!["articles".into(), "revalidate".into(), "status".into()]
+                HTTP_COMPONENTS.map(str::to_owned).to_vec()
             },
             state_dir: dir.path().join("state"),
             variables: own
@@ -319,8 +322,16 @@ impl Afterword {
         &self.app.manifest
     }
 
-    /// Every process that starts from now on is of the application with this manifest.
+    /// Every process that starts from now on is of the application with this manifest. The HTTP side
+    /// has those of its components that this version has.
+    ///
+    /// # Panics
+    /// The manifest cannot be read.
     pub fn use_manifest(&mut self, manifest: &Path) {
+        let text = std::fs::read_to_string(manifest).expect("the manifest can be read");
+        let exists = |name: &&str| text.contains(&format!("[component.{name}]"));
+        let components = HTTP_COMPONENTS.iter().filter(|name| exists(name));
+        self.app.components = components.map(|name| (*name).to_owned()).collect();
         self.app.manifest = manifest.to_owned();
     }
 
