@@ -65,9 +65,9 @@ pub fn time(at: u64, now: u64) -> Markup {
     element(at, format)
 }
 
-/// A time with its day: `25 November 2026, 14:03:22 UTC`.
+/// A time with its day: `25 Nov 2026, 14:03:22 UTC`.
 pub fn full_time(at: u64) -> Markup {
-    element(at, "%-d %B %Y, %H:%M:%S UTC")
+    element(at, "%-d %b %Y, %H:%M:%S UTC")
 }
 
 fn element(at: u64, format: &str) -> Markup {
@@ -183,7 +183,7 @@ mod tests {
             r#"<time datetime="2026-11-25T14:03:22.123Z">14:03:22</time>"#
         );
         assert!(text(time(at, at + DAY)).contains(">25 Nov 14:03<"));
-        assert!(text(full_time(at)).contains(">25 November 2026, 14:03:22 UTC<"));
+        assert!(text(full_time(at)).contains(">25 Nov 2026, 14:03:22 UTC<"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn section(snapshot: &Snapshot) -> Markup {
                 }
             } @else {
                 p.hint { "Webhooks and requests from this page, newest first." }
-                ol.events role="list" { @for event in newest { (self::event(event, now)) } }
+                ol #newest .events role="list" { @for event in newest { (self::event(event, now)) } }
             }
             @if !older.is_empty() {
                 details #older {
@@ -72,7 +72,11 @@ fn event(event: &Event, now: u64) -> Markup {
             p.steps {
                 (link(event)) " " (source) ", received " (time(event.received_at, now)) " "
                 "(" (age(event.received_at, now)) ") → acknowledged"
-                @if let Some(ms) = event.acknowledged_ms { " after " (duration(ms)) }
+                @match event.acknowledged_ms {
+                    Some(0) => " within 1 ms",
+                    Some(ms) => { " after " (duration(ms)) }
+                    None => "",
+                }
                 " → " (last_step(event, now))
             }
         }
@@ -156,6 +160,14 @@ mod tests {
         let html = event(&snapshot.events[0], snapshot.now).into_string();
         assert!(html.contains("failing for 12 s"), "{html}");
         assert!(html.contains("503 of the origin"), "{html}");
+    }
+
+    #[test]
+    fn an_acknowledgement_in_less_than_a_millisecond_took_some_time() {
+        let mut snapshot = samples::healthy();
+        snapshot.events[0].acknowledged_ms = Some(0);
+        let html = event(&snapshot.events[0], snapshot.now).into_string();
+        assert!(html.contains("acknowledged within 1 ms"), "{html}");
     }
 
     #[test]

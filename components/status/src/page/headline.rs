@@ -51,7 +51,11 @@ pub fn of(snapshot: &Snapshot) -> Headline {
         };
     }
     let sentence = failures.remove(0);
-    failures.extend(behind(snapshot));
+    // Where every queued key fails, the failure says it all.
+    let queue = snapshot.queue.as_ref();
+    if queue.is_some_and(|queue| queue.total > queue.backing_off) {
+        failures.extend(behind(snapshot));
+    }
     Headline {
         level: Level::Bad,
         sentence,
@@ -244,6 +248,18 @@ mod tests {
     fn a_part_that_the_host_does_not_have_is_no_failure() {
         let (level, _) = sentence(|s| s.parts.keyspace_events.state = State::Absent);
         assert_eq!(level, Level::Good);
+    }
+
+    #[test]
+    fn a_key_that_fails_is_not_also_called_behind() {
+        let mut snapshot = samples::healthy();
+        samples::queue(&mut snapshot, 1, 12_000);
+        let queue = snapshot.queue.as_mut().unwrap();
+        queue.backing_off = 1;
+        queue.keys[0].state = KeyState::BackingOff;
+        let headline = of(&snapshot);
+        assert_eq!(headline.sentence, "1 key is failing, for 12 s.");
+        assert_eq!(headline.also, [""; 0]);
     }
 
     #[test]

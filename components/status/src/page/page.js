@@ -7,7 +7,6 @@ const PAUSE = 2_000
 const LONGEST_PAUSE = 60_000
 const TIME_LIMIT = 10_000
 
-const live = document.getElementById('live')
 let pause = PAUSE
 let timer
 
@@ -58,6 +57,7 @@ function fail(reason) {
 
 // A screen reader announces a text only when it changes.
 function say(state, text) {
+  const live = document.getElementById('live')
   if (live.textContent !== text) {
     live.className = state
     live.textContent = text
@@ -76,7 +76,8 @@ function replaceBy(page, main) {
   }
 }
 
-// Makes `element` like `model`.
+// Makes `element` like `model`. Children with an id are found by it, others by their place. So what
+// holds the focus, a reader's input or `live` needs an id, as do its ancestors whose place varies.
 function morph(element, model) {
   if (element.id === 'live' || element.isEqualNode(model)) {
     return

@@ -25,7 +25,7 @@ pub fn section(snapshot: &Snapshot, may_act: bool) -> Markup {
                     (counts(queue))
                     @if may_act {
                         // One form for every button: a key is its button's value.
-                        form method="post" action="/status/retry" { (keys(queue, may_act)) }
+                        form #retry method="post" action="/status/retry" { (keys(queue, may_act)) }
                     } @else {
                         (keys(queue, may_act))
                     }
@@ -61,13 +61,13 @@ fn keys(queue: &Queue, may_act: bool) -> Markup {
     let (first, others) = queue.keys.split_at(queue.keys.len().min(FIRST));
     html! {
         @if may_act && queue.backing_off > 0 {
-            p { button { "Retry all that back off" } }
+            p { button #retry-all { "Retry all that back off" } }
         }
-        (table("The keys that have been queued longest", first, may_act))
+        (table("queued", "The keys that have been queued longest", first, may_act))
         @if !others.is_empty() {
             details #more-keys {
                 summary { (count(others.len() as u64, "more key", "more keys")) }
-                (table("More queued keys", others, may_act))
+                (table("others", "More queued keys", others, may_act))
             }
         }
         @if queue.total > queue.keys.len() as u64 {
@@ -76,9 +76,9 @@ fn keys(queue: &Queue, may_act: bool) -> Markup {
     }
 }
 
-fn table(caption: &str, keys: &[QueuedKey], may_act: bool) -> Markup {
+fn table(id: &str, caption: &str, keys: &[QueuedKey], may_act: bool) -> Markup {
     html! {
-        table.keys {
+        table id=(id) .keys {
             caption { (caption) }
             thead {
                 tr {
@@ -149,14 +149,11 @@ mod tests {
     fn a_key_that_backs_off_has_a_button() {
         let html = section(&samples::failing(), true).into_string();
         assert!(
-            html.contains(r#"<form method="post" action="/status/retry">"#),
+            html.contains(r#"method="post" action="/status/retry">"#),
             "{html}"
         );
         assert!(html.contains(r#"name="key" value="/articles/7""#), "{html}");
-        assert!(
-            html.contains("<button>Retry all that back off</button>"),
-            "{html}"
-        );
+        assert!(html.contains(">Retry all that back off</button>"), "{html}");
         // The key that is due has none.
         assert!(!html.contains(r#"value="/articles""#), "{html}");
     }
