@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openStatusPage, url } from './chromium.js'
-import { change, clearFaults, setFaults, title, until, untilTitle } from './supabase.js'
-
-const LOST_WEBHOOKS = { webhooks: { drop: 1 } }
+import { title, until, untilPausesAreLong, untilTitle } from './application.js'
+import { openStatusPage } from './chromium.js'
+import { url } from './environment.js'
+import { change, failItems, loseWebhooks, recover } from './supabase.js'
 
 for (const javaScriptEnabled of [true, false]) {
   const options = { javaScriptEnabled }
   const how = javaScriptEnabled ? '' : ', without JavaScript'
 
-  /** Waits until the page shows this. Without a script it has to be loaded again. */
-  async function untilShown(page, locator) {
-    if (javaScriptEnabled) return await locator.waitFor()
-    await until(`the page shows ${locator}`, async () => {
+  /** Waits until the page shows this, or hides it. Without a script it has to be loaded again. */
+  async function untilPage(page, locator, state = 'visible') {
+    if (javaScriptEnabled) return await locator.waitFor({ state })
+    await until(`${locator} is ${state}`, async () => {
       await page.goto(`${url}/status`)
-      return await locator.isVisible()
+      return (await locator.isVisible()) === (state === 'visible')
     })
   }
 
@@ -22,53 +22,37 @@ for (const javaScriptEnabled of [true, false]) {
   async function untilFresh(page) {
     const link = page.locator('#notice').getByRole('link', { name: /^change \d+$/ })
     const event = page.locator(await link.getAttribute('href'))
-    await untilShown(page, event.getByText(/^ ?Fresh$/))
+    await untilPage(page, event.getByText(/^ ?Fresh$/))
   }
 
   test(`Retry tries a failing key at once${how}`, async (t) => {
-    const fault = { refusal: { status: 500, code: 'XX000' } }
-    await setFaults(t, { rest: [{ matching: 'id=in.(9)', fault }] })
+    await failItems(t, 10)
+    const expected = await change(10)
+    await untilPausesAreLong('/articles/10')
     const page = await openStatusPage(t, options)
-    const expected = await change(9)
-    const row = page.getByRole('row').filter({ hasText: '/articles/9' })
-    const retry = row.getByRole('button', { name: 'Retry /articles/9' })
-    await untilShown(page, retry)
-    assert.match(await row.textContent(), /XX000/)
-    // Each failure doubles the pause. Wait no longer than the buttons need.
-    await until('the next attempt is minutes away', async () => {
-      await retry.click()
-      await page.getByText('is tried again now').waitFor()
-      await untilShown(page, retry)
-      return /in \d min/.test(await row.textContent())
-    })
-    await clearFaults()
-    await retry.click()
-    await untilTitle(9, expected)
-    await untilShown(page, page.getByText('Empty: no key waits for a refresh.'))
+    const row = page.getByRole('row').filter({ hasText: '/articles/10' })
+    assert.match(await row.textContent(), /backing off.*in \d min/)
+    await recover()
+    await row.getByRole('button', { name: 'Retry /articles/10' }).click()
+    await page.getByText('What was failing is tried again now.').waitFor()
+    await untilTitle(10, expected)
+    await untilPage(page, row, 'hidden')
   })
 
   test(`Retry all tries every failing key at once${how}`, async (t) => {
-    const fault = { refusal: { status: 500, code: 'XX000' } }
-    const rest = [6, 8].map((id) => ({ matching: `id=in.(${id})`, fault }))
-    await setFaults(t, { rest })
-    const page = await openStatusPage(t, options)
+    await failItems(t)
     const expected = [await change(6), await change(8)]
-    const all = page.getByRole('button', { name: 'Retry all that back off' })
-    await until('both wait for minutes', async () => {
-      await untilShown(page, all)
-      await all.click()
-      const rows = await page.getByRole('row').filter({ hasText: /in \d min/ }).count()
-      return rows === 2
-    })
-    await clearFaults()
-    await all.click()
+    await untilPausesAreLong('/articles/6', '/articles/8')
+    const page = await openStatusPage(t, options)
+    await recover()
+    await page.getByRole('button', { name: 'Retry all that back off' }).click()
     await untilTitle(6, expected[0])
     await untilTitle(8, expected[1])
   })
 
   test(`Refresh fetches a key whose webhook was lost${how}`, async (t) => {
     await title(10)
-    await setFaults(t, LOST_WEBHOOKS)
+    await loseWebhooks(t)
     const expected = await change(10)
     const page = await openStatusPage(t, options)
     await page.getByLabel('Refresh one key').fill('/articles/10')
@@ -79,7 +63,7 @@ for (const javaScriptEnabled of [true, false]) {
 
   test(`Refresh everything fetches what has changed${how}`, async (t) => {
     await title(11)
-    await setFaults(t, LOST_WEBHOOKS)
+    await loseWebhooks(t)
     const expected = await change(11)
     const page = await openStatusPage(t, options)
     await page.getByRole('button', { name: 'Refresh everything' }).click()
@@ -89,7 +73,7 @@ for (const javaScriptEnabled of [true, false]) {
 
   test(`Purge removes every entry, after a warning${how}`, async (t) => {
     await title(12)
-    await setFaults(t, LOST_WEBHOOKS)
+    await loseWebhooks(t)
     const expected = await change(12)
     const page = await openStatusPage(t, options)
     const purge = page.getByRole('button', { name: 'Purge every entry' })

@@ -3,19 +3,11 @@
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { chromium } from 'playwright-core'
+import * as environment from './environment.js'
 
-function variable(name) {
-  const value = process.env[name]
-  if (!value) throw new Error(`${name} is not set: run these tests by \`cargo xtask browser\``)
-  return value
-}
+const { adminToken, url } = environment
 
-/** The application's base URL. */
-export const url = variable('AFTERWORD_TEST_URL')
-
-export const adminToken = variable('AFTERWORD_TEST_ADMIN_TOKEN')
-
-const browser = await chromium.launch({ executablePath: variable('AFTERWORD_TEST_CHROMIUM') })
+const browser = await chromium.launch({ executablePath: environment.chromium })
 after(() => browser.close())
 
 /**

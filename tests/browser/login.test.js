@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { UNAUTHORIZED, adminToken, openPage, openStatusPage, url } from './chromium.js'
+import { UNAUTHORIZED, openPage, openStatusPage } from './chromium.js'
+import { adminToken, url } from './environment.js'
 
 for (const javaScriptEnabled of [true, false]) {
   const options = { javaScriptEnabled, expected: UNAUTHORIZED }

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { UNAUTHORIZED, openPage, openStatusPage, url } from './chromium.js'
-import { change, setFaults } from './supabase.js'
-
-const folder = process.env.AFTERWORD_TEST_SCREENSHOTS
+import { untilPausesAreLong, untilTitle } from './application.js'
+import { UNAUTHORIZED, openPage, openStatusPage } from './chromium.js'
+import { screenshots, url } from './environment.js'
+import { change, failItems } from './supabase.js'
 
 const SIZES = [
   { width: 1280, height: 1000 },
@@ -11,25 +11,28 @@ const SIZES = [
 ]
 
 test('screenshots of the page and of the login form', async (t) => {
-  const fault = { refusal: { status: 500, code: '57014' } }
-  await setFaults(t, { rest: [{ matching: 'id=in.(17)', fault }] })
-  for (const id of [2, 17, 5, 11, 20]) await change(id)
-  const first = await openStatusPage(t)
-  const failing = first.getByRole('row').filter({ hasText: '/articles/17' })
-  await failing.getByText(/[2-9] s/).waitFor()
-  await change(7)
+  await failItems(t, 17)
+  await change(17)
+  await untilPausesAreLong('/articles/17')
+  for (const id of [2, 5, 11, 20, 7]) {
+    const title = await change(id)
+    await untilTitle(id, title)
+  }
 
+  const page = await openStatusPage(t)
+  const login = await openPage(t, { expected: UNAUTHORIZED })
+  await login.goto(`${url}/status`)
   for (const viewport of SIZES) {
     for (const colorScheme of ['light', 'dark']) {
-      const options = { viewport, colorScheme, expected: UNAUTHORIZED }
-      const name = `${viewport.width}-${colorScheme}.png`
-      const page = await openStatusPage(t, options)
-      await page.getByText(/^ ?Fresh$/).first().waitFor()
-      await page.screenshot({ path: join(folder, `status-${name}`) })
-      await page.screenshot({ path: join(folder, `whole-${name}`), fullPage: true })
-      const login = await openPage(t, options)
-      await login.goto(`${url}/status`)
-      await login.screenshot({ path: join(folder, `login-${name}`) })
+      const save = async (page, name, options) => {
+        await page.setViewportSize(viewport)
+        await page.emulateMedia({ colorScheme })
+        const path = join(screenshots, `${name}-${viewport.width}-${colorScheme}.png`)
+        await page.screenshot({ path, ...options })
+      }
+      await save(login, 'login')
+      await save(page, 'status')
+      await save(page, 'whole', { fullPage: true })
     }
   }
 })
