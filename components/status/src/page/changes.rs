@@ -35,7 +35,9 @@ pub fn section(snapshot: &Snapshot) -> Markup {
                 }
             } @else {
                 p.hint { "Webhooks and requests from this page, newest first." }
-                ol #newest .events role="list" { @for event in newest { (self::event(event, now)) } }
+                ol #newest .events role="list" {
+                    @for event in newest { (self::event(event, now)) }
+                }
             }
             @if !older.is_empty() {
                 details #older {
