@@ -39,7 +39,7 @@ pub fn prerequisite() -> Prerequisite {
     match (existing(), Chromium::obstacle()) {
         (Some(program), _) => Prerequisite::Installed(program.display().to_string()),
         (None, None) => Prerequisite::Fetchable(
-            "the tests fetch Debian's packages (70 to 170 MB) into target/debian-chromium".into(),
+            "the tests fetch Debian's packages (up to 180 MB) into target/debian-chromium".into(),
         ),
         (None, Some(_)) => Prerequisite::Missing(ADVICE.into()),
     }
