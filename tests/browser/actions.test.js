@@ -18,11 +18,12 @@ for (const javaScriptEnabled of [true, false]) {
     })
   }
 
-  /** Waits for the event that the notice names. */
+  /** Waits for the event that the notice names, and returns its keys. */
   async function untilFresh(page) {
     const link = page.locator('#notice').getByRole('link', { name: /^change \d+$/ })
     const event = page.locator(await link.getAttribute('href'))
     await untilPage(page, event.getByText(/^ ?Fresh$/))
+    return await event.locator('code').allTextContents()
   }
 
   test(`Retry tries a failing key at once${how}`, async (t) => {
@@ -57,7 +58,7 @@ for (const javaScriptEnabled of [true, false]) {
     const page = await openStatusPage(t, options)
     await page.getByLabel('Refresh one key').fill('/articles/10')
     await page.getByRole('button', { name: 'Refresh', exact: true }).click()
-    await untilFresh(page)
+    assert.deepEqual(await untilFresh(page), ['/articles/10'])
     assert.equal(await title(10), expected)
   })
 
@@ -67,7 +68,7 @@ for (const javaScriptEnabled of [true, false]) {
     const expected = await change(11)
     const page = await openStatusPage(t, options)
     await page.getByRole('button', { name: 'Refresh everything' }).click()
-    await untilFresh(page)
+    assert.deepEqual(await untilFresh(page), ['/articles', 'related'])
     await untilTitle(11, expected)
   })
 
