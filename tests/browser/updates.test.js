@@ -60,13 +60,24 @@ test('an update leaves the reader alone', async (t) => {
   assert.equal(await isFocused(purge), true)
   assert.equal(await elements.evaluate((them) => them.every((it) => it.isConnected)), true)
 
-  // The second row becomes the first one.
+  // A new event comes before the others.
+  const link = newest(page, '/articles/12').getByRole('link')
+  const event = page.getByRole('link', { name: await link.textContent(), exact: true })
+  await event.focus()
   await change(13)
   const second = page.getByRole('button', { name: 'Retry /articles/13' })
+  await second.waitFor()
+  assert.equal(await isFocused(event), true)
+
+  // The second row becomes the first one, and what comes before the table vanishes.
   await second.focus()
+  await page.evaluate(() => {
+    document.getElementById('retry').insertAdjacentHTML('beforebegin', '<p class="vanishes"></p>')
+  })
   await failItems(t, 13)
   await retry('/articles/12')
   await page.getByRole('button', { name: 'Retry /articles/12' }).waitFor({ state: 'hidden' })
+  await page.locator('.vanishes').waitFor({ state: 'detached' })
   assert.equal(await isFocused(second), true)
 })
 
