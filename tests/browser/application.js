@@ -29,6 +29,12 @@ export async function untilTitle(id, expected) {
   await until(`article ${id} has the title ${expected}`, async () => (await title(id)) === expected)
 }
 
+/** The work queue's keys, as the status page lists them. */
+export async function queuedKeys() {
+  const status = await fetch(`${url}/status`, { headers: ADMIN })
+  return (await status.json()).queue.keys
+}
+
 /** Makes a failing key due now, or every one. */
 export async function retry(key = '') {
   const response = await fetch(`${url}/status/retry`, {
@@ -45,9 +51,8 @@ export async function retry(key = '') {
  */
 export async function untilPausesAreLong(...keys) {
   await until(`${keys} wait for minutes`, async () => {
-    const status = await fetch(`${url}/status`, { headers: ADMIN })
-    const { queue } = await status.json()
-    const failing = queue.keys.filter((it) => keys.includes(it.key) && it.state === 'backing_off')
+    const ours = (await queuedKeys()).filter((it) => keys.includes(it.key))
+    const failing = ours.filter((it) => it.state === 'backing_off')
     const early = failing.filter((it) => it.next_ms < 100_000)
     for (const { key } of early) await retry(key)
     return failing.length === keys.length && early.length === 0

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { untilPausesAreLong, untilTitle } from './application.js'
+import { queuedKeys, until, untilPausesAreLong } from './application.js'
 import { UNAUTHORIZED, openPage, openStatusPage } from './chromium.js'
 import { screenshots, url } from './environment.js'
 import { change, failItems } from './supabase.js'
@@ -14,10 +14,8 @@ test('screenshots of the page and of the login form', async (t) => {
   await failItems(t, 17)
   await change(17)
   await untilPausesAreLong('/articles/17')
-  for (const id of [2, 5, 11, 20, 7]) {
-    const title = await change(id)
-    await untilTitle(id, title)
-  }
+  for (const id of [2, 5, 11, 20, 7]) await change(id)
+  await until('the other keys are fresh', async () => (await queuedKeys()).length === 1)
 
   const page = await openStatusPage(t)
   const login = await openPage(t, { expected: UNAUTHORIZED })
