@@ -1,4 +1,4 @@
-//! Who may see the status page, and who may act on it.
+//! Authorization: which requests may see the status page, and which may act.
 //!
 //! A program sends `admin_token` as a bearer token. A browser logs in with it, and gets a cookie: the
 //! time at which the login ends, and a signature of that time by the token.

@@ -17,7 +17,7 @@
 //! | [`snapshot`], `state` | the state, and where it comes from |
 //! | [`page`] | the page's HTML, style and script |
 //! | `prometheus` | the text of `/metrics` |
-//! | `access`, `login` | who may see the page, and who may act |
+//! | `access`, `login` | authorization: bearer token, login, same-site check |
 //! | `actions` | retry, refresh, purge |
 //! | `probes` | `/healthz` and `/readyz` |
 //! | `settings` | the variables that only this component needs |

@@ -1,4 +1,4 @@
-//! The status page tells the truth, also while a part fails; and who may see it and act on it.
+//! The status page: its state while each part fails, its authorization, and its actions.
 
 use afterword_scenarios::{
     ADMIN_TOKEN, Afterword, Response, SECRET, Setup, host_has_dials, redis_key,

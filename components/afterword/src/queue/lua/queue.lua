@@ -56,8 +56,8 @@
 --                                the last reconciliation
 -- channel       not a key: the channel that wakes a worker; the prefix alone if the callers wake it
 local queue, counter, versions, queued_at, failures, errors, completed, lease, wake_pending, alarm,
-  alive, breaker, suspects, reconciled, fetch_locks, owner, next_wake, requests, metrics, events, waiting, lag,
-  health, channel =
+  alive, breaker, suspects, reconciled, fetch_locks, owner, next_wake, requests, metrics,
+  events, waiting, lag, health, channel =
   unpack(KEYS)
 
 -- All durations are in milliseconds.
