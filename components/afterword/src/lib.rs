@@ -2,6 +2,7 @@
 //!
 //! | module | content |
 //! | --- | --- |
+//! | [`bearer`] | bearer tokens |
 //! | [`host`] | the only module that calls Spin or WASI |
 //! | [`resource`] | the cached table: its path, columns and queries |
 //! | [`key`] | cached resources: a request's path and its name in the store and in Redis |
@@ -20,6 +21,7 @@
 //! | [`log`] | structured logs: lines, events, sampling |
 //! | [`limit`] | time limits for calls to the host |
 
+pub mod bearer;
 pub mod entry;
 pub mod freshness;
 pub mod host;

@@ -4,6 +4,7 @@
 //! become due before then, it sends the next request itself. `articles` and `revalidate` send
 //! requests after their responses, and a scheduler sends one at least once a minute.
 
+use afterword::bearer;
 use afterword::host::{self, http_server};
 use afterword::log::{self, event};
 use afterword::problem::{self, Problem};
@@ -17,13 +18,9 @@ use spin_sdk::wasip3::http::types;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
-use subtle::ConstantTimeEq;
 use worker::{Outcome, Report};
 
 const ALLOWED_METHODS: &str = "POST, OPTIONS";
-
-/// The shortest secret, in bytes: anybody on the network can try secrets.
-const MIN_SECRET: usize = 16;
 
 struct RefreshHttp;
 
@@ -60,7 +57,7 @@ async fn refresh(
         &problem::NOT_CONFIGURED
     })?;
     let authorization = http_server::headers(&request).get("authorization");
-    if !settings.accepts(&authorization) {
+    if !bearer::authorizes(&authorization, &settings.secret) {
         return Err(&problem::WRONG_REFRESH_SECRET);
     }
     let Some(turn) = Turn::take() else {
@@ -147,12 +144,7 @@ impl Settings {
         let read = async {
             log::init("refresh-http").await?;
             let secret = required("refresh_secret").await?;
-            if secret.len() < MIN_SECRET || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(invalid(
-                    "refresh_secret",
-                    "it must have at least 16 characters, all of them visible ASCII",
-                ));
-            }
+            bearer::check(&secret).map_err(|why| invalid("refresh_secret", why))?;
             let time = seconds("refresh_seconds").await?;
             if !(5..=300).contains(&time.as_secs()) {
                 return Err(invalid("refresh_seconds", "it must be from 5 to 300"));
@@ -160,18 +152,6 @@ impl Settings {
             Ok(Self { secret, time })
         };
         once(&SETTINGS, read).await
-    }
-
-    /// Compares in constant time.
-    fn accepts(&self, authorization: &[Vec<u8>]) -> bool {
-        let [value] = authorization else {
-            return false;
-        };
-        let Some((scheme, token)) = value.split_at_checked("Bearer ".len()) else {
-            return false;
-        };
-        let equal: bool = token.ct_eq(self.secret.as_bytes()).into();
-        scheme.eq_ignore_ascii_case(b"Bearer ") && equal
     }
 }
 
