@@ -16,6 +16,9 @@ pub(crate) enum Call {
     /// Remove a key.
     #[cfg_attr(feature = "faults", serde(rename = "key-value.delete"))]
     KeyValueDelete,
+    /// Look whether there is a key.
+    #[cfg_attr(feature = "faults", serde(rename = "key-value.exists"))]
+    KeyValueExists,
     /// List all keys: the call itself, before the first key. A failed listing has an error and no
     /// key.
     #[cfg_attr(feature = "faults", serde(rename = "key-value.get-keys"))]

@@ -17,6 +17,8 @@ pub(crate) struct Component {
     pub allowed_hosts: AllowList,
     pub key_value: Arc<Backend>,
     pub dials: Dials,
+    /// Whether to log what each instance has cost.
+    pub measure: bool,
     /// Whether to drop what the component prints.
     pub quiet: bool,
 }

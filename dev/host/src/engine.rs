@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, Result};
 use wasmtime::{Cache, CacheConfig, Config, Engine};
 
-/// An engine that caches compiled components in `cache_dir` or [`default_cache_dir`].
+/// An engine that caches compiled components in `cache_dir` or [`default_cache_dir`]. With `measure`,
+/// its code counts fuel, which makes it slower.
 ///
 /// # Errors
 /// When the cache's folder cannot be made, or wasmtime does not support this machine.
-pub(crate) fn engine(cache_dir: Option<&Path>) -> Result<Engine> {
+pub(crate) fn engine(cache_dir: Option<&Path>, measure: bool) -> Result<Engine> {
     let mut cache = CacheConfig::new();
     if let Some(folder) = cache_dir.map(Path::to_owned).or_else(default_cache_dir) {
         let folder = std::path::absolute(&folder)
@@ -23,6 +24,7 @@ pub(crate) fn engine(cache_dir: Option<&Path>) -> Result<Engine> {
     config
         .cache(Some(cache))
         .wasm_component_model_async(true)
+        .consume_fuel(measure)
         // The components are stripped, so frames have no names. A panic message has its place.
         .wasm_backtrace_max_frames(None);
     Ok(Engine::new(&config)?)

@@ -121,7 +121,7 @@ impl Application {
         options: &Options,
         dials: &Dials,
     ) -> Result<Self> {
-        let engine = engine(options.cache_dir.as_deref())?;
+        let engine = engine(options.cache_dir.as_deref(), options.measure)?;
         let linker = linker::linker(&engine)?;
         let state_dir = options
             .state_dir
@@ -144,6 +144,7 @@ impl Application {
                 .context("allowed_outbound_hosts")?,
                 key_value: key_value.clone(),
                 dials: dials.clone(),
+                measure: options.measure,
                 quiet: options.quiet,
             };
             if let Some(reason) = component.allowed_hosts.fault() {

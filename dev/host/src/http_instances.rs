@@ -4,6 +4,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::component::Component;
 use crate::instance::{State, new_store};
+use crate::measure;
 use crate::service_chaining::Chaining;
 
 /// Requests that an instance takes in its life.
@@ -42,14 +44,14 @@ impl HandlerState for Instances {
     type WorkerState = RequestLimits;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, IdleTimeout, RequestLimits>> {
-        let mut store = new_store(&self.component, &self.engine, self.chaining.clone());
+        let mut store = new_store(&self.component, &self.engine, self.chaining.clone())?;
         let service = self.service.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,
             proxy: Proxy::P3(service),
             view: State::http,
             expiration: IdleTimeout(Box::pin(sleep(IDLE_TIMEOUT))),
-            state: RequestLimits(self.component.clone()),
+            state: RequestLimits::new(self.component.clone()),
         })
     }
 }
@@ -78,8 +80,20 @@ impl WorkerExpiration for IdleTimeout {
     }
 }
 
-/// Limits the requests of one instance.
-pub(crate) struct RequestLimits(Arc<Component>);
+/// Limits the requests of one instance, and counts them.
+pub(crate) struct RequestLimits {
+    component: Arc<Component>,
+    requests: AtomicUsize,
+}
+
+impl RequestLimits {
+    fn new(component: Arc<Component>) -> Self {
+        Self {
+            component,
+            requests: AtomicUsize::new(0),
+        }
+    }
+}
 
 impl WorkerState for RequestLimits {
     type StoreData = State;
@@ -102,14 +116,17 @@ impl WorkerState for RequestLimits {
         _: (),
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         Box::pin(std::future::pending())
     }
 
     fn drop(&self, store: Store<State>, result: wasmtime::Result<()>) {
+        measure::log(&store, self.requests.load(Ordering::Relaxed));
         // This prints the unfinished line of the instance. The reason of its end comes after it.
         drop(store);
         if let Err(error) = result {
-            self.0.log(format_args!("the instance failed: {error:#}"));
+            self.component
+                .log(format_args!("the instance failed: {error:#}"));
         }
     }
 }

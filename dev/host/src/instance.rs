@@ -9,6 +9,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::component::Component;
 use crate::http_client::HttpClient;
+use crate::measure::{self, PeakMemory};
 use crate::service_chaining::Chaining;
 use crate::stdio::Lines;
 
@@ -17,17 +18,21 @@ pub(crate) struct State {
     pub component: Arc<Component>,
     /// Its open stores, connections, bodies and so on.
     pub table: ResourceTable,
+    pub peak_memory: PeakMemory,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     http_client: HttpClient,
 }
 
 /// Makes a store for a new instance of `component`. Only HTTP components have service chaining.
+///
+/// # Errors
+/// When the component is measured and the engine does not count fuel.
 pub(crate) fn new_store(
     component: &Arc<Component>,
     engine: &Engine,
     chaining: Option<Chaining>,
-) -> Store<State> {
+) -> wasmtime::Result<Store<State>> {
     let mut wasi = WasiCtx::builder();
     if !component.quiet {
         wasi.stdout(Lines::new(&component.id));
@@ -36,6 +41,7 @@ pub(crate) fn new_store(
     let state = State {
         component: component.clone(),
         table: ResourceTable::new(),
+        peak_memory: PeakMemory::default(),
         wasi: wasi.build(),
         http: WasiHttpCtx::new(),
         http_client: HttpClient {
@@ -43,7 +49,11 @@ pub(crate) fn new_store(
             chaining,
         },
     };
-    Store::new(engine, state)
+    let mut store = Store::new(engine, state);
+    if component.measure {
+        measure::begin(&mut store)?;
+    }
+    Ok(store)
 }
 
 impl WasiView for State {

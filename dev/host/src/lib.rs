@@ -12,6 +12,7 @@
 //! - Imports: `imports` implements Spin's interfaces, over the `bindings` of the WIT in `wit/`.
 //!   `resources` are the types of their handles. `key_value` stores entries, `http_client` sends
 //!   requests, some by `service_chaining`, and `allow_list` limits outbound connections.
+//! - Costs, only with [`Options::measure`]: `measure`.
 //! - Faults, only with the cargo feature `faults`: `dials`, set over HTTP by `dials_server`, act on
 //!   each `call`.
 
@@ -33,6 +34,7 @@ mod instance;
 mod key_value;
 mod linker;
 mod manifest;
+mod measure;
 #[cfg(not(feature = "faults"))]
 mod no_dials;
 mod options;

@@ -45,6 +45,14 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
+    /// Log what each instance has cost: its requests, its fuel and its memory
+    ///
+    /// For measurements only: code that counts fuel is slower. A unit of fuel is about one
+    /// WebAssembly instruction. The memory is what the instance's memory has grown to. The line
+    /// comes when the instance ends.
+    #[arg(long)]
+    pub measure: bool,
+
     /// Serve the fault dials on this address: GET and PUT /dials
     ///
     /// Anyone who reaches this address can make the application fail or die.
@@ -65,6 +73,7 @@ impl Options {
             variables: Vec::new(),
             quiet: false,
             cache_dir: None,
+            measure: false,
             #[cfg(feature = "faults")]
             dials: None,
         }

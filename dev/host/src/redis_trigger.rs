@@ -13,6 +13,7 @@ use wasmtime::Engine;
 use crate::bindings::RedisServicePre;
 use crate::component::Component;
 use crate::instance::{State, new_store};
+use crate::measure;
 
 /// A component behind a Redis trigger.
 #[derive(Clone)]
@@ -93,12 +94,14 @@ impl Handler {
 
     /// Runs a new instance. It ends when the handler returns, with everything that it spawned.
     async fn dispatch(&self, payload: &[u8]) -> Result<()> {
-        let mut store = new_store(&self.component, &self.engine, None);
+        let mut store = new_store(&self.component, &self.engine, None)?;
         let service = self.service.instantiate_async(&mut store).await?;
         let handler = service.spin_redis_inbound_redis();
         let payload = payload.to_vec();
         let handled = store
             .run_concurrent(async |accessor| handler.call_handle_message(accessor, payload).await);
-        handled.await??.context("Redis handler returned an error")
+        let handled = handled.await;
+        measure::log(&store, 1);
+        handled??.context("Redis handler returned an error")
     }
 }

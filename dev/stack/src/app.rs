@@ -39,6 +39,8 @@ pub struct App {
     /// The address of the embedded host's fault dials. Only a host with the feature `faults` has
     /// them.
     pub dials: Option<SocketAddr>,
+    /// Whether the embedded host logs what each instance has cost.
+    pub measure: bool,
 }
 
 impl Host {
@@ -48,7 +50,7 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When `app` has fault dials, which Spin lacks.
+    /// When `app` has fault dials or is measured, which Spin lacks.
     pub fn command(&self, app: &App) -> Result<Command> {
         let mut command = match self {
             Self::Spin(program) => {
@@ -56,6 +58,7 @@ impl Host {
                     app.dials.is_none(),
                     "only the embedded host has fault dials"
                 );
+                ensure!(!app.measure, "only the embedded host measures instances");
                 command(program)
             }
             Self::Embedded(program) => command(program),
@@ -73,6 +76,9 @@ impl Host {
         }
         if let Some(dials) = app.dials {
             command.arg("--dials").arg(dials.to_string());
+        }
+        if app.measure {
+            command.arg("--measure");
         }
         if let Some(file) = &app.authorities {
             command.env("SSL_CERT_FILE", file);
@@ -142,5 +148,14 @@ mod tests {
         assert!(Host::Spin("spin".into()).command(&app).is_err());
         let command = Host::Embedded("host".into()).command(&app).unwrap();
         assert!(line(&command).ends_with("--dials 127.0.0.1:4000"));
+    }
+
+    #[test]
+    fn a_measurement_is_an_error_for_spin() {
+        let mut app = app();
+        app.measure = true;
+        assert!(Host::Spin("spin".into()).command(&app).is_err());
+        let command = Host::Embedded("host".into()).command(&app).unwrap();
+        assert!(line(&command).ends_with("--measure"));
     }
 }

@@ -34,6 +34,8 @@ pub struct RequestLog {
     pub query: String,
     /// The status of the response. `None` for a dropped connection.
     pub status: Option<u16>,
+    /// The number of rows in the response, by its `Content-Range`. 0 without one.
+    pub rows: u64,
 }
 
 /// The state that the server and the handle share.
@@ -118,6 +120,7 @@ async fn respond_to_rest(
         path: parts.uri.path().to_owned(),
         query: without_key(parts.uri.query().unwrap_or_default()),
         status: None,
+        rows: 0,
     };
 
     let response = match &dial.fault {
@@ -143,6 +146,7 @@ async fn respond_to_rest(
     };
 
     log.status = response.as_ref().map(|response| response.status);
+    log.rows = response.as_ref().map_or(0, rows);
     if shared.verbose {
         let separator = if log.query.is_empty() { "" } else { "?" };
         let status = log
@@ -213,6 +217,18 @@ impl Shared {
         self.webhooks.set_dials(dials.webhooks.clone());
         *lock(&self.dials) = dials;
     }
+}
+
+/// The number of rows that a response has by its `Content-Range`, such as `0-24/*`.
+fn rows(response: &Response) -> u64 {
+    let mut headers = response.headers.iter();
+    let range = headers.find(|(name, _)| *name == "content-range");
+    let range = range.and_then(|(_, value)| {
+        let (first, last) = value.split_once('/')?.0.split_once('-')?;
+        let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+        Some(last.saturating_sub(first) + 1)
+    });
+    range.unwrap_or(0)
 }
 
 fn without_key(query: &str) -> String {

@@ -50,6 +50,21 @@ impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
         around(&component, Call::KeyValueGet, get).await
     }
 
+    async fn exists(
+        accessor: &Accessor<T, Self>,
+        store: Resource<Store>,
+        key: String,
+    ) -> Result<bool, Error> {
+        let (component, store) = find(accessor, &store)?;
+        let exists = async {
+            if component.dials.hide_keys() {
+                return Ok(false);
+            }
+            component.key_value.exists(&store.label, &key).await
+        };
+        around(&component, Call::KeyValueExists, exists).await
+    }
+
     async fn set(
         accessor: &Accessor<T, Self>,
         store: Resource<Store>,

@@ -53,6 +53,17 @@ impl Backend {
         }
     }
 
+    pub(crate) async fn exists(&self, label: &str, key: &str) -> Result<bool, Error> {
+        match self {
+            // As Spin does.
+            Self::Sqlite(database) => {
+                let value = database.get(label, key).map_err(other)?;
+                Ok(value.is_some())
+            }
+            Self::Redis(server) => server.exists(key).await.map_err(other),
+        }
+    }
+
     pub(crate) async fn set(&self, label: &str, key: &str, value: &[u8]) -> Result<(), Error> {
         match self {
             Self::Sqlite(database) => database.set(label, key, value).map_err(other),

@@ -47,6 +47,10 @@ impl Server {
         self.connection().await?.get(key).await
     }
 
+    pub(super) async fn exists(&self, key: &str) -> RedisResult<bool> {
+        self.connection().await?.exists(key).await
+    }
+
     pub(super) async fn set(&self, key: &str, value: &[u8]) -> RedisResult<()> {
         self.connection().await?.set(key, value).await
     }
