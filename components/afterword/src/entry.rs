@@ -75,12 +75,32 @@ impl EntityTag {
         &self.0
     }
 
-    fn decode(tag: [u8; TAG_LENGTH]) -> Option<Self> {
+    /// Parses the value of [`as_bytes`](Self::as_bytes).
+    pub(crate) fn decode(tag: [u8; TAG_LENGTH]) -> Option<Self> {
         let [b'"', hex @ .., b'"'] = &tag else {
             return None;
         };
-        hex.iter().all(u8::is_ascii_hexdigit).then_some(Self(tag))
+        let words = hex.as_chunks().0;
+        words.iter().all(are_hex_digits).then_some(Self(tag))
     }
+}
+
+/// Whether eight bytes are lower-case hexadecimal digits. Each read checks twelve of these words, so
+/// it checks the bytes of a word at once, in the highest bit of each.
+fn are_hex_digits(bytes: &[u8; 8]) -> bool {
+    const HIGHEST_BITS: u64 = each(0x80);
+    const fn each(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    let word = u64::from_ne_bytes(*bytes);
+    if word & HIGHEST_BITS != 0 {
+        return false;
+    }
+    // No byte of the sums overflows, since none of `word` exceeds 0x7f.
+    let at_least = |least: u8| word + each(0x80 - least);
+    let digits = at_least(b'0') & !at_least(b'9' + 1);
+    let letters = at_least(b'a') & !at_least(b'f' + 1);
+    (digits | letters) & HIGHEST_BITS == HIGHEST_BITS
 }
 
 /// A digest of the configuration that decides an entry's content: the first 128 bits of a SHA-256.
@@ -98,6 +118,16 @@ impl Source {
         }
         let digest: [u8; 32] = digest.finalize().into();
         Self(*digest.first_chunk().expect("32 bytes hold 16"))
+    }
+
+    /// The digest.
+    pub(crate) fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The source with this digest.
+    pub(crate) fn from_bytes(digest: [u8; 16]) -> Self {
+        Self(digest)
     }
 }
 
@@ -191,6 +221,9 @@ impl Entry {
         self.identity.content.is_empty()
     }
 
+    /// The length of the header of [`encode`](Self::encode)'s value, in bytes.
+    pub const HEADER_LENGTH: usize = CONTENT_AT;
+
     /// The length of [`encode`](Self::encode)'s value, in bytes.
     pub fn encoded_length(&self) -> usize {
         let variants = Coding::ALL.map(|coding| self.variant(coding));
@@ -204,6 +237,15 @@ impl Entry {
             Coding::Identity => Some(&self.identity),
             Coding::Brotli => self.brotli.as_ref(),
             Coding::Gzip => self.gzip.as_ref(),
+        }
+    }
+
+    /// The content in a coding, without the others; `None` if it is not stored.
+    pub fn into_variant(self, coding: Coding) -> Option<Variant> {
+        match coding {
+            Coding::Identity => Some(self.identity),
+            Coding::Brotli => self.brotli,
+            Coding::Gzip => self.gzip,
         }
     }
 
@@ -321,6 +363,18 @@ mod tests {
             EntityTag::of(b"").as_bytes(),
             b"\"e3b0c44298fc1c149afbf4c8996fb924\""
         );
+    }
+
+    #[test]
+    fn a_tag_has_lower_case_hexadecimal_digits() {
+        for byte in 0..=u8::MAX {
+            let is_digit = byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            for at in 0..8 {
+                let mut word = *b"09afbe18";
+                word[at] = byte;
+                assert_eq!(are_hex_digits(&word), is_digit, "{byte} at {at}");
+            }
+        }
     }
 
     #[test]

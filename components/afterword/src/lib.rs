@@ -7,6 +7,7 @@
 //! | [`resource`] | the cached table: its path, columns and queries |
 //! | [`key`] | cached resources: a request's path and its name in the store and in Redis |
 //! | [`entry`] | the format of a stored response |
+//! | [`directory`], [`chunk`] | the format of a long list |
 //! | [`freshness`] | how long an entry may be served (RFC 9111, RFC 5861) |
 //! | [`row`] | reading single columns of a row's JSON |
 //! | [`store`] | the key-value store, with time limits |
@@ -22,6 +23,8 @@
 //! | [`limit`] | time limits for calls to the host |
 
 pub mod bearer;
+pub mod chunk;
+pub mod directory;
 pub mod entry;
 pub mod freshness;
 pub mod host;

@@ -11,17 +11,24 @@ use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-/// A counter: its sample in the Prometheus text format, without the prefix `afterword_`. Redis has
-/// it under this name in the hash `metrics`.
+/// A counter, by its place in [`ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counter(&'static str);
+pub struct Counter(usize);
 
 macro_rules! counters {
     ($($(#[$documentation:meta])* $name:ident = $sample:literal;)*) => {
-        $($(#[$documentation])* pub const $name: Counter = Counter($sample);)*
+        /// The places of the counters.
+        #[expect(non_camel_case_types, reason = "the names of the constants")]
+        enum Place { $($name),* }
+
+        $($(#[$documentation])* pub const $name: Counter = Counter(Place::$name as usize);)*
 
         /// All counters of the components.
         pub const ALL: &[Counter] = &[$($name),*];
+
+        /// Their samples in the Prometheus text format, without the prefix `afterword_`. Redis has
+        /// the counters under these names in the hash `metrics`.
+        const SAMPLES: [&str; ALL.len()] = [$($sample),*];
     };
 }
 
@@ -70,9 +77,12 @@ counters! {
 impl Counter {
     /// The sample without the prefix `afterword_`.
     pub const fn sample(self) -> &'static str {
-        self.0
+        SAMPLES[self.0]
     }
 }
+
+/// The counts of [`ALL`].
+type Counts = [u32; ALL.len()];
 
 /// The shortest time between two reports of an instance.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -85,8 +95,8 @@ const DELAY: Duration = Duration::from_millis(100);
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 thread_local! {
-    /// What this instance has counted since its last report. Few counters are in use at a time.
-    static COUNTED: RefCell<Vec<(Counter, u32)>> = const { RefCell::new(Vec::new()) };
+    /// What this instance has counted since its last report.
+    static COUNTED: RefCell<Counts> = const { RefCell::new([0; ALL.len()]) };
     /// The acknowledgements since then: the event's id, and the milliseconds from its receipt.
     static ACKNOWLEDGED: RefCell<Vec<(i64, u128)>> = const { RefCell::new(Vec::new()) };
     /// Whether a report is scheduled.
@@ -105,10 +115,7 @@ pub fn count(counter: Counter) {
 /// Adds several.
 pub fn add(counter: Counter, more: u32) {
     COUNTED.with_borrow_mut(|counted| {
-        match counted.iter_mut().find(|(other, _)| *other == counter) {
-            Some((_, count)) => *count = count.saturating_add(more),
-            None => counted.push((counter, more)),
-        }
+        counted[counter.0] = counted[counter.0].saturating_add(more);
     });
 }
 
@@ -165,17 +172,14 @@ async fn report(checks: bool) -> Result<bool, Box<dyn Error>> {
 /// nothing. For the worker, which has a connection of its own.
 pub fn take() -> Option<Vec<Vec<u8>>> {
     let counted = COUNTED.take();
-    (!counted.is_empty()).then(|| arguments(false, &counted, &[]))
+    let is_any = counted.iter().any(|count| *count > 0);
+    is_any.then(|| arguments(false, &counted, &[]))
 }
 
-fn arguments(
-    checks: bool,
-    counted: &[(Counter, u32)],
-    acknowledged: &[(i64, u128)],
-) -> Vec<Vec<u8>> {
+fn arguments(checks: bool, counted: &Counts, acknowledged: &[(i64, u128)]) -> Vec<Vec<u8>> {
     let mut arguments = vec![number(u8::from(checks))];
-    for (counter, count) in counted {
-        arguments.extend([counter.sample().into(), number(count)]);
+    for (sample, count) in SAMPLES.iter().zip(counted).filter(|(_, count)| **count > 0) {
+        arguments.extend([(*sample).into(), number(count)]);
     }
     for (id, ms) in acknowledged {
         arguments.extend([format!("{id}:answered").into_bytes(), number(ms)]);

@@ -23,8 +23,10 @@ pub struct Problem {
 pub const URN: &str = "urn:problem-type:afterword:";
 
 /// All problems.
-pub const ALL: [&Problem; 27] = [
+pub const ALL: [&Problem; 29] = [
     &NO_SUCH_PATH,
+    &UNSUPPORTED_QUERY,
+    &NO_SUCH_ROWS,
     &NO_SUCH_ARTICLE,
     &METHOD_NOT_ALLOWED,
     &NOT_ACCEPTABLE,
@@ -60,6 +62,23 @@ pub const NO_SUCH_PATH: Problem = Problem {
     status: StatusCode::NOT_FOUND,
     detail: "An id is 1 to 255 bytes of UTF-8. Percent-encode it, including slashes: \
              /articles/2024%2F01.",
+};
+
+/// A query parameter that would change the meaning of the response, but is not supported.
+pub const UNSUPPORTED_QUERY: Problem = Problem {
+    name: "unsupported-query",
+    title: "Unsupported query",
+    status: StatusCode::BAD_REQUEST,
+    detail: "The list has the query parameters `limit` and `offset`: /articles?limit=20&offset=40. \
+             Each is a whole number, and occurs once. An article has none.",
+};
+
+/// 416, as PostgREST responds to an offset beyond the end if it counts.
+pub const NO_SUCH_ROWS: Problem = Problem {
+    name: "no-such-rows",
+    title: "No such rows",
+    status: StatusCode::RANGE_NOT_SATISFIABLE,
+    detail: "The offset is beyond the end of the list. `Content-Range` has the number of rows.",
 };
 
 /// The row does not exist, or the anonymous key may not read it.

@@ -74,6 +74,11 @@ impl Store {
         Ok(limit(CALL_LIMIT, self.0.get(key)).await??)
     }
 
+    /// Whether there is a value for a key.
+    pub async fn exists(&self, key: &str) -> Result<bool, Error> {
+        Ok(limit(CALL_LIMIT, self.0.exists(key)).await??)
+    }
+
     /// Stores a value, and replaces an existing one.
     pub async fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
         Ok(limit(CALL_LIMIT, self.0.set(key, value)).await??)

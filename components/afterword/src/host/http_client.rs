@@ -89,7 +89,7 @@ fn response(response: WasiResponse) -> Response {
     let headers = response.get_headers();
     let (_, no_error) = wit_future::new(|| Ok(()));
     let (stream, trailers) = WasiResponse::consume_body(response, no_error);
-    let body = Body::new(stream, trailers);
+    let body = Body::new(stream, trailers, None);
     Response {
         status,
         headers,

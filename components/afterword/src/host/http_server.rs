@@ -5,9 +5,10 @@
 
 use super::body::Body;
 use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
 use http::{Method, StatusCode};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response, Scheme};
-use spin_sdk::wasip3::wit_bindgen::yield_async;
+use spin_sdk::wasip3::wit_bindgen::{FutureWriter, StreamWriter, yield_async};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
 pub use spin_sdk::wasip3::http::types::{
@@ -29,18 +30,15 @@ pub fn method(request: &Request) -> Method {
     Method::try_from(request.get_method()).unwrap_or_default()
 }
 
-/// The path of a request, without the query.
-pub fn path(request: &Request) -> String {
+/// The path and the query of a request; either may be empty.
+pub fn path_and_query(request: &Request) -> (String, String) {
     let mut path = request.get_path_with_query().unwrap_or_default();
-    path.truncate(path.find('?').unwrap_or(path.len()));
-    path
-}
-
-/// The query of a request; empty without one.
-pub fn query(request: &Request) -> String {
-    let path = request.get_path_with_query().unwrap_or_default();
-    let query = path.split_once('?').map(|(_, query)| query.to_owned());
-    query.unwrap_or_default()
+    let Some(at) = path.find('?') else {
+        return (path, String::new());
+    };
+    let query = path[at + 1..].to_owned();
+    path.truncate(at);
+    (path, query)
 }
 
 /// The host and the port that a request is for; empty if they are unknown.
@@ -58,11 +56,54 @@ pub fn headers(request: &Request) -> Headers {
     Headers(request.get_headers())
 }
 
-/// The body of a request.
-pub fn body(request: Request) -> Body {
+/// The body of a request, which has these headers.
+pub fn body(request: Request, headers: &Headers) -> Body {
+    let lines = headers.get("content-length");
+    let length = lines.first().and_then(|line| str::from_utf8(line).ok());
+    let length = length.and_then(|length| length.parse().ok());
     let (_, no_error) = wit_future::new(|| Ok(()));
     let (stream, trailers) = Request::consume_body(request, no_error);
-    Body::new(stream, trailers)
+    Body::new(stream, trailers, length)
+}
+
+/// The headers of a response.
+///
+/// # Errors
+/// A name or a value is invalid.
+pub fn header_list(lines: &[(String, Vec<u8>)]) -> Result<Fields, ErrorCode> {
+    Fields::from_list(lines).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))
+}
+
+/// The content of a response.
+pub enum Content {
+    /// None, for a status that excludes it.
+    None,
+    /// These bytes.
+    Whole(Bytes),
+    /// What this function writes.
+    Streamed(Produce),
+}
+
+/// Writes the content of a response, after the response has begun.
+pub type Produce = Box<dyn FnOnce(BodyWriter) -> LocalBoxFuture<'static, ()>>;
+
+/// The content of a response that has begun.
+pub struct BodyWriter {
+    stream: StreamWriter<u8>,
+    end: FutureWriter<Result<Option<Fields>, ErrorCode>>,
+}
+
+impl BodyWriter {
+    /// Writes the next bytes. Returns false if nobody reads them.
+    pub async fn write(&mut self, bytes: Vec<u8>) -> bool {
+        self.stream.write_all(bytes).await.is_empty()
+    }
+
+    /// Cuts the response: the client must not take it for complete.
+    pub async fn cut(self) {
+        let error = ErrorCode::InternalError(Some("the content is incomplete".to_owned()));
+        let _ = self.end.write(Err(error)).await;
+    }
 }
 
 /// Builds the response that the entry point returns to the host. All responses go through here.
@@ -72,27 +113,32 @@ pub fn body(request: Request) -> Body {
 /// that is not ready when the headers leave waits for the client's delayed ACK: 40 ms on a
 /// kept-alive connection. Therefore the task that writes the body is spawned first and polled twice
 /// (once to start, once to offer the bytes) before the host gets the headers, and `content-length`
-/// must be among them.
+/// must be among them. With one yield less, every third response from the SQLite store stalls.
 pub async fn respond(
     status: StatusCode,
-    headers: &[(String, Vec<u8>)],
-    content: Option<Bytes>,
+    headers: Fields,
+    content: Content,
 ) -> Result<Response, ErrorCode> {
-    let headers = Fields::from_list(headers)
-        .map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
-    let (_, no_trailers) = wit_future::new(|| Ok(None));
-    let (body, write) = match content {
-        Some(content) => {
-            let (mut writer, body) = wit_stream::new();
-            let write = async move { drop(writer.write_all(content.into()).await) };
-            (Some(body), Some(write))
+    let (end, trailers) = wit_future::new(|| Ok(None));
+    let (body, has_body) = match content {
+        Content::None => (None, false),
+        Content::Whole(content) => {
+            let (mut stream, body) = wit_stream::new();
+            spawn(async move { drop(stream.write_all(content.into()).await) });
+            (Some(body), true)
         }
-        None => (None, None),
+        Content::Streamed(produce) => {
+            let (stream, body) = wit_stream::new();
+            spawn(produce(BodyWriter { stream, end }));
+            (Some(body), true)
+        }
     };
-    let (response, _) = Response::new(headers, body, no_trailers);
-    let _ = response.set_status_code(status.as_u16());
-    if let Some(write) = write {
-        spawn(write);
+    let (response, _) = Response::new(headers, body, trailers);
+    // 200 is the default.
+    if status != StatusCode::OK {
+        let _ = response.set_status_code(status.as_u16());
+    }
+    if has_body {
         yield_async().await;
         yield_async().await;
     }

@@ -35,5 +35,6 @@ pub fn now() -> u64 {
     let since_1970 = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
-    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+    // `as_millis` computes with 128 bits.
+    since_1970.as_secs() * 1_000 + u64::from(since_1970.subsec_millis())
 }

@@ -47,7 +47,7 @@ const fn error(name: &'static str) -> Event {
 }
 
 /// All events.
-pub const ALL: [Event; 39] = [
+pub const ALL: [Event; 40] = [
     NOT_CONFIGURED,
     WAKE_UP_FAILED,
     ENTRY_NOT_READ,
@@ -71,6 +71,7 @@ pub const ALL: [Event; 39] = [
     BREAKER_CLOSED,
     RECONCILED,
     LIST_UNAVAILABLE,
+    WHOLE_LIST,
     RECONCILIATION_NOT_QUEUED,
     STORE_NOT_LISTED,
     STORE_NOT_IDENTIFIED,
@@ -157,6 +158,8 @@ pub const RECONCILED: Event = info("reconciled");
 
 /// Every stored item is refreshed, because the list cannot be fetched.
 pub const LIST_UNAVAILABLE: Event = warn("list-unavailable");
+/// A long list cannot be refreshed in parts.
+pub const WHOLE_LIST: Event = info("whole-list");
 
 /// A reconciliation could not be queued.
 pub const RECONCILIATION_NOT_QUEUED: Event = warn("reconciliation-not-queued");

@@ -65,6 +65,12 @@ pub fn event(event: Event, message: impl Into<String>) -> Line {
     }
 }
 
+/// Logs a line that is left out if this instance logs many about the same event in a second. Only a
+/// line that is logged is built.
+pub fn sampled(event: Event, build: impl FnOnce() -> Line + 'static) {
+    admit(event.name, Rate::SAMPLE, Box::new(build));
+}
+
 /// The line about a variable that is missing or invalid.
 pub fn not_configured(error: &variables::Error) -> Line {
     event(event::NOT_CONFIGURED, error.to_string())
@@ -133,16 +139,7 @@ impl Line {
         let Some((rate, reason)) = self.limit else {
             return self.print(0);
         };
-        match with_limit(reason, |limit, now| limit.admit(rate, now, self)) {
-            Admission::Logged(line, suppressed) => line.print(suppressed),
-            Admission::FirstLeftOut(ends_in) if rate.ends_with_last => host::spawn(async move {
-                host::sleep(ends_in).await;
-                if let Some((line, suppressed)) = with_limit(reason, Limit::end) {
-                    line.print(suppressed);
-                }
-            }),
-            Admission::FirstLeftOut(_) | Admission::LeftOut => {}
-        }
+        admit(reason, rate, Box::new(move || self));
     }
 
     fn print(mut self, suppressed: u32) {
@@ -211,11 +208,35 @@ impl fmt::Display for Line {
     }
 }
 
+/// A line that is built when it is logged.
+type Build = Box<dyn FnOnce() -> Line>;
+
+/// Logs the line, unless `rate` leaves it out.
+fn admit(reason: &'static str, rate: Rate, build: Build) {
+    let admission = with_limit(reason, |limit, now| limit.admit(rate, now, (now, build)));
+    match admission {
+        Admission::Logged((_, build), suppressed) => build().print(suppressed),
+        Admission::FirstLeftOut(ends_in) if rate.ends_with_last => host::spawn(async move {
+            host::sleep(ends_in).await;
+            if let Some(((emitted_at, build), suppressed)) = with_limit(reason, Limit::end) {
+                let ago = u64::try_from(emitted_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let mut line = build();
+                line.time = line.time.min(host::now().saturating_sub(ago));
+                line.print(suppressed);
+            }
+        }),
+        Admission::FirstLeftOut(_) | Admission::LeftOut => {}
+    }
+}
+
+/// The lines with one reason, each with the time at which it was emitted.
+type Lines = Limit<(Instant, Build)>;
+
 /// Calls `call` with the lines of this instance that have this reason, and the time.
-fn with_limit<T>(reason: &'static str, call: impl FnOnce(&mut Limit<Line>, Instant) -> T) -> T {
+fn with_limit<T>(reason: &'static str, call: impl FnOnce(&mut Lines, Instant) -> T) -> T {
     thread_local! {
         // The reasons are a part of the program, so their number is limited.
-        static LIMITS: RefCell<Vec<(&'static str, Limit<Line>)>> = const {
+        static LIMITS: RefCell<Vec<(&'static str, Lines)>> = const {
             RefCell::new(Vec::new())
         };
     }
@@ -480,8 +501,8 @@ mod tests {
             ends_with_last: false,
         };
         let is_logged = |reason| {
-            let line = line(event::WEBHOOK_REFUSED, "");
-            let admission = with_limit(reason, |limit, now| limit.admit(rate, now, line));
+            let build: Build = Box::new(|| line(event::WEBHOOK_REFUSED, ""));
+            let admission = with_limit(reason, |limit, now| limit.admit(rate, now, (now, build)));
             matches!(admission, Admission::Logged(..))
         };
         assert_eq!(

@@ -6,10 +6,6 @@ use serde::Deserialize;
 use std::fmt;
 use std::time::Duration;
 
-/// The maximum size of a response, and of a list of several responses, in bytes: half of the
-/// largest value that Spin's key-value store returns.
-pub const MAX_CONTENT: usize = 64 << 20;
-
 /// Why there are no rows. The text may be logged and stored in Redis: it does not contain the key,
 /// the content of a row, or more than one line of the origin's own text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +28,10 @@ pub enum Error {
     },
     /// The response is not an array of rows, but for example a gateway's HTML page.
     NotRows,
-    /// The response or the list exceeds [`MAX_CONTENT`].
-    TooLarge,
+    /// A response for items, or one with a single row of the list, exceeds this size in bytes.
+    TooLarge(usize),
+    /// The list exceeds this size in bytes.
+    ListTooLarge(u64),
     /// A row lacks the id column.
     NoId,
     /// A configured value contains a character that HTTP does not allow.
@@ -92,7 +90,7 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Self::TimedOut | Self::Unreachable(_) | Self::NotRows => Blame::Origin,
-            Self::TooLarge => Blame::Key,
+            Self::TooLarge(_) | Self::ListTooLarge(_) => Blame::Key,
             Self::NoId | Self::InvalidRequest => Blame::Query,
             Self::Status { status, code, .. } => match status.as_u16() {
                 400 | 414 if !code.starts_with("42") && !code.starts_with("PGRST") => Blame::Key,
@@ -174,10 +172,15 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Self::NotRows => f.write_str("the origin's response is not a JSON array of rows"),
-            Self::TooLarge => write!(
+            Self::TooLarge(max) => write!(
                 f,
-                "the origin's response exceeds {} MiB: select less, or give `list_query` a `limit`",
-                MAX_CONTENT >> 20
+                "the origin's response exceeds {} MiB: select less",
+                max >> 20
+            ),
+            Self::ListTooLarge(max) => write!(
+                f,
+                "the list exceeds {max} bytes: raise `max_list_bytes`, select less, or give \
+                 `list_query` a `limit`"
             ),
             Self::NoId => f.write_str("a row lacks the id column: `item_query` must select it"),
             Self::InvalidRequest => f.write_str(
@@ -363,7 +366,7 @@ mod tests {
             (status(400, "PGRST100"), Blame::Query),
             (status(400, "22P02"), Blame::Key),
             (status(414, ""), Blame::Key),
-            (Error::TooLarge.blame(), Blame::Key),
+            (Error::TooLarge(1).blame(), Blame::Key),
             (status(401, ""), Blame::Configuration),
             (status(404, "PGRST205"), Blame::Configuration),
             (status(404, ""), Blame::Key),

@@ -20,10 +20,11 @@ pub struct ListQuery {
 
 /// The order of a list by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ById {
-    /// The operator that selects the rows after an id: `gt` or `lt`.
-    pub(super) after: &'static str,
-    pub(super) nulls_first: bool,
+pub struct ById {
+    /// The largest id comes first.
+    pub descending: bool,
+    /// The rows whose id is NULL come before the others.
+    pub nulls_first: bool,
 }
 
 impl ById {
@@ -32,9 +33,18 @@ impl ById {
     fn of(modifiers: &[&str]) -> Self {
         let descending = modifiers.contains(&"desc");
         Self {
-            after: if descending { "lt" } else { "gt" },
+            descending,
             nulls_first: modifiers.contains(&"nullsfirst")
                 || descending && !modifiers.contains(&"nullslast"),
+        }
+    }
+
+    /// PostgREST's operators for the rows after an id, from an id on, and before an id.
+    pub(super) fn operators(self) -> [&'static str; 3] {
+        if self.descending {
+            ["lt", "lte", "gt"]
+        } else {
+            ["gt", "gte", "lt"]
         }
     }
 }
@@ -76,6 +86,15 @@ impl ListQuery {
             (Some([column, modifiers @ ..]), None) if *column == id => Some(ById::of(modifiers)),
             _ => None,
         };
+        // With `select=id:slug`, the id in a row is not the column that the list is ordered by.
+        let is_alias = |term: &str| {
+            let source = term
+                .strip_prefix(&*id)
+                .and_then(|term| term.strip_prefix(':'));
+            source.is_some_and(|source| !source.starts_with(':'))
+        };
+        let selects = rest.iter().filter_map(|pair| pair.strip_prefix("select="));
+        let by_id = by_id.filter(|_| !selects.flat_map(|select| select.split(',')).any(is_alias));
         let is_total = requested
             .split(',')
             .any(|term| term.split('.').next() == Some(&id));
@@ -100,6 +119,13 @@ impl ListQuery {
                 && (!parameter.starts_with("select=") || parameter.contains("!inner"))
         };
         self.limit.is_none() && self.offset == 0 && !self.rest.split('&').any(filters)
+    }
+
+    /// The order, if a range of ids is a part of the list: the order is that of the id column alone,
+    /// and the list has no `limit` and no `offset`.
+    pub fn by_id_ranges(&self) -> Option<ById> {
+        let is_whole = self.limit.is_none() && self.offset == 0;
+        self.by_id.filter(|_| is_whole)
     }
 
     /// Whether to request the total number of rows. With a `limit`, the total does not tell where
@@ -136,6 +162,26 @@ mod tests {
             "select=*,authors!inner(name)",
         ] {
             assert!(!parse(query).shows_all(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_ids_is_a_part_of_a_whole_list_in_the_order_of_the_id() {
+        for query in [
+            "",
+            "order=id.desc&published=is.true",
+            "select=title,id::text",
+        ] {
+            assert!(parse(query).by_id_ranges().is_some(), "{query}");
+        }
+        for query in [
+            "limit=10",
+            "offset=1",
+            "order=title",
+            "order=id,title",
+            "select=title,id:slug",
+        ] {
+            assert!(parse(query).by_id_ranges().is_none(), "{query}");
         }
     }
 

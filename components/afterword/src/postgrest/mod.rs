@@ -23,4 +23,5 @@ pub mod rows;
 
 pub use base_url::BaseUrl;
 pub use error::{Blame, Error};
-pub use origin::{List, Origin};
+pub use origin::{Origin, Page};
+pub use pages::Pages;

@@ -2,11 +2,11 @@
 
 use super::api_key::ApiKey;
 use super::base_url::BaseUrl;
-use super::error::{self, Error, MAX_CONTENT};
+use super::error::{self, Error};
 use super::pages::Pages;
 use super::query;
-use super::request::{self, Page};
-use super::rows::rows;
+use super::request;
+use super::rows::Rows;
 use crate::entry::Source;
 use crate::key::{Id, Key, encode};
 use crate::metrics::{self, Counter};
@@ -15,6 +15,14 @@ use crate::row;
 use bytes::Bytes;
 use http::StatusCode;
 use std::cell::Cell;
+
+/// The maximum size of a response with items, in bytes: half of the largest value that Spin's
+/// key-value store returns.
+const MAX_ITEMS: usize = 64 << 20;
+
+/// The maximum size of a page of the list, in bytes. While it arrives, it takes up to three times as
+/// much memory, of which some hosts give 128 MiB.
+const MAX_PAGE: usize = 16 << 20;
 
 /// A resource behind PostgREST.
 #[derive(Clone, Debug)]
@@ -43,42 +51,29 @@ pub struct Fetched<T> {
     pub status: StatusCode,
 }
 
-/// A list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct List {
-    /// All rows as a JSON array.
-    pub content: Bytes,
-    /// The number of requests. The rows of one response are of one moment, those of several may
-    /// not be.
-    pub pages: usize,
-    /// The pages followed each other by id. Then no row that existed throughout is missing or
-    /// duplicated.
-    pub by_id: bool,
+/// A response with rows of the list.
+#[derive(Debug)]
+pub enum Page {
+    /// These rows follow, in a response with this status.
+    Rows(Rows, StatusCode),
+    /// The rows are complete.
+    End,
+    /// The anonymous key may not read the table. The response had this status.
+    Denied(StatusCode),
 }
 
 impl Origin {
-    /// The content of `key`: the list, or the row with this id. `None` if there is nothing that the
-    /// anonymous key may read.
+    /// The row with this id. `None` if there is nothing that the anonymous key may read.
     ///
     /// The id must be spelled as PostgREST returns it: `007` finds no row although the database
     /// treats it as 7, so that each row has one path.
-    pub async fn read(&self, key: &Key) -> Result<Fetched<Option<Bytes>>, Error> {
-        match key {
-            Key::List => {
-                let Fetched { content, status } = self.list().await?;
-                let content = content.map(|list| list.content);
-                Ok(Fetched { content, status })
-            }
-            Key::Item(id) => {
-                let fetched = self.items(std::slice::from_ref(id)).await?;
-                let Fetched {
-                    mut content,
-                    status,
-                } = fetched;
-                let content = content.pop().map(|(_, row)| row);
-                Ok(Fetched { content, status })
-            }
-        }
+    pub async fn item(&self, id: &Id) -> Result<Fetched<Option<Bytes>>, Error> {
+        let Fetched {
+            mut content,
+            status,
+        } = self.items(std::slice::from_ref(id)).await?;
+        let content = content.pop().map(|(_, row)| row);
+        Ok(Fetched { content, status })
     }
 
     /// The rows with these ids: at most one for each id, and none for a row that does not exist or
@@ -87,7 +82,7 @@ impl Origin {
         let id_column = &self.resource.table.id_column;
         let filter = query::with_ids(id_column, ids);
         let query = query::join(&self.resource.item_query, &filter);
-        let page = match self.get(&query, false).await {
+        let page = match self.get(&query, false, MAX_ITEMS).await {
             Err(Error::Status { status, code, .. })
                 if error::is_permission_denied(&code)
                     || ids.len() == 1 && error::is_no_such_value(&code) =>
@@ -98,69 +93,110 @@ impl Origin {
             response => response?,
         };
         let mut content = Vec::new();
-        for row in rows(&page.body)? {
+        let (rows, status) = (Rows::parse(page.body)?, page.status);
+        for (row, slice) in rows.iter().zip(rows.slices()) {
             let id = row::column(row, id_column).ok_or(Error::NoId)?;
             if let Some(id) = Id::parse(id).filter(|id| ids.contains(id)) {
-                let row = page.body.slice_ref(row.get().as_bytes());
-                add(&mut content, id, row);
+                add(&mut content, id, slice);
             }
         }
-        let status = page.status;
         Ok(Fetched { content, status })
     }
 
-    /// All rows that the list's query selects, in as many requests as the origin needs. `None` if
-    /// the anonymous key may not read the table.
-    pub async fn list(&self) -> Result<Fetched<Option<List>>, Error> {
-        let Resource {
-            table, list_query, ..
-        } = &self.resource;
-        let mut pages = Pages::new(list_query, &table.id_column);
-        let mut content = vec![b'['];
-        let mut status = StatusCode::OK;
-        while let Some(query) = pages.next() {
-            let counts = pages.count() == 1 && list_query.wants_count();
-            let response = match self.get(&query, counts).await {
-                Err(error) if counts && error.may_be_due_to_the_count() => {
-                    self.get(&query, false).await
+    /// The pages of the whole list.
+    pub fn list(&self) -> Pages<'_> {
+        let resource = &self.resource;
+        Pages::new(&resource.list_query, &resource.table.id_column)
+    }
+
+    /// The pages of a part of the list: `limit` rows at most, without the first `offset` ones.
+    pub fn window(&self, offset: u64, limit: Option<u64>) -> Pages<'_> {
+        let resource = &self.resource;
+        Pages::window(
+            &resource.list_query,
+            &resource.table.id_column,
+            offset,
+            limit,
+        )
+    }
+
+    /// The pages of the list's rows from an id on and before another ([`Pages::range`]).
+    pub fn range<'a>(&'a self, from: Option<&str>, before: Option<&'a str>) -> Option<Pages<'a>> {
+        let resource = &self.resource;
+        let id_column = &resource.table.id_column;
+        Pages::range(&resource.list_query, id_column, from, before)
+    }
+
+    /// Fetches the next page of a list. A page that would need too much memory is requested again
+    /// with fewer rows.
+    pub async fn next_page(&self, pages: &mut Pages<'_>) -> Result<Page, Error> {
+        let Some(mut query) = pages.next() else {
+            return Ok(Page::End);
+        };
+        let response = loop {
+            let response = match self.get(&query, pages.counts(), MAX_PAGE).await {
+                Err(error) if pages.counts() && error.may_be_due_to_the_count() => {
+                    self.get(&query, false, MAX_PAGE).await
                 }
                 response => response,
             };
-            let page = match response {
-                Err(Error::Status { status, code, .. }) if error::is_permission_denied(&code) => {
+            match response {
+                Err(Error::TooLarge(_)) if pages.ask_for_less() => {
+                    query = pages.next().ok_or(Error::NotRows)?;
+                }
+                response => break response,
+            }
+        };
+        let page = match response {
+            Err(Error::Status { status, code, .. }) if error::is_permission_denied(&code) => {
+                return Ok(Page::Denied(status));
+            }
+            Err(error) if error.is_beyond_the_end() => request::Page {
+                status: StatusCode::RANGE_NOT_SATISFIABLE,
+                ..request::Page::default()
+            },
+            response => response?,
+        };
+        let mut rows = if page.body.is_empty() {
+            Rows::default()
+        } else {
+            Rows::parse(page.body)?
+        };
+        rows.truncate(pages.received(&rows, page.total));
+        Ok(Page::Rows(rows, page.status))
+    }
+
+    /// The rows of these pages as a JSON array of `max` bytes at most, for a reader. `None` if the
+    /// anonymous key may not read the table.
+    pub async fn read_pages(
+        &self,
+        mut pages: Pages<'_>,
+        max: usize,
+    ) -> Result<Fetched<Option<Bytes>>, Error> {
+        let (mut content, mut status) = (vec![b'['], StatusCode::OK);
+        loop {
+            match self.next_page(&mut pages).await? {
+                Page::Rows(rows, last) => {
+                    status = last;
+                    for row in rows.iter() {
+                        if content.len() > 1 {
+                            content.push(b',');
+                        }
+                        content.extend_from_slice(row.as_bytes());
+                    }
+                }
+                Page::End => break,
+                Page::Denied(status) => {
                     let content = None;
                     return Ok(Fetched { content, status });
                 }
-                Err(error) if error.is_beyond_the_end() => Page {
-                    status: StatusCode::RANGE_NOT_SATISFIABLE,
-                    ..Page::default()
-                },
-                response => response?,
-            };
-            status = page.status;
-            let rows = if page.body.is_empty() {
-                Vec::new()
-            } else {
-                rows(&page.body)?
-            };
-            let kept = pages.received(&rows, page.total);
-            for row in &rows[..kept] {
-                if content.len() > 1 {
-                    content.push(b',');
-                }
-                content.extend_from_slice(row.get().as_bytes());
             }
-            if content.len() > MAX_CONTENT {
-                return Err(Error::TooLarge);
+            if content.len() > max {
+                return Err(Error::ListTooLarge(max as u64));
             }
         }
         content.push(b']');
-        let list = List {
-            content: content.into(),
-            pages: pages.count(),
-            by_id: pages.is_by_id(),
-        };
-        let content = Some(list);
+        let content = Some(content.into());
         Ok(Fetched { content, status })
     }
 
@@ -207,11 +243,7 @@ impl Origin {
 
     /// The query of the list's first page, which contains all that decides the list.
     fn first_page(&self) -> String {
-        let Resource {
-            table, list_query, ..
-        } = &self.resource;
-        let mut pages = Pages::new(list_query, &table.id_column);
-        pages.next().unwrap_or_default()
+        self.list().next().unwrap_or_default()
     }
 
     /// The URL and the table, for the log.
@@ -225,7 +257,12 @@ impl Origin {
         self.sent.take()
     }
 
-    async fn get(&self, query: &str, count: bool) -> Result<Page, Error> {
+    async fn get(
+        &self,
+        query: &str,
+        count: bool,
+        max_bytes: usize,
+    ) -> Result<request::Page, Error> {
         self.sent.set(self.sent.get().saturating_add(1));
         let table = &self.resource.table;
         let path_with_query = format!("/rest/v1/{}?{query}", encode(&table.name));
@@ -235,6 +272,7 @@ impl Origin {
             api_key: &self.api_key,
             schema: &table.schema,
             count,
+            max_bytes,
         })
         .await;
         let [success, failure] = self.counters;

@@ -1,4 +1,4 @@
-//! The pages in which a list is fetched.
+//! The pages in which a list, or a part of it, is fetched.
 //!
 //! PostgREST cuts a response at the project's *Max rows* (1,000 on Supabase by default) without
 //! saying so. So pages are requested until the total of `Prefer: count=exact` is reached, or until
@@ -11,23 +11,38 @@
 
 use super::list_query::ListQuery;
 use super::query::join;
+use super::rows::Rows;
 use crate::key::encode;
 use crate::row;
-use serde_json::value::RawValue;
 
 /// The maximum number of pages, in case an origin returns one row at a time forever.
 const MAX_PAGES: usize = 10_000;
 
-/// The requests that fetch a whole list. Call [`next`](Self::next) and
+/// The number of rows in the first pages that ask for fewer rows ([`Pages::ask_for_less`]).
+const FEWER_ROWS: u64 = 1_000;
+
+/// The requests that fetch a list or a part of it. Call [`next`](Self::next) and
 /// [`received`](Self::received) in turn.
 #[derive(Debug)]
 pub struct Pages<'a> {
     query: &'a ListQuery,
     id_column: &'a str,
+    /// The rows that are skipped before the first one.
+    offset: u64,
+    /// The maximum number of rows in all pages.
+    limit: Option<u64>,
+    /// The id before which the rows end.
+    before: Option<&'a str>,
+    /// Whether only rows with an id are fetched.
+    with_id: bool,
+    /// Whether the first request asks for the total number of rows.
+    counts: bool,
+    /// The maximum number of rows in a page.
+    page: Option<u64>,
     next: Next,
     /// Rows received so far.
     received: u64,
-    /// The number of rows in the list, once known.
+    /// The number of rows in all pages, once known.
     expected: Option<u64>,
     requests: usize,
     by_id: bool,
@@ -38,6 +53,8 @@ pub struct Pages<'a> {
 enum Next {
     /// The first page of a list by id.
     First,
+    /// The rows from this id on.
+    From(String),
     /// The rows after this id; with `None`, all rows that have an id.
     After(Option<String>),
     /// The rows whose id is NULL, without the first ones.
@@ -49,11 +66,17 @@ enum Next {
 }
 
 impl<'a> Pages<'a> {
-    /// Starts at the first page.
+    /// The whole list.
     pub fn new(query: &'a ListQuery, id_column: &'a str) -> Self {
         Self {
             query,
             id_column,
+            offset: query.offset,
+            limit: query.limit,
+            before: None,
+            with_id: false,
+            counts: query.wants_count(),
+            page: None,
             next: query.by_id.map_or(Next::Offset, |_| Next::First),
             received: 0,
             expected: query.limit,
@@ -62,44 +85,102 @@ impl<'a> Pages<'a> {
         }
     }
 
+    /// The list's rows from the one with the number `offset` (from 0) on, `limit` of them at most.
+    pub fn window(
+        query: &'a ListQuery,
+        id_column: &'a str,
+        offset: u64,
+        limit: Option<u64>,
+    ) -> Self {
+        let left = query.limit.map(|own| own.saturating_sub(offset));
+        let limit = limit.into_iter().chain(left).min();
+        Self {
+            offset: query.offset.saturating_add(offset),
+            limit,
+            counts: limit.is_none(),
+            expected: limit,
+            ..Self::new(query, id_column)
+        }
+    }
+
+    /// The rows of a list by id, from the id `from` on, or from the first one with an id, to those
+    /// before the id `before`, or to the last one with an id. `None` if the list is in another
+    /// order.
+    pub fn range(
+        query: &'a ListQuery,
+        id_column: &'a str,
+        from: Option<&str>,
+        before: Option<&'a str>,
+    ) -> Option<Self> {
+        query.by_id?;
+        Some(Self {
+            before,
+            with_id: true,
+            next: from.map_or(Next::After(None), |id| Next::From(id.to_owned())),
+            ..Self::new(query, id_column)
+        })
+    }
+
     /// The parameters of the next request; `None` if the list is complete.
     #[allow(
         clippy::should_implement_trait,
         reason = "the next page depends on the rows received"
     )]
     pub fn next(&mut self) -> Option<String> {
-        if self.requests == MAX_PAGES {
+        if self.requests == MAX_PAGES || self.limit == Some(0) {
             return None;
         }
         let id = encode(self.id_column);
-        let after = self.query.by_id.map_or("", |order| order.after);
+        let [after, from, before] = self.query.by_id.map_or([""; 3], |order| order.operators());
         let (filter, offset) = match &self.next {
-            Next::First => (String::new(), self.query.offset),
+            Next::First => (String::new(), self.offset),
+            Next::From(first) => (format!("{id}={from}.{}", encode(first)), 0),
             Next::After(Some(last)) => (format!("{id}={after}.{}", encode(last)), 0),
+            Next::After(None) if self.before.is_some() => (String::new(), 0),
             Next::After(None) => (format!("{id}=not.is.null"), 0),
             Next::Nulls(offset) => (format!("{id}=is.null"), *offset),
-            Next::Offset => (String::new(), self.query.offset + self.received),
+            Next::Offset => (String::new(), self.offset.saturating_add(self.received)),
             Next::End => return None,
         };
         self.requests += 1;
         self.by_id &= self.requests == 1 || offset == 0;
         let mut query = join(&self.query.rest, &format!("order={}", self.query.order));
         query = join(&query, &filter);
+        if let Some(end) = self.before {
+            query = join(&query, &format!("{id}={before}.{}", encode(end)));
+        }
         if offset > 0 {
             query = join(&query, &format!("offset={offset}"));
         }
-        if let Some(limit) = self.query.limit {
-            query = join(&query, &format!("limit={}", limit - self.received));
+        let left = self.limit.map(|limit| limit - self.received);
+        if let Some(limit) = left.into_iter().chain(self.page).min() {
+            query = join(&query, &format!("limit={limit}"));
         }
         Some(query)
     }
 
+    /// Whether the request for the last page asks for the total number of rows.
+    pub fn counts(&self) -> bool {
+        self.counts && self.requests == 1
+    }
+
+    /// The last page was too large. Makes [`next`](Self::next) return it again with fewer rows, or
+    /// returns false if it had a single one.
+    pub fn ask_for_less(&mut self) -> bool {
+        if self.page == Some(1) {
+            return false;
+        }
+        self.page = Some(self.page.map_or(FEWER_ROWS, |rows| rows / 2));
+        self.requests -= 1;
+        true
+    }
+
     /// Takes the rows of the last response, and the total number if the origin sent it. Returns how
     /// many of the rows to keep: the others will be part of a later page.
-    pub fn received(&mut self, rows: &[&RawValue], total: Option<u64>) -> usize {
-        if let Some(total) = total {
-            let there = total.saturating_sub(self.query.offset);
-            self.expected = Some(self.query.limit.map_or(there, |limit| limit.min(there)));
+    pub fn received(&mut self, rows: &Rows, total: Option<u64>) -> usize {
+        if let Some(total) = total.filter(|_| self.counts()) {
+            let there = total.saturating_sub(self.offset);
+            self.expected = Some(self.limit.map_or(there, |limit| limit.min(there)));
         }
         let received = self.received + rows.len() as u64;
         let whole = self.expected.is_some_and(|expected| received >= expected);
@@ -115,10 +196,11 @@ impl<'a> Pages<'a> {
 
     /// The page after these rows, if the list is not known to be complete, and the number of rows
     /// to keep.
-    fn following(&self, rows: &[&RawValue]) -> (Next, usize) {
+    fn following(&self, rows: &Rows) -> (Next, usize) {
         let nulls_first = self.query.by_id.is_some_and(|order| order.nulls_first);
-        let Some(last) = rows.last() else {
+        let Some(last) = rows.iter().next_back() else {
             let next = match self.next {
+                _ if self.with_id => Next::End,
                 Next::After(_) if !nulls_first => Next::Nulls(0),
                 Next::Nulls(_) if nulls_first => Next::After(None),
                 _ => Next::End,
@@ -127,7 +209,7 @@ impl<'a> Pages<'a> {
         };
         let next = match self.next {
             Next::First => return self.following_first(rows, nulls_first),
-            Next::After(_) => self.after(last),
+            Next::From(_) | Next::After(_) => self.after(last),
             Next::Nulls(offset) => Next::Nulls(offset + rows.len() as u64),
             Next::Offset | Next::End => Next::Offset,
         };
@@ -135,21 +217,21 @@ impl<'a> Pages<'a> {
     }
 
     /// The page after a row whose id is not NULL.
-    fn after(&self, row: &RawValue) -> Next {
+    fn after(&self, row: &str) -> Next {
         let id = row::column(row, self.id_column);
         id.map_or(Next::Offset, |id| Next::After(Some(id)))
     }
 
     /// The page after the first page of a list by id, and the number of rows to keep.
-    fn following_first(&self, rows: &[&RawValue], nulls_first: bool) -> (Next, usize) {
-        let is_null = |row: &&&RawValue| row::is_null(row, self.id_column);
+    fn following_first(&self, rows: &Rows, nulls_first: bool) -> (Next, usize) {
+        let is_null = |row: &&str| row::is_null(row, self.id_column);
         let nulls = rows.iter().rev().take_while(is_null).count();
-        match rows[..rows.len() - nulls].last() {
+        match rows.iter().nth_back(nulls) {
             // There may be more NULLs. Fetch all of them on pages of their own.
             Some(_) if nulls > 0 && !nulls_first => (Next::Nulls(0), rows.len() - nulls),
             Some(last) if nulls == 0 => (self.after(last), rows.len()),
-            None if nulls_first => (Next::Nulls(self.query.offset + nulls as u64), nulls),
-            None if self.query.offset == 0 => (Next::Nulls(nulls as u64), nulls),
+            None if nulls_first => (Next::Nulls(self.offset + nulls as u64), nulls),
+            None if self.offset == 0 => (Next::Nulls(nulls as u64), nulls),
             // It is unknown how many NULLs the operator's own offset skips.
             _ => (Next::Offset, rows.len()),
         }
@@ -175,11 +257,13 @@ mod tests {
         ListQuery::parse(query, "id").expect(query)
     }
 
-    /// Rows with these ids, as JSON text.
-    fn rows<T: std::fmt::Display>(ids: impl IntoIterator<Item = T>) -> Vec<Box<RawValue>> {
-        ids.into_iter()
-            .map(|id| RawValue::from_string(format!(r#"{{"id":{id}}}"#)).unwrap())
-            .collect()
+    /// Rows with these ids.
+    fn rows<T: std::fmt::Display>(ids: impl IntoIterator<Item = T>) -> Rows {
+        let rows: Vec<String> = ids
+            .into_iter()
+            .map(|id| format!(r#"{{"id":{id}}}"#))
+            .collect();
+        Rows::parse(format!("[{}]", rows.join(",")).into()).unwrap()
     }
 
     /// An origin with ids from 1 to `ids` and so many NULLs, which gives `cap` rows at most in an
@@ -243,9 +327,7 @@ mod tests {
                     0 => "null".to_owned(),
                     id => id.to_string(),
                 };
-                let rows = rows(page.iter().map(text));
-                let rows: Vec<&RawValue> = rows.iter().map(|row| &**row).collect();
-                let kept = pages.received(&rows, total);
+                let kept = pages.received(&rows(page.iter().map(text)), total);
                 list.extend(&page[..kept]);
                 queries.push(next);
             }
@@ -433,8 +515,8 @@ mod tests {
             let query = parse("");
             let mut pages = Pages::new(&query, "id");
             pages.next();
-            let row = RawValue::from_string(row.to_owned()).unwrap();
-            assert_eq!(pages.received(&[&*row; 10], None), 10);
+            let rows = Rows::parse(format!("[{}]", [row; 10].join(",")).into()).unwrap();
+            assert_eq!(pages.received(&rows, None), 10);
             assert_eq!(pages.next().as_deref(), Some("order=id&offset=10"));
             assert!(!pages.is_by_id());
         }
@@ -445,8 +527,8 @@ mod tests {
         let query = ListQuery::parse("", "the id").unwrap();
         let mut pages = Pages::new(&query, "the id");
         pages.next();
-        let row = RawValue::from_string(r#"{"the id":"a&b=é"}"#.to_owned()).unwrap();
-        pages.received(&[&row], Some(2));
+        let rows = Rows::parse(r#"[{"the id":"a&b=é"}]"#.into()).unwrap();
+        pages.received(&rows, Some(2));
         assert_eq!(
             pages.next().as_deref(),
             Some("order=the%20id&the%20id=gt.a%26b%3D%C3%A9")
@@ -457,10 +539,88 @@ mod tests {
     fn an_origin_that_never_ends_is_abandoned() {
         let query = parse("");
         let mut pages = Pages::new(&query, "id");
-        let rows = rows([1]);
         while pages.next().is_some() {
-            pages.received(&[&rows[0]], None);
+            pages.received(&rows([1]), None);
         }
         assert_eq!(pages.count(), MAX_PAGES);
+    }
+
+    /// The queries that fetch a range of `count` rows, a hundred in a response.
+    fn range(order: &str, from: Option<&str>, before: Option<&str>, count: u64) -> Vec<String> {
+        let query = parse(&format!("select=*&order={order}"));
+        let mut pages = Pages::range(&query, "id", from, before).unwrap();
+        let (mut queries, mut received) = (Vec::new(), 0);
+        while let Some(next) = pages.next() {
+            queries.push(next);
+            let page = received..count.min(received + 100);
+            received = page.end;
+            pages.received(&rows(page), Some(count));
+        }
+        queries
+    }
+
+    #[test]
+    fn a_range_has_the_rows_from_an_id_to_before_another() {
+        assert_eq!(
+            range("id.asc", Some("0"), Some("300"), 200),
+            [
+                "select=*&order=id.asc&id=gte.0&id=lt.300",
+                "select=*&order=id.asc&id=gt.99&id=lt.300"
+            ]
+        );
+        assert_eq!(
+            range("id.desc", Some("300"), Some("100"), 100),
+            ["select=*&order=id.desc&id=lte.300&id=gt.100"]
+        );
+        assert_eq!(
+            range("id", None, Some("300"), 0),
+            ["select=*&order=id&id=lt.300"]
+        );
+        assert_eq!(
+            range("id", None, None, 0),
+            ["select=*&order=id&id=not.is.null"]
+        );
+        assert!(Pages::range(&parse("order=title"), "id", None, None).is_none());
+    }
+
+    #[test]
+    fn a_window_is_within_the_list() {
+        let first = |query: &str, offset, limit| {
+            let query = parse(query);
+            Pages::window(&query, "id", offset, limit).next()
+        };
+        assert_eq!(
+            first("", 40, Some(20)).unwrap(),
+            "order=id&offset=40&limit=20"
+        );
+        assert_eq!(first("", 0, None).unwrap(), "order=id");
+        assert_eq!(
+            first("order=title&offset=5&limit=50", 40, Some(20)).unwrap(),
+            "order=title,id.asc&offset=45&limit=10"
+        );
+        assert_eq!(first("limit=50", 50, Some(20)), None);
+        assert_eq!(first("", 3, Some(0)), None);
+    }
+
+    #[test]
+    fn a_page_that_is_too_large_is_requested_with_fewer_rows() {
+        let query = parse("limit=1500");
+        let mut pages = Pages::new(&query, "id");
+        let mut limits = vec![pages.next().unwrap()];
+        while pages.ask_for_less() {
+            limits.push(pages.next().unwrap());
+        }
+        assert_eq!(
+            limits[..3],
+            [
+                "order=id&limit=1500",
+                "order=id&limit=1000",
+                "order=id&limit=500"
+            ]
+        );
+        assert_eq!(limits.last().unwrap(), "order=id&limit=1");
+        assert_eq!(pages.count(), 1);
+        pages.received(&rows([1]), None);
+        assert_eq!(pages.next().unwrap(), "order=id&id=gt.1&limit=1");
     }
 }

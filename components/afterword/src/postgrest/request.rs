@@ -2,7 +2,7 @@
 
 use super::api_key::ApiKey;
 use super::base_url::BaseUrl;
-use super::error::{Error, MAX_CONTENT, refused};
+use super::error::{Error, refused};
 use crate::host::{BodyError, http_client};
 use crate::limit::limit;
 use bytes::Bytes;
@@ -27,6 +27,8 @@ pub struct Request<'a> {
     pub schema: &'a str,
     /// Request the total number of rows.
     pub count: bool,
+    /// The maximum size of the response, in bytes.
+    pub max_bytes: usize,
 }
 
 /// A response with rows.
@@ -64,9 +66,9 @@ async fn send(request: &Request<'_>) -> Result<Page, Error> {
     let status = response.status.ok_or(Error::NotRows)?;
     let content_range = response.header("content-range");
     let retry_after = response.header("retry-after");
-    let body = response.body.read(MAX_CONTENT).await;
+    let body = response.body.read(request.max_bytes).await;
     let body = body.map_err(|error| match error {
-        BodyError::TooLarge(..) => Error::TooLarge,
+        BodyError::TooLarge(..) => Error::TooLarge(request.max_bytes),
         BodyError::Broken(error) => unreachable(&error),
     })?;
     match status {

@@ -6,7 +6,7 @@
 ///
 /// `lua/queue.lua` says what each key contains. The table in docs/operating.md is checked against
 /// this list.
-pub const NAMES: [&str; 24] = [
+pub const NAMES: [&str; 25] = [
     "v1:queue",
     "v1:counter",
     "v1:versions",
@@ -30,6 +30,7 @@ pub const NAMES: [&str; 24] = [
     "v1:waiting",
     "v1:lag",
     "v1:health",
+    "v1:last_change",
     "refresh",
 ];
 
@@ -45,6 +46,7 @@ const SOURCE: &str = concat!(
     include_str!("lua/renew.lua"),
     include_str!("lua/claim.lua"),
     include_str!("lua/complete.lua"),
+    include_str!("lua/fold.lua"),
     include_str!("lua/forget.lua"),
     include_str!("lua/back_off.lua"),
     include_str!("lua/trip.lua"),

@@ -33,24 +33,11 @@ local function observe_refresh(task)
   end
 end
 
--- The store holds content that was fetched after the claim at millisecond `claimed_at`. Returns
---   'completed'  the task is removed from the queue
---   'again'      the task has another version: it was invalidated meanwhile, and stays queued for
---                the next debounce window
---   'lagging'    the origin's replicas may not have had the change yet: the task stays queued until
---                `replica_lag` milliseconds after the change
---   'lost'       the lease is lost: the task is queued again
--- A task without a version is completed: the version was evicted, or a
--- program other than Afterword queued the task.
-function operations.complete(token, task, version, claimed_at, replica_lag)
-  if not holds_lease(token) then
-    requeue_without_lease(task)
-    return 'lost'
-  end
+-- The store holds content of this task that was fetched after its claim.
+local function complete(task, version, claimed_at, replica_lag)
   redis.call('HDEL', failures, task)
   redis.call('HDEL', errors, task)
   redis.call('HDEL', suspects, task)
-  redis.call('ZREMRANGEBYSCORE', completed, '-inf', now - DEBOUNCE_WINDOW)
   redis.call('ZADD', completed, now, task)
   observe_refresh(task)
   local current = redis.call('HGET', versions, task)
@@ -73,3 +60,29 @@ function operations.complete(token, task, version, claimed_at, replica_lag)
   redis.call('HDEL', queued_at, task)
   return 'completed'
 end
+
+-- The store holds content of these tasks (task, version, claimed_at, …) that was fetched after each
+-- was claimed at millisecond `claimed_at`. Returns for each
+--   'completed'  the task is removed from the queue
+--   'again'      the task has another version: it was invalidated meanwhile, and stays queued for
+--                the next debounce window
+--   'lagging'    the origin's replicas may not have had the change yet: the task stays queued until
+--                `replica_lag` milliseconds after the change
+--   'lost'       the lease is lost: the task is queued again
+-- A task without a version is completed: the version was evicted, or a
+-- program other than Afterword queued the task.
+function operations.complete(token, replica_lag, ...)
+  local tasks, outcomes = {...}, {}
+  local holds = holds_lease(token)
+  if holds then redis.call('ZREMRANGEBYSCORE', completed, '-inf', now - DEBOUNCE_WINDOW) end
+  for i = 1, #tasks, 3 do
+    if holds then
+      outcomes[#outcomes + 1] = complete(tasks[i], tasks[i + 1], tasks[i + 2], replica_lag)
+    else
+      requeue_without_lease(tasks[i])
+      outcomes[#outcomes + 1] = 'lost'
+    end
+  end
+  return outcomes
+end
+

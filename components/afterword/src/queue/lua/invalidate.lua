@@ -7,6 +7,7 @@ function operations.invalidate(source, ago, ...)
   local version = unique()
   local id = string.match(version, '^%d+')
   for _, task in ipairs(tasks) do enqueue(task, version) end
+  redis.call('SET', last_change, version)
   record_event(id, source, ago, tasks)
   for _, task in ipairs(tasks) do wake(task) end
   return {tonumber(id), caller_wakes}

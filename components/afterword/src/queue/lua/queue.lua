@@ -3,8 +3,8 @@
 -- at a time, so every operation is atomic: a queued task always has a version, and no task can be
 -- queued between a check and a deletion.
 --
--- A task is a path to refresh, such as /articles/7, or `reconcile`, `related` or `purge`
--- (`queue::Task`).
+-- A task is a path to refresh, such as /articles/7; the place of a row in the list, such as
+-- /articles#7; or `reconcile`, `related` or `purge` (`queue::Task`).
 --
 -- queue         sorted set: task -> the millisecond from which it is due
 -- counter       string: the last number given to a version or a lease token
@@ -54,10 +54,11 @@
 --                 claimed_to     the millisecond up to which due tasks were claimed
 --                 reconciled_at, reconciled_ms, entries, bytes, outdated, evicted
 --                                the last reconciliation
+-- last_change   string: the version of the last change that was reported
 -- channel       not a key: the channel that wakes a worker; the prefix alone if the callers wake it
 local queue, counter, versions, queued_at, failures, errors, completed, lease, wake_pending, alarm,
   alive, breaker, suspects, reconciled, fetch_locks, owner, next_wake, requests, metrics,
-  events, waiting, lag, health, channel =
+  events, waiting, lag, health, last_change, channel =
   unpack(KEYS)
 
 -- All durations are in milliseconds.
