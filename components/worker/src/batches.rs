@@ -3,7 +3,6 @@
 use crate::lease::Claimed;
 use afterword::key::{Id, Key};
 use afterword::postgrest::query::length_in_list;
-use afterword::queue::Task;
 
 /// The maximum number of ids in a request.
 pub const MAX_IDS: usize = 100;
@@ -11,20 +10,12 @@ pub const MAX_IDS: usize = 100;
 /// The maximum number of characters of all ids in a request: gateways refuse long URLs.
 const MAX_LENGTH: usize = 4_000;
 
-/// Divides tasks into batches. The list is a separate batch, and left out if a reconciliation will
-/// fetch it. Suspects are not in a batch with other tasks.
-pub fn batches(tasks: Vec<Claimed>, reconciling: bool) -> Vec<Vec<Claimed>> {
-    let (lists, items): (Vec<_>, Vec<_>) = tasks
-        .into_iter()
-        .partition(|claimed| claimed.task == Task::Refresh(Key::List));
+/// Divides tasks for items into batches. Suspects are not in a batch with other tasks.
+pub fn batches(items: Vec<Claimed>) -> Vec<Vec<Claimed>> {
     let (suspects, others): (Vec<_>, Vec<_>) =
         items.into_iter().partition(|claimed| claimed.suspect);
-    let lists = lists.into_iter().filter(|_| !reconciling);
-    lists
-        .map(|list| vec![list])
-        .chain(chunks(others))
-        .chain(chunks(suspects))
-        .collect()
+    let (others, suspects) = (chunks(others), chunks(suspects));
+    others.into_iter().chain(suspects).collect()
 }
 
 fn chunks(items: Vec<Claimed>) -> Vec<Vec<Claimed>> {
@@ -48,6 +39,7 @@ fn chunks(items: Vec<Claimed>) -> Vec<Vec<Claimed>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use afterword::queue::Task;
     use std::time::{Duration, Instant};
 
     fn claimed(key: Key) -> Claimed {
@@ -68,7 +60,7 @@ mod tests {
     }
 
     fn lengths(tasks: Vec<Claimed>) -> Vec<usize> {
-        batches(tasks, false).iter().map(Vec::len).collect()
+        batches(tasks).iter().map(Vec::len).collect()
     }
 
     #[test]
@@ -87,24 +79,6 @@ mod tests {
         );
         let encoded = (0..65).map(|id| format!("{id:0>40}{}", "検".repeat(10)));
         assert_eq!(lengths(items(encoded)), [29, 29, 7]);
-    }
-
-    #[test]
-    fn the_list_is_a_separate_batch_or_left_to_a_reconciliation() {
-        let tasks = || {
-            let mut tasks = items((0..2).map(|id| id.to_string()));
-            tasks.insert(1, claimed(Key::List));
-            tasks
-        };
-        let first = |reconciling| {
-            batches(tasks(), reconciling)
-                .iter()
-                .map(|batch| batch[0].task.to_string())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(first(false), ["/articles", "/articles/0"]);
-        assert_eq!(first(true), ["/articles/0"]);
-        assert_eq!(lengths(Vec::new()), [0; 0]);
     }
 
     #[test]

@@ -1,19 +1,17 @@
-//! Compares the stored items with the list.
+//! Compares the stored items with the list, page by page.
 
 use afterword::entry::{Entry, Source};
 use afterword::freshness::{Freshness, Lifetime};
 use afterword::host;
-use afterword::key::Key;
-use afterword::postgrest::rows::rows;
+use afterword::key::{Id, Key};
+use afterword::postgrest::rows::Rows;
 use afterword::queue::Task;
 use afterword::row;
 use afterword::store::Store;
-use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 
-/// The list, and what decides whether an item is outdated.
-pub struct Comparison<'a> {
-    /// The list as a JSON array; `None` if it could not be fetched.
-    pub list: Option<&'a [u8]>,
+/// What decides whether an item is outdated.
+pub struct Rules<'a> {
     /// Whether the list shows every row: it has no `limit` and no filter.
     pub shows_all: bool,
     /// Whether the task is [`Task::RefreshRelated`]. Then the list can confirm only the items whose
@@ -25,6 +23,26 @@ pub struct Comparison<'a> {
     pub source: Source,
     /// How long an item is served.
     pub lifetime: Lifetime,
+}
+
+/// A comparison that is under way.
+pub struct Comparison<'a> {
+    rules: Rules<'a>,
+    store: &'a Store,
+    /// The stored items that the list has not shown yet.
+    unseen: BTreeSet<Id>,
+    compared: Compared,
+}
+
+/// What the list has for an item.
+#[derive(Clone, Copy, Debug)]
+enum Shown<'a> {
+    /// This row.
+    Row(&'a str),
+    /// No row.
+    Nothing,
+    /// The list could not be fetched.
+    Unknown,
 }
 
 /// What happens to a stored item.
@@ -51,50 +69,80 @@ pub struct Compared {
     pub bytes: usize,
 }
 
-impl Comparison<'_> {
-    /// Compares the stored items, whose keys are `stored`.
-    pub async fn run(&self, store: &Store, stored: Vec<Key>) -> Compared {
-        let rows = self.list.and_then(|list| rows(list).ok());
-        let mut shown: Vec<(String, &RawValue)> = rows
-            .into_iter()
-            .flatten()
-            .filter_map(|row| Some((row::column(row, self.id_column)?, row)))
-            .collect();
-        shown.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        let mut compared = Compared::default();
-        for key in stored {
-            let Some(id) = key.id() else { continue };
-            // A local store never suspends the task. Yield, so that the lease is renewed in time.
-            host::yield_now().await;
-            // An unreadable entry is outdated, and no reason to stop.
-            let value = store.get(&key.to_string()).await.ok().flatten();
-            compared.items += 1;
-            compared.bytes += value.as_ref().map_or(0, Vec::len);
-            let entry = value.and_then(Entry::decode);
-            let at = shown.binary_search_by(|(shown, _)| shown.as_str().cmp(id.as_str()));
-            let row = at.ok().map(|at| shown[at].1);
-            match self.judge(entry.as_ref(), row, host::now()) {
-                Verdict::Keep => {}
-                Verdict::Refresh => compared.outdated.push(Task::Refresh(key)),
-                Verdict::Evict => compared.expired.push(key),
-            }
+impl<'a> Comparison<'a> {
+    /// Begins to compare the stored items, whose keys are `stored`.
+    pub fn new(rules: Rules<'a>, store: &'a Store, stored: Vec<Key>) -> Self {
+        let ids = stored.into_iter().filter_map(|key| match key {
+            Key::List => None,
+            Key::Item(id) => Some(id),
+        });
+        Self {
+            rules,
+            store,
+            unseen: ids.collect(),
+            compared: Compared::default(),
         }
-        compared
     }
 
-    fn judge(&self, entry: Option<&Entry>, row: Option<&RawValue>, now: u64) -> Verdict {
+    /// Compares the items of these rows. If the list is fetched again, a row that was compared
+    /// before is not compared again: what has changed since is queued.
+    pub async fn compare(&mut self, rows: &Rows) {
+        for row in rows.iter() {
+            let id = row::column(row, self.rules.id_column).and_then(Id::parse);
+            if let Some(id) = id.and_then(|id| self.unseen.take(&id)) {
+                self.judge(id, Shown::Row(row)).await;
+            }
+        }
+    }
+
+    /// Judges the items that the list has not shown. `list_is_known`: it was fetched.
+    pub async fn finish(mut self, list_is_known: bool) -> Compared {
+        let shown = if list_is_known {
+            Shown::Nothing
+        } else {
+            Shown::Unknown
+        };
+        while let Some(id) = self.unseen.pop_first() {
+            self.judge(id, shown).await;
+        }
+        self.compared
+    }
+
+    async fn judge(&mut self, id: Id, shown: Shown<'_>) {
+        // A local store never suspends the task. Yield, so that the lease is renewed in time.
+        host::yield_now().await;
+        let key = Key::Item(id);
+        // An unreadable entry is outdated, and no reason to stop.
+        let value = self.store.get(&key.to_string()).await.ok().flatten();
+        self.compared.items += 1;
+        self.compared.bytes += value.as_ref().map_or(0, Vec::len);
+        let entry = value.and_then(Entry::decode);
+        match self.rules.judge(entry.as_ref(), shown, host::now()) {
+            Verdict::Keep => {}
+            Verdict::Refresh => self.compared.outdated.push(Task::Refresh(key)),
+            Verdict::Evict => self.compared.expired.push(key),
+        }
+    }
+}
+
+impl Rules<'_> {
+    fn judge(&self, entry: Option<&Entry>, shown: Shown<'_>, now: u64) -> Verdict {
         let Some(entry) = entry.filter(|entry| entry.source == self.source) else {
             return Verdict::Refresh;
         };
+        let shows_all = self.shows_all && matches!(shown, Shown::Nothing);
         let expired = || self.lifetime.judge(entry.fetched_at, now) == Freshness::Expired;
-        match row {
+        match shown {
             // Readers get the content from the origin.
-            Some(_) if entry.is_too_large() => Verdict::Keep,
-            Some(row) if row::agree(&entry.identity.content, row, self.related) => Verdict::Keep,
-            Some(_) => Verdict::Refresh,
-            None if !self.shows_all && expired() => Verdict::Evict,
-            None if self.shows_all || self.related || self.list.is_none() => Verdict::Refresh,
-            None => Verdict::Keep,
+            Shown::Row(_) if entry.is_too_large() => Verdict::Keep,
+            Shown::Row(row) if row::agree(&entry.identity.content, row, self.related) => {
+                Verdict::Keep
+            }
+            Shown::Row(_) => Verdict::Refresh,
+            _ if !shows_all && expired() => Verdict::Evict,
+            Shown::Unknown => Verdict::Refresh,
+            Shown::Nothing if self.shows_all || self.related => Verdict::Refresh,
+            Shown::Nothing => Verdict::Keep,
         }
     }
 }
@@ -107,9 +155,8 @@ mod tests {
 
     const NOW: u64 = 10_000_000;
 
-    fn comparison() -> Comparison<'static> {
-        Comparison {
-            list: Some(b"[]"),
+    fn rules() -> Rules<'static> {
+        Rules {
             shows_all: true,
             related: false,
             id_column: "id",
@@ -128,56 +175,51 @@ mod tests {
         Entry::new(content, NOW - age * 1_000, Source::of(&["this"]))
     }
 
-    fn verdict(comparison: &Comparison, entry: &Entry, row: Option<&str>) -> Verdict {
-        let row = row.map(|row| serde_json::from_str(row).unwrap());
-        comparison.judge(Some(entry), row, NOW)
+    fn verdict(rules: &Rules, entry: &Entry, row: Option<&str>) -> Verdict {
+        rules.judge(Some(entry), row.map_or(Shown::Nothing, Shown::Row), NOW)
     }
 
     #[test]
     fn an_item_that_equals_its_row_in_the_list_is_kept() {
         let shown = Some(r#"{"id":7,"title":"T"}"#);
-        assert_eq!(verdict(&comparison(), &item(0), shown), Verdict::Keep);
+        assert_eq!(verdict(&rules(), &item(0), shown), Verdict::Keep);
         let changed = Some(r#"{"id":7,"title":"U"}"#);
-        assert_eq!(verdict(&comparison(), &item(0), changed), Verdict::Refresh);
+        assert_eq!(verdict(&rules(), &item(0), changed), Verdict::Refresh);
     }
 
     #[test]
     fn an_item_that_is_too_large_to_store_is_kept_while_its_row_exists() {
         let entry = item(0).without_content();
         assert_eq!(
-            verdict(&comparison(), &entry, Some(r#"{"id":7}"#)),
+            verdict(&rules(), &entry, Some(r#"{"id":7}"#)),
             Verdict::Keep
         );
-        assert_eq!(verdict(&comparison(), &entry, None), Verdict::Refresh);
+        assert_eq!(verdict(&rules(), &entry, None), Verdict::Refresh);
     }
 
     #[test]
     fn an_unreadable_item_or_one_of_another_configuration_is_refreshed() {
         let shown = Some(r#"{"id":7,"title":"T","body":"B"}"#);
-        let other = Comparison {
+        let other = Rules {
             source: Source::of(&["other"]),
-            ..comparison()
+            ..rules()
         };
         assert_eq!(verdict(&other, &item(0), shown), Verdict::Refresh);
-        assert_eq!(comparison().judge(None, None, NOW), Verdict::Refresh);
+        assert_eq!(rules().judge(None, Shown::Nothing, NOW), Verdict::Refresh);
     }
 
     #[test]
     fn an_item_that_the_whole_list_lacks_is_refreshed_and_without_a_list_every_item() {
-        assert_eq!(verdict(&comparison(), &item(9_000), None), Verdict::Refresh);
-        let without = Comparison {
-            list: None,
-            shows_all: false,
-            ..comparison()
-        };
-        assert_eq!(verdict(&without, &item(0), None), Verdict::Refresh);
+        assert_eq!(verdict(&rules(), &item(9_000), None), Verdict::Refresh);
+        let unknown = rules().judge(Some(&item(0)), Shown::Unknown, NOW);
+        assert_eq!(unknown, Verdict::Refresh);
     }
 
     #[test]
     fn an_item_that_a_limited_list_lacks_is_kept_until_it_expires() {
-        let limited = Comparison {
+        let limited = Rules {
             shows_all: false,
-            ..comparison()
+            ..rules()
         };
         assert_eq!(verdict(&limited, &item(1_200), None), Verdict::Keep);
         assert_eq!(verdict(&limited, &item(1_201), None), Verdict::Evict);
@@ -185,15 +227,15 @@ mod tests {
 
     #[test]
     fn after_a_change_of_a_related_table_an_item_with_other_columns_is_refreshed() {
-        let related = Comparison {
+        let related = Rules {
             related: true,
-            ..comparison()
+            ..rules()
         };
         let all = Some(r#"{"id":7,"title":"T","body":"B"}"#);
         assert_eq!(verdict(&related, &item(0), all), Verdict::Keep);
         let some = Some(r#"{"id":7,"title":"T"}"#);
         assert_eq!(verdict(&related, &item(0), some), Verdict::Refresh);
-        let limited = Comparison {
+        let limited = Rules {
             shows_all: false,
             ..related
         };

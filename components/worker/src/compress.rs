@@ -6,8 +6,9 @@ use burli_encode::Options;
 use burli_encode::streaming::StreamEncoder;
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{DeflateEncoder, GzEncoder};
 use std::io::{self, Write};
+use std::mem;
 
 /// Brotli's quality, the highest that this encoder supports.
 const QUALITY: u8 = 5;
@@ -36,6 +37,17 @@ pub async fn compress(entry: &mut Entry) {
     };
     entry.brotli = fitting(brotli(&content).await);
     entry.gzip = fitting(gzip(&content).await);
+}
+
+/// The content of a chunk in DEFLATE (RFC 1951), up to a byte boundary and without a final block;
+/// `None` if that does not save a fifth.
+pub fn deflate(content: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content).ok()?;
+    // An empty block without compression ends at a byte boundary.
+    encoder.flush().ok()?;
+    let deflated = mem::take(encoder.get_mut());
+    worthwhile(deflated.len(), content.len()).then_some(deflated)
 }
 
 fn worthwhile(coded: usize, content: usize) -> bool {
@@ -69,6 +81,34 @@ async fn write(encoder: &mut impl Write, content: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use afterword::directory::gzip;
+    use std::io::Read;
+
+    #[test]
+    fn the_chunks_of_a_list_are_joined_to_one_gzip_member() {
+        let parts = [
+            "{\"id\":1},".repeat(500),
+            "x".repeat(70_000),
+            "é".repeat(9_000),
+        ];
+        let mut member = gzip::HEADER.to_vec();
+        gzip::raw(&mut member, b"[");
+        member.extend(deflate(parts[0].as_bytes()).unwrap());
+        gzip::raw(&mut member, parts[1].as_bytes());
+        member.extend(deflate(parts[2].as_bytes()).unwrap());
+        gzip::raw(&mut member, b"]");
+        let list = format!("[{}]", parts.concat());
+        gzip::trailer(
+            &mut member,
+            crc32fast::hash(list.as_bytes()),
+            list.len() as u64,
+        );
+        let mut decoded = String::new();
+        let mut decoder = flate2::bufread::GzDecoder::new(&member[..]);
+        decoder.read_to_string(&mut decoded).unwrap();
+        assert_eq!(decoded, list);
+        assert!(decoder.into_inner().is_empty(), "one member");
+    }
 
     #[test]
     fn a_coding_that_saves_less_than_a_fifth_is_dropped() {

@@ -86,8 +86,11 @@ async fn run<'a>(
     jobs: &mut Vec<Job<'a>>,
 ) -> Result<Option<Released>, Error> {
     let (lease, store, failures) = (refresher.lease, reconciler.store, refresher.failures);
+    let list = reconciler.list;
     let mut under_way: Vec<Task> = Vec::new();
     let mut reconciliations: Vec<Claimed> = Vec::new();
+    // The tasks of the list that were claimed with them.
+    let mut of_list: Vec<Claimed> = Vec::new();
     let mut outbox = OutboxState::default();
     let mut upkeep_at: Option<Instant> = None;
     let mut quota_is_logged = false;
@@ -121,14 +124,31 @@ async fn run<'a>(
                 log::event(event::REQUESTS_USED_UP, message).emit();
             }
             failures.set_probing(claim.probing);
-            let (refreshes, reconcile) = claim
-                .tasks
-                .into_iter()
-                .filter(|claimed| !under_way.contains(&claimed.task))
-                .partition(|claimed| claimed.task.key().is_some());
-            reconciliations = reconcile;
-            let batches = batches(refreshes, !reconciliations.is_empty());
-            for batch in batches.into_iter().take(max_jobs - jobs.len()) {
+            let mut items = Vec::new();
+            let list_is_busy = under_way.iter().any(Task::is_of_list);
+            of_list.clear();
+            for claimed in claim.tasks {
+                match &claimed.task {
+                    task if under_way.contains(task) => {}
+                    Task::Refresh(Key::Item(_)) => items.push(claimed),
+                    // One job at a time: it reads, changes and writes the directory.
+                    Task::Refresh(Key::List) | Task::Place(_) if list_is_busy => {}
+                    Task::Refresh(Key::List) | Task::Place(_) => of_list.push(claimed),
+                    Task::Reconcile | Task::RefreshRelated | Task::Purge => {
+                        reconciliations.push(claimed);
+                    }
+                }
+            }
+            if !of_list.is_empty() && reconciliations.is_empty() {
+                let claimed = std::mem::take(&mut of_list);
+                let tasks = tasks(&claimed);
+                under_way.extend(tasks.iter().cloned());
+                jobs.push(Box::pin(
+                    async move { (tasks, list.refresh(claimed).await) },
+                ));
+            }
+            let free = max_jobs.saturating_sub(jobs.len());
+            for batch in batches(items).into_iter().take(free) {
                 let tasks = tasks(&batch);
                 under_way.extend(tasks.iter().cloned());
                 jobs.push(Box::pin(
@@ -143,12 +163,14 @@ async fn run<'a>(
             outbox.tried(listed.as_ref().is_ok_and(|listed| listed.outbox_is_empty));
             match listed {
                 Ok(listed) if !claimed.is_empty() => {
+                    let of_list = std::mem::take(&mut of_list);
                     let mut tasks = tasks(&claimed);
+                    tasks.extend(self::tasks(&of_list));
                     // The reconciliation fetches and writes the list.
                     tasks.push(Task::Refresh(Key::List));
                     under_way.extend(tasks.iter().cloned());
                     jobs.push(Box::pin(async move {
-                        let reconciled = reconciler.work(claimed, listed.items).await;
+                        let reconciled = reconciler.work(claimed, of_list, listed).await;
                         (tasks, reconciled)
                     }));
                 }

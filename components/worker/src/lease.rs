@@ -1,8 +1,9 @@
 //! The lease, and the operations on the work queue that require it.
 
 use crate::application::Application;
-use crate::work_queue::WorkQueue;
+use crate::work_queue::{MAX_TASKS, WorkQueue};
 use afterword::host::redis::RedisResult;
+use afterword::key::Key;
 use afterword::queue::{Error, Reply, Task, milliseconds, number};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -213,20 +214,38 @@ impl<'a> Lease<'a> {
         }))
     }
 
-    /// Completes a task: the store holds content that was fetched after the claim. The task stays
+    /// Completes tasks: the store holds content that was fetched after the claim. A task stays
     /// queued if it was invalidated since, or less than `replica_lag` before the claim. If the
-    /// lease is lost, the task is queued again.
-    pub async fn complete(&self, claimed: &Claimed, replica_lag: Duration) -> Result<(), Error> {
-        let arguments = vec![
-            name(&claimed.task),
-            claimed.version.clone().into_bytes(),
-            number(claimed.claimed_at),
-            milliseconds(replica_lag),
-        ];
-        let asked_at = Instant::now();
-        if self.run("complete", arguments).await?.text()? != b"lost" {
-            self.confirmed_at.set(asked_at);
-            self.completed.set(self.completed.get() + 1);
+    /// lease is lost, the tasks are queued again.
+    pub async fn complete(&self, claimed: &[Claimed], replica_lag: Duration) -> Result<(), Error> {
+        for claimed in claimed.chunks(MAX_TASKS) {
+            let mut arguments = vec![milliseconds(replica_lag)];
+            for claimed in claimed {
+                arguments.extend([
+                    name(&claimed.task),
+                    claimed.version.clone().into_bytes(),
+                    number(claimed.claimed_at),
+                ]);
+            }
+            let asked_at = Instant::now();
+            let outcomes = self.run("complete", arguments).await?;
+            let is_lost = |outcome: &RedisResult| matches!(outcome, RedisResult::Binary(outcome) if outcome == b"lost");
+            if !outcomes.list().iter().any(is_lost) {
+                self.confirmed_at.set(asked_at);
+                let count = u32::try_from(claimed.len()).unwrap_or(u32::MAX);
+                self.completed
+                    .set(self.completed.get().saturating_add(count));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the list's task take over from the tasks of its places.
+    pub async fn fold(&self, places: &[Claimed]) -> Result<(), Error> {
+        for places in places.chunks(MAX_TASKS) {
+            let mut arguments = vec![name(&Task::Refresh(Key::List))];
+            arguments.extend(places.iter().map(|place| name(&place.task)));
+            self.run("fold", arguments).await?;
         }
         Ok(())
     }

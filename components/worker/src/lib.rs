@@ -7,8 +7,10 @@
 //! | this file | from a wake-up to a drain |
 //! | `drain` | claims tasks and runs requests until no task is due |
 //! | `batches` | which tasks share a request |
-//! | `refresh` | fetches items and the list |
-//! | `write` | writes and removes entries, completes tasks |
+//! | `refresh` | fetches items |
+//! | `list` | fetches the list, or the parts of it that have changed |
+//! | `places`, `chunking` | which chunks have changed; where a list is cut |
+//! | `write`, `write_list` | writes and removes entries, chunks and directories |
 //! | `compress` | the content codings of an entry |
 //! | `reconcile`, `compare` | compares the stored items with the list |
 //! | `listing` | lists the store, empties the outbox |
@@ -20,19 +22,23 @@
 
 mod application;
 mod batches;
+mod chunking;
 mod compare;
 mod compress;
 mod drain;
 mod failures;
 mod lease;
+mod list;
 mod listing;
 mod pace;
+mod places;
 mod reconcile;
 mod refresh;
 mod retry;
 mod settings;
 mod work_queue;
 mod write;
+mod write_list;
 
 use afterword::log::{self, event};
 use afterword::store::Store;
@@ -42,6 +48,7 @@ use drain::Deadline;
 use failures::Failures;
 use futures_util::future::{Either, pending, select};
 use lease::{Acquired, Lease};
+use list::ListRefresher;
 use pace::Pace;
 use reconcile::Reconciler;
 use refresh::Refresher;
@@ -151,13 +158,19 @@ async fn run(
         failures: &failures,
         writer: &writer,
     };
+    let list = ListRefresher {
+        lease: &lease,
+        origin: &origin,
+        failures: &failures,
+        writer: &writer,
+    };
     let reconciler = Reconciler {
         lease: &lease,
         origin: &origin,
         store: &store,
         failures: &failures,
         writer: &writer,
-        refresher: &refresher,
+        list: &list,
         lifetime,
     };
     let drain = drain::drain(&refresher, &reconciler, deadline);

@@ -1,6 +1,7 @@
 //! Lists the store once for both purposes: to empty the outbox, and to reconcile.
 
 use crate::work_queue::WorkQueue;
+use afterword::chunk::ChunkName;
 use afterword::key::Key;
 use afterword::log::{self, event};
 use afterword::metrics;
@@ -45,7 +46,9 @@ impl OutboxState {
 /// The result of a listing.
 pub struct Listed {
     /// The keys of the stored items and of the list.
-    pub items: Vec<Key>,
+    pub stored: Vec<Key>,
+    /// The chunks of lists.
+    pub chunks: Vec<ChunkName>,
     /// Whether the outbox is empty.
     pub outbox_is_empty: bool,
 }
@@ -76,9 +79,11 @@ pub async fn list_store(
             .error(why)
             .emit(),
     }
-    let items = names.iter().filter_map(|name| Key::from_canonical(name));
+    let stored = names.iter().filter_map(|name| Key::from_canonical(name));
+    let chunks = names.iter().filter_map(|name| ChunkName::parse(name));
     Ok(Listed {
-        items: items.collect(),
+        stored: stored.collect(),
+        chunks: chunks.collect(),
         outbox_is_empty: emptied.is_ok(),
     })
 }

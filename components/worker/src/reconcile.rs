@@ -1,10 +1,11 @@
 //! Reconciliation: refreshes every stored item that differs from the list. pg_net does not retry
 //! webhooks, so some get lost.
 
-use crate::compare::Comparison;
+use crate::compare::{Comparison, Rules};
 use crate::failures::Failures;
 use crate::lease::{Claimed, Found, Lease};
-use crate::refresh::{CHANGING, NoList, Refresher};
+use crate::list::{CHANGING, ListRefresher, NoList};
+use crate::listing::Listed;
 use crate::write::Writer;
 use afterword::freshness::Lifetime;
 use afterword::host;
@@ -13,7 +14,6 @@ use afterword::log::{self, event};
 use afterword::postgrest::{Blame, Origin};
 use afterword::queue::{Error, Task};
 use afterword::store::Store;
-use bytes::Bytes;
 use std::time::Duration;
 
 /// The number of items that are refreshed to tell whether the list alone fails.
@@ -31,8 +31,8 @@ pub struct Reconciler<'a> {
     pub failures: &'a Failures<'a>,
     /// Writes the list.
     pub writer: &'a Writer<'a>,
-    /// Fetches the list.
-    pub refresher: &'a Refresher<'a>,
+    /// Refreshes the list.
+    pub list: &'a ListRefresher<'a>,
     /// How long entries are served.
     pub lifetime: Lifetime,
 }
@@ -65,52 +65,72 @@ impl Reconciler<'_> {
     }
 
     /// Works on the claimed tasks that need all stored keys: a purge first, then reconciliations.
-    pub async fn work(&self, claimed: Vec<Claimed>, stored: Vec<Key>) -> Result<(), Error> {
+    /// `of_list` are claimed tasks of the list, which a reconciliation refreshes.
+    pub async fn work(
+        &self,
+        claimed: Vec<Claimed>,
+        of_list: Vec<Claimed>,
+        mut listed: Listed,
+    ) -> Result<(), Error> {
         let (purges, reconciliations): (Vec<_>, Vec<_>) = claimed
             .into_iter()
             .partition(|claimed| claimed.task == Task::Purge);
-        let stored = match &purges[..] {
-            [] => stored,
-            [purge, ..] => {
-                self.writer.purge(purge, &stored).await?;
-                Vec::new()
+        if let Some(purge) = purges.first() {
+            let Listed { stored, chunks, .. } = &mut listed;
+            if self.writer.purge(purge, stored, chunks).await? {
+                self.lease.complete(&purges, Duration::ZERO).await?;
             }
-        };
+            stored.clear();
+            chunks.clear();
+        }
         if reconciliations.is_empty() {
             return Ok(());
         }
-        self.reconcile(reconciliations, stored).await
+        self.reconcile(reconciliations, of_list, listed).await
     }
 
-    /// Works on the claimed reconciliations. Fetches the list, writes it, and compares the items in
-    /// `stored` with it. If the list alone cannot be fetched, every stored item is refreshed
-    /// instead.
-    async fn reconcile(&self, claimed: Vec<Claimed>, stored: Vec<Key>) -> Result<(), Error> {
+    /// Works on the claimed reconciliations. Fetches the list, writes it, and compares the stored
+    /// items with it. If the list alone cannot be fetched, every stored item is refreshed instead.
+    async fn reconcile(
+        &self,
+        claimed: Vec<Claimed>,
+        of_list: Vec<Claimed>,
+        listed: Listed,
+    ) -> Result<(), Error> {
         let began = host::now();
-        let list_task = Task::Refresh(Key::List);
-        let mut list_claim = Claimed {
-            version: self
-                .lease
-                .queue
-                .version(&list_task)
-                .await?
-                .unwrap_or_default(),
-            task: list_task.clone(),
-            ..claimed[0].clone()
+        let resource = &self.origin.resource;
+        let rules = Rules {
+            shows_all: resource.list_query.shows_all(),
+            related: claimed
+                .iter()
+                .any(|claimed| claimed.task == Task::RefreshRelated),
+            id_column: &resource.table.id_column,
+            source: self.origin.item_source(),
+            lifetime: self.lifetime,
         };
-        let mut list_bytes = 0;
-        let list = match self.refresher.fetch_list(&mut list_claim).await? {
-            Ok((list, fetched_at)) => {
-                let content = list.map(|list| list.content);
-                let written = self.writer.write(&list_claim, content.clone(), fetched_at);
-                let Some(bytes) = written.await? else {
-                    let why = "the list could not be written";
-                    return self.failures.back_off(&claimed, why).await;
-                };
-                list_bytes = bytes;
-                // A table that the anonymous key may not read shows no items.
-                Some(content.unwrap_or_else(|| Bytes::from_static(b"[]")))
+        let probes: Vec<Task> = listed
+            .stored
+            .iter()
+            .take(PROBES)
+            .cloned()
+            .map(Task::from)
+            .collect();
+        let mut comparison = Comparison::new(rules, self.store, listed.stored);
+        let changed = self.writer.stored_list().await.last_modified();
+        let mut list_claims = self.list_claims(&claimed[0], of_list).await?;
+        let refreshed = self
+            .list
+            .refresh_whole(&mut list_claims, Some(&mut comparison));
+        let mut list_bytes = None;
+        match refreshed.await? {
+            Ok(bytes) => {
+                let replica_lag = self.writer.settings.replica_lag;
+                self.lease.complete(&list_claims, replica_lag).await?;
+                self.writer.remove_orphans(&listed.chunks, changed).await?;
+                list_bytes = Some(bytes);
             }
+            Err(NoList::LeaseLost) => return Ok(()),
+            Err(NoList::NotWritten(why)) => return self.failures.back_off(&claimed, &why).await,
             Err(NoList::Failed { error, always }) if always => {
                 return self.failures.trip(&claimed, &error, true).await;
             }
@@ -121,39 +141,14 @@ impl Reconciler<'_> {
                 // Perhaps the list alone fails. On a quiet site, no other task is due whose success
                 // would show that.
                 if claimed[0].failures > 0 {
-                    let probes = stored.into_iter().take(PROBES);
-                    let probes: Vec<Task> = probes.map(Task::from).collect();
                     self.lease.queue.requeue(&probes).await?;
                 }
                 return self.failures.handle(&claimed, &error).await;
             }
-            Err(no_list) => {
-                let why = match no_list {
-                    NoList::Failed { error, .. } => error.to_string(),
-                    NoList::Changing => CHANGING.to_owned(),
-                };
-                log::event(
-                    event::LIST_UNAVAILABLE,
-                    "refreshing every stored item, because there is no list",
-                )
-                .error(why)
-                .emit();
-                self.lease.queue.requeue(&[list_task]).await?;
-                None
-            }
-        };
-        let resource = &self.origin.resource;
-        let comparison = Comparison {
-            list: list.as_deref(),
-            shows_all: list.is_some() && resource.list_query.shows_all(),
-            related: claimed
-                .iter()
-                .any(|claimed| claimed.task == Task::RefreshRelated),
-            id_column: &resource.table.id_column,
-            source: self.origin.item_source(),
-            lifetime: self.lifetime,
-        };
-        let compared = comparison.run(self.store, stored).await;
+            Err(NoList::Failed { error, .. }) => self.without_list(&error.to_string()).await?,
+            Err(NoList::Changing) => self.without_list(CHANGING).await?,
+        }
+        let compared = comparison.finish(list_bytes.is_some()).await;
         let outdated = compared.outdated.len();
         log::event(
             event::RECONCILED,
@@ -169,17 +164,45 @@ impl Reconciler<'_> {
         }
         let ago = Duration::from_millis(host::now().saturating_sub(began));
         let found = Found {
-            entries: compared.items + usize::from(list_bytes > 0),
-            bytes: compared.bytes + list_bytes,
+            entries: compared.items + usize::from(list_bytes.is_some_and(|bytes| bytes > 0)),
+            bytes: compared.bytes + list_bytes.unwrap_or_default(),
             outdated: compared.outdated.len(),
             evicted: compared.expired.len(),
         };
         let configuration = self.configuration();
         self.lease.reconciled(ago, &configuration, found).await?;
-        for claimed in &claimed {
-            let replica_lag = self.writer.settings.replica_lag;
-            self.lease.complete(claimed, replica_lag).await?;
+        let replica_lag = self.writer.settings.replica_lag;
+        self.lease.complete(&claimed, replica_lag).await
+    }
+
+    /// The claimed tasks of the list, and the list's own task as it is now.
+    async fn list_claims(
+        &self,
+        claimed: &Claimed,
+        mut of_list: Vec<Claimed>,
+    ) -> Result<Vec<Claimed>, Error> {
+        let list = Task::Refresh(Key::List);
+        if !of_list.iter().any(|claimed| claimed.task == list) {
+            let tasks = [list];
+            let versions = self.lease.queue.versions(&tasks).await?;
+            let [task] = tasks;
+            of_list.push(Claimed {
+                version: versions.into_iter().next().unwrap_or_default(),
+                task,
+                ..claimed.clone()
+            });
         }
-        Ok(())
+        Ok(of_list)
+    }
+
+    /// The list alone cannot be fetched: it is queued.
+    async fn without_list(&self, why: &str) -> Result<(), Error> {
+        log::event(
+            event::LIST_UNAVAILABLE,
+            "refreshing every stored item, because there is no list",
+        )
+        .error(why)
+        .emit();
+        self.lease.queue.requeue(&[Task::Refresh(Key::List)]).await
     }
 }

@@ -71,7 +71,7 @@ mod tests {
         let mut streak = Streak::default();
         let mut tripped = Vec::new();
         for _ in 0..16 {
-            streak = streak.and(&Error::TimedOut).and(&Error::TooLarge);
+            streak = streak.and(&Error::TimedOut).and(&Error::TooLarge(1));
             tripped.push((streak.is_the_origins(false), streak.is_the_origins(true)));
         }
         assert_eq!(tripped.iter().filter(|(closed, _)| *closed).count(), 1);

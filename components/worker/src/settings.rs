@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Settings {
     /// `replica_lag`: how long after a change the origin's replicas may still return the old row.
     pub replica_lag: Duration,
+    /// `max_list_bytes`: the length of the list; `None` if it is not limited.
+    pub max_list_bytes: Option<u32>,
     /// The host's limits.
     pub limits: Limits,
 }
@@ -30,6 +32,7 @@ impl Settings {
         }
         Ok(Self {
             replica_lag,
+            max_list_bytes: maximum("max_list_bytes").await?,
             limits: Limits {
                 value_bytes: maximum("max_value_bytes").await?,
                 writes_per_second: maximum("max_writes_per_second").await?,

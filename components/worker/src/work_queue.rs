@@ -15,7 +15,7 @@ const RECONNECT_LIMIT: Duration = Duration::from_secs(20);
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The maximum number of tasks in one call of the script, which blocks Redis.
-const MAX_TASKS: usize = 1_000;
+pub const MAX_TASKS: usize = 1_000;
 
 const SECONDS_OF_A_DAY: &[u8] = b"86400";
 
@@ -35,7 +35,7 @@ impl WorkQueue {
     /// Makes Redis publish an event when a key expires (`notify-keyspace-events` with `K` and `x`).
     /// If that is not possible, logs a warning, at most once a day.
     pub async fn enable_expiry_events(&self) {
-        if self.try_enable_expiry_events().await || !self.may_warn().await {
+        if self.try_enable_expiry_events().await || !self.is_first_of_the_day("no-events").await {
             return;
         }
         log::event(
@@ -71,9 +71,9 @@ impl WorkQueue {
             .is_ok()
     }
 
-    /// Whether no worker has warned for a day.
-    async fn may_warn(&self) -> bool {
-        let name = format!("{}:no-events", self.redis.key("v1:alive"));
+    /// Whether no worker has logged this for a day.
+    pub async fn is_first_of_the_day(&self, what: &str) -> bool {
+        let name = format!("{}:{what}", self.redis.key("v1:alive"));
         let arguments = [name.as_bytes(), b"1", b"NX", b"EX", SECONDS_OF_A_DAY];
         let reply = self.connection().command("SET", &arguments).await;
         reply.is_ok_and(|reply| !reply.is_nil())
@@ -104,18 +104,31 @@ impl WorkQueue {
         Ok(())
     }
 
-    /// The current version of a task; `None` if it is not queued.
-    pub async fn version(&self, task: &Task) -> Result<Option<String>, Error> {
-        let versions = self.redis.key("v1:versions").as_bytes();
-        let task = task.to_string();
-        let connection = self.connection();
-        let reply = connection
-            .command("HGET", &[versions, task.as_bytes()])
-            .await?;
-        if reply.is_nil() {
-            return Ok(None);
+    /// The current versions of tasks; empty for a task that is not queued.
+    pub async fn versions(&self, tasks: &[Task]) -> Result<Vec<String>, Error> {
+        let mut versions = Vec::with_capacity(tasks.len());
+        for tasks in tasks.chunks(MAX_TASKS) {
+            let names = names(tasks);
+            let mut arguments = vec![self.redis.key("v1:versions").as_bytes()];
+            arguments.extend(names.iter().map(Vec::as_slice));
+            let reply = self.connection().command("HMGET", &arguments).await?;
+            versions.extend(reply.list().iter().map(|version| match version {
+                RedisResult::Binary(version) => String::from_utf8_lossy(version).into_owned(),
+                _ => String::new(),
+            }));
         }
-        Ok(Some(String::from_utf8_lossy(reply.text()?).into_owned()))
+        Ok(versions)
+    }
+
+    /// The version of the last change that was reported; empty if there was none.
+    pub async fn last_change(&self) -> Result<Vec<u8>, Error> {
+        let name = self.redis.key("v1:last_change").as_bytes();
+        let reply = self.connection().command("GET", &[name]).await?;
+        Ok(if reply.is_nil() {
+            Vec::new()
+        } else {
+            reply.text()?.to_vec()
+        })
     }
 
     /// The current connection. Must not be borrowed across an `await`, because another call may

@@ -5,6 +5,7 @@ use crate::failures::Failures;
 use crate::lease::{Claimed, Lease};
 use crate::pace::Pace;
 use crate::settings::Settings;
+use afterword::chunk::ChunkName;
 use afterword::entry::Entry;
 use afterword::freshness::{Freshness, Lifetime};
 use afterword::host;
@@ -12,7 +13,7 @@ use afterword::key::Key;
 use afterword::log::{self, event};
 use afterword::metrics;
 use afterword::postgrest::Origin;
-use afterword::queue::{Error, Task};
+use afterword::queue::Error;
 use afterword::store::{self, Store};
 use bytes::Bytes;
 use std::slice;
@@ -34,19 +35,27 @@ pub struct Writer<'a> {
     pub pace: Pace,
 }
 
+/// The result of a write.
+pub enum Written {
+    /// The store has it: this many bytes.
+    Stored(usize),
+    /// The store failed, with this error.
+    Failed(String),
+    /// Another worker holds the lease.
+    LeaseLost,
+}
+
 impl Writer<'_> {
-    /// Writes the entry of a task, or removes it if there is no content, and completes the task.
-    /// `fetched_at` is the start of the fetch. Returns the bytes of the entry; `None` if the lease is
-    /// lost, or if the write failed and the task backs off.
+    /// Writes the entry of a key, or removes it if there is no content. `fetched_at` is the start of
+    /// the fetch, and `age` the time since the change, for the log. Without the lease, nothing is
+    /// written, and the task stays queued for the worker that holds it.
     pub async fn write(
         &self,
-        claimed: &Claimed,
+        key: &Key,
         content: Option<Bytes>,
         fetched_at: u64,
-    ) -> Result<Option<usize>, Error> {
-        let Task::Refresh(key) = &claimed.task else {
-            return Ok(None);
-        };
+        age: Duration,
+    ) -> Result<Written, Error> {
         let name = key.to_string();
         let entry = match content {
             Some(content) => {
@@ -55,10 +64,8 @@ impl Writer<'_> {
             }
             None => None,
         };
-        self.pace.wait().await;
-        // Without the lease, the task stays queued for the worker that holds it.
-        if !self.lease.permits_write().await? {
-            return Ok(None);
+        if !self.may_write().await? {
+            return Ok(Written::LeaseLost);
         }
         let bytes = entry.as_ref().map_or(0, Entry::encoded_length);
         let (written, event, done, counter) = match entry {
@@ -76,19 +83,25 @@ impl Writer<'_> {
             ),
         };
         if let Err(error) = written {
-            let why = error.to_string();
-            let task = slice::from_ref(claimed);
-            self.failures.back_off(task, &why).await?;
-            return Ok(None);
+            return Ok(Written::Failed(error.to_string()));
         }
         metrics::count(counter);
-        log::event(event, format!("{done}: {name}"))
-            .key(&name)
-            .ms(claimed.age())
-            .emit();
-        let replica_lag = self.settings.replica_lag;
-        self.lease.complete(claimed, replica_lag).await?;
-        Ok(Some(bytes))
+        let line = log::event(event, format!("{done}: {name}"));
+        line.key(&name).ms(age).emit();
+        Ok(Written::Stored(bytes))
+    }
+
+    /// Waits for the turn of the next write. Returns whether the lease permits it.
+    pub async fn may_write(&self) -> Result<bool, Error> {
+        self.pace.wait().await;
+        self.lease.permits_write().await
+    }
+
+    /// The largest value that the host's store takes.
+    pub fn max_value(&self) -> usize {
+        let max = self.settings.limits.value_bytes;
+        max.and_then(|max| usize::try_from(max).ok())
+            .unwrap_or(usize::MAX)
     }
 
     /// Makes the entry the successor of the stored one, and compresses new content. Content that is
@@ -100,9 +113,7 @@ impl Writer<'_> {
         if let Some(previous) = &previous {
             entry = entry.succeeding(previous);
         }
-        let max = self.settings.limits.value_bytes;
-        let max = max.and_then(|max| usize::try_from(max).ok());
-        let fits = |entry: &Entry| max.is_none_or(|max| entry.encoded_length() <= max);
+        let fits = |entry: &Entry| entry.encoded_length() <= self.max_value();
         let without_codings = Entry {
             brotli: None,
             gzip: None,
@@ -110,15 +121,7 @@ impl Writer<'_> {
         };
         if !fits(&without_codings) {
             if !previous.is_some_and(|previous| previous.is_too_large()) {
-                let bytes = without_codings.encoded_length();
-                let message = format!(
-                    "{name} is read from the origin each time, because its {bytes} bytes are more \
-                     than `max_value_bytes` allows"
-                );
-                log::event(event::ENTRY_TOO_LARGE, message)
-                    .key(name)
-                    .number("bytes", bytes)
-                    .emit();
+                log_too_large(name, without_codings.encoded_length());
             }
             return entry.without_content();
         }
@@ -139,25 +142,37 @@ impl Writer<'_> {
         }
     }
 
-    /// Removes all entries, and completes the task. A refresh that is under way may write an entry
-    /// before or after this, which readers cannot tell from a miss.
-    pub async fn purge(&self, claimed: &Claimed, stored: &[Key]) -> Result<(), Error> {
-        for key in stored {
-            self.pace.wait().await;
-            if !self.lease.permits_write().await? {
-                return Ok(());
+    /// Removes everything: the items and the list, whose keys are `stored`, and then the chunks of
+    /// lists. A refresh that is under way may write an entry before or after this, which readers
+    /// cannot tell from a miss. Returns false if the task backs off, or stays queued.
+    pub async fn purge(
+        &self,
+        claimed: &Claimed,
+        stored: &[Key],
+        chunks: &[ChunkName],
+    ) -> Result<bool, Error> {
+        let names = stored.iter().map(Key::to_string);
+        for name in names.chain(chunks.iter().map(ChunkName::to_string)) {
+            if !self.may_write().await? {
+                return Ok(false);
             }
-            if let Err(error) = self.store.delete(&key.to_string()).await {
+            if let Err(error) = self.store.delete(&name).await {
                 let why = error.to_string();
-                return self.failures.back_off(slice::from_ref(claimed), &why).await;
+                self.failures
+                    .back_off(slice::from_ref(claimed), &why)
+                    .await?;
+                return Ok(false);
             }
-            metrics::count(metrics::ENTRY_REMOVED);
         }
-        let message = format!("purged: {} entries removed", stored.len());
-        log::event(event::PURGED, message)
-            .number("entries", stored.len())
+        let entries = stored.len();
+        metrics::add(
+            metrics::ENTRY_REMOVED,
+            u32::try_from(entries).unwrap_or(u32::MAX),
+        );
+        log::event(event::PURGED, format!("purged: {entries} entries removed"))
+            .number("entries", entries)
             .emit();
-        self.lease.complete(claimed, Duration::ZERO).await
+        Ok(true)
     }
 
     /// Removes expired entries, unless they have been written meanwhile.
@@ -171,8 +186,7 @@ impl Writer<'_> {
             if lifetime.judge(entry.fetched_at, host::now()) != Freshness::Expired {
                 continue;
             }
-            self.pace.wait().await;
-            if !self.lease.permits_write().await? {
+            if !self.may_write().await? {
                 return Ok(());
             }
             let line = match self.store.delete(&name).await {
@@ -192,4 +206,16 @@ impl Writer<'_> {
         }
         Ok(())
     }
+}
+
+/// Logs that a value is larger than the host's store takes.
+pub fn log_too_large(name: &str, bytes: usize) {
+    let message = format!(
+        "{name} is read from the origin each time, because its {bytes} bytes are more than \
+         `max_value_bytes` allows"
+    );
+    log::event(event::ENTRY_TOO_LARGE, message)
+        .key(name)
+        .number("bytes", bytes)
+        .emit();
 }

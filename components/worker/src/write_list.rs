@@ -1,0 +1,339 @@
+//! Writes long lists: chunks first, and then the directory that names them. So a reader finds every
+//! chunk of the directory that it has read.
+
+use crate::chunking::{Cut, MaxChunk};
+use crate::compress::deflate;
+use crate::write::{Writer, Written, log_too_large};
+use afterword::chunk::{Chunk, ChunkName};
+use afterword::directory::{ChunkRecord, Directory, Retired};
+use afterword::entry::Entry;
+use afterword::freshness;
+use afterword::host;
+use afterword::key::Key;
+use afterword::log::{self, event};
+use afterword::metrics;
+use afterword::queue::Error;
+use afterword::store;
+use bytes::Bytes;
+use crc32fast::Hasher;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// A longer list is stored in chunks.
+const MAX_VALUE: usize = 128 << 10;
+
+/// How long a chunk stays after the list has lost it: a reader may have read the former directory.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// The maximum number of retired chunks in a directory. Reconciliation removes the others.
+const MAX_RETIRED: usize = 8_192;
+
+/// The stored list.
+pub enum StoredList {
+    /// There is none, or it cannot be read.
+    Missing,
+    /// One value.
+    Entry(Entry),
+    /// Chunks.
+    Directory(Directory),
+}
+
+impl StoredList {
+    /// Its chunks.
+    pub fn chunks(&self) -> &[ChunkRecord] {
+        match self {
+            Self::Directory(directory) => &directory.chunks,
+            Self::Missing | Self::Entry(_) => &[],
+        }
+    }
+
+    /// When it last changed, in seconds since 1970.
+    pub fn last_modified(&self) -> Option<u64> {
+        match self {
+            Self::Missing => None,
+            Self::Entry(entry) => Some(entry.last_modified),
+            Self::Directory(directory) => Some(directory.last_modified),
+        }
+    }
+
+    /// The chunks that are in the store, by name: the length of each in DEFLATE.
+    pub fn kept(&self) -> HashMap<ChunkName, u32> {
+        let Self::Directory(directory) = self else {
+            return HashMap::new();
+        };
+        let retired = directory.retired.iter().map(|it| (it.name, it.deflated));
+        let chunks = directory.chunks.iter().map(|it| (it.name, it.deflated));
+        retired.chain(chunks).collect()
+    }
+}
+
+/// Why a chunk was not written.
+pub enum NotWritten {
+    /// The store failed, with this error.
+    Failed(String),
+    /// Another worker holds the lease.
+    LeaseLost,
+}
+
+impl Writer<'_> {
+    /// The stored list.
+    pub async fn stored_list(&self) -> StoredList {
+        let value = self.store.get(&Key::List.to_string()).await.ok().flatten();
+        let Some(value) = value.map(Bytes::from) else {
+            return StoredList::Missing;
+        };
+        if let Some(directory) = Directory::decode(&value) {
+            return StoredList::Directory(directory);
+        }
+        Entry::decode(value.into()).map_or(StoredList::Missing, StoredList::Entry)
+    }
+
+    /// The longest list that is stored as one value. A list in chunks stays so until it is half as
+    /// long.
+    pub fn longest_value(&self, former: &StoredList) -> usize {
+        let longest = MAX_VALUE.min(self.max_value().saturating_sub(Entry::HEADER_LENGTH));
+        match former {
+            StoredList::Directory(_) => longest / 2,
+            StoredList::Missing | StoredList::Entry(_) => longest,
+        }
+    }
+
+    /// The largest chunk that the host's store takes.
+    pub fn max_chunk(&self) -> MaxChunk {
+        MaxChunk::within(self.max_value())
+    }
+
+    /// Writes a chunk, unless the store has it. `kept` are the chunks that the store should have;
+    /// with `checked`, the store is asked.
+    pub async fn write_chunk(
+        &self,
+        cut: Cut,
+        kept: &HashMap<ChunkName, u32>,
+        checked: bool,
+    ) -> Result<Result<ChunkRecord, NotWritten>, Error> {
+        let (name, rows) = (cut.name(), cut.rows());
+        let mut record = ChunkRecord {
+            name,
+            rows,
+            length: length(cut.content.len()),
+            deflated: 0,
+            crc: crc32fast::hash(&cut.content),
+            first: cut.first,
+            last: cut.last,
+        };
+        let key = name.to_string();
+        if let Some(deflated) = kept.get(&name)
+            && (!checked || self.store.exists(&key).await.unwrap_or(false))
+        {
+            record.deflated = *deflated;
+            return Ok(Ok(record));
+        }
+        let content = Bytes::from(cut.content);
+        let deflated = deflate(&content).unwrap_or_default().into();
+        let mut chunk = Chunk::new(&cut.starts, content, deflated);
+        host::yield_now().await;
+        if !self.may_write().await? {
+            return Ok(Err(NotWritten::LeaseLost));
+        }
+        let mut written = self.store.set(&key, &chunk.encode()).await;
+        if written.is_err() && !chunk.deflated.is_empty() {
+            // The store may have refused the size.
+            chunk.deflated = Bytes::new();
+            written = self.store.set(&key, &chunk.encode()).await;
+        }
+        record.deflated = length(chunk.deflated.len());
+        Ok(match written {
+            Ok(()) => Ok(record),
+            Err(error) => Err(NotWritten::Failed(error.to_string())),
+        })
+    }
+
+    /// Writes the directory of these chunks, which are in the store, and removes chunks that were
+    /// retired a while ago. `fetched_at` is the start of the last fetch of the whole list.
+    pub async fn write_directory(
+        &self,
+        chunks: Vec<ChunkRecord>,
+        fetched_at: u64,
+        former: &StoredList,
+        age: Duration,
+    ) -> Result<Written, Error> {
+        let (name, source) = (Key::List.to_string(), self.origin.list_source());
+        let now = host::now();
+        let crc = crc(&chunks);
+        let mut directory = Directory::new(fetched_at, fetched_at / 1_000, source, chunks, crc);
+        if let Some(last_modified) = former.last_modified() {
+            let is_same = matches!(former, StoredList::Directory(it) if it.tag == directory.tag);
+            directory.last_modified = if is_same {
+                last_modified
+            } else {
+                (now / 1_000).max(last_modified.saturating_add(1))
+            };
+        }
+        if let StoredList::Directory(former) = former {
+            directory.retired = self.retire(former, &directory.chunks, now).await?;
+        }
+        let mut value = directory.encode();
+        let bytes = stored_bytes(&directory) + value.len();
+        if value.len() > self.max_value() {
+            let was_too_large = matches!(former, StoredList::Entry(it) if it.is_too_large());
+            if !was_too_large {
+                log_too_large(&name, value.len());
+            }
+            let entry = Entry::new(Bytes::new(), fetched_at, source);
+            value = entry.encode();
+        }
+        if !self.may_write().await? {
+            return Ok(Written::LeaseLost);
+        }
+        if let Err(error) = self.store.set(&name, &value).await {
+            return Ok(Written::Failed(error.to_string()));
+        }
+        metrics::count(metrics::ENTRY_WRITTEN);
+        let line = log::event(event::ENTRY_WRITTEN, format!("updated cache: {name}"));
+        line.key(&name).ms(age).emit();
+        Ok(Written::Stored(bytes))
+    }
+
+    /// The chunks that the list has lost, without those that readers cannot need any more: they are
+    /// removed.
+    async fn retire(
+        &self,
+        former: &Directory,
+        chunks: &[ChunkRecord],
+        now: u64,
+    ) -> Result<Vec<Retired>, Error> {
+        let current: HashSet<ChunkName> = chunks.iter().map(|chunk| chunk.name).collect();
+        let mut listed = HashSet::new();
+        let newly = former.chunks.iter().map(|chunk| Retired {
+            name: chunk.name,
+            deflated: chunk.deflated,
+            since: now,
+        });
+        let mut retired = Vec::new();
+        for chunk in former.retired.iter().copied().chain(newly) {
+            if current.contains(&chunk.name) || !listed.insert(chunk.name) {
+                continue;
+            }
+            let is_over = freshness::age(chunk.since, now) >= GRACE;
+            if !is_over || !self.remove_chunk(chunk.name).await? {
+                retired.push(chunk);
+            }
+        }
+        let surplus = retired.len().saturating_sub(MAX_RETIRED);
+        retired.drain(..surplus);
+        Ok(retired)
+    }
+
+    /// Removes chunks that no directory names: a worker died between its writes, or the list has
+    /// become short. `stored` are the chunks in the store; `changed` is when the list had last
+    /// changed before it was refreshed just now, in seconds since 1970.
+    pub async fn remove_orphans(
+        &self,
+        stored: &[ChunkName],
+        changed: Option<u64>,
+    ) -> Result<(), Error> {
+        let age = changed.map(|at| freshness::age(at.saturating_mul(1_000), host::now()));
+        if stored.is_empty() || age.is_some_and(|age| age < GRACE) {
+            return Ok(());
+        }
+        let list = self.stored_list().await;
+        // If the list cannot be read, it may be there.
+        let is_there = self.store.exists(&Key::List.to_string()).await;
+        if matches!(list, StoredList::Missing) && is_there.unwrap_or(true) {
+            return Ok(());
+        }
+        let kept = list.kept();
+        for name in stored.iter().filter(|name| !kept.contains_key(name)) {
+            self.remove_chunk(*name).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether the chunk is gone. A failure is no reason to stop.
+    async fn remove_chunk(&self, name: ChunkName) -> Result<bool, Error> {
+        if !self.may_write().await? {
+            return Ok(false);
+        }
+        let removed: Result<(), store::Error> = self.store.delete(&name.to_string()).await;
+        Ok(removed.is_ok())
+    }
+}
+
+/// The bytes of the chunks in the store.
+pub fn stored_bytes(directory: &Directory) -> usize {
+    let bytes = |chunk: &ChunkRecord| {
+        let [rows, length, deflated] =
+            [chunk.rows, chunk.length, chunk.deflated].map(|number| number as usize);
+        Chunk::encoded_length(rows, length, deflated)
+    };
+    directory.chunks.iter().map(bytes).sum()
+}
+
+/// The CRC-32 of the list.
+fn crc(chunks: &[ChunkRecord]) -> u32 {
+    let mut crc = Hasher::new();
+    for (at, chunk) in chunks.iter().enumerate() {
+        crc.update(if at == 0 {
+            b"["
+        } else if chunk.continues() {
+            b""
+        } else {
+            b","
+        });
+        crc.combine(&Hasher::new_with_initial_len(
+            chunk.crc,
+            u64::from(chunk.length),
+        ));
+    }
+    crc.update(b"]");
+    crc.finalize()
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a chunk is far smaller than 4 GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use afterword::entry::Source;
+
+    fn record(content: &str, rows: u32) -> ChunkRecord {
+        ChunkRecord {
+            name: ChunkName::of(rows, content.as_bytes()),
+            rows,
+            length: content.len() as u32,
+            deflated: 0,
+            crc: crc32fast::hash(content.as_bytes()),
+            first: Bytes::new(),
+            last: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn the_crc_of_a_list_is_combined_from_those_of_its_chunks() {
+        let chunks = [
+            record("{\"id\":1},{\"id\":2}", 2),
+            record("{\"id\":3,\"t\":\"lo", 1),
+            record("ng\"}", 0),
+            record("{\"id\":4}", 1),
+        ];
+        let list = b"[{\"id\":1},{\"id\":2},{\"id\":3,\"t\":\"long\"},{\"id\":4}]";
+        assert_eq!(crc(&chunks), crc32fast::hash(list));
+    }
+
+    #[test]
+    fn a_stored_list_knows_the_chunks_that_the_store_has() {
+        let chunks = vec![record("{}", 1)];
+        let mut directory = Directory::new(1, 1, Source::of(&[]), chunks, 0);
+        let name = ChunkName::of(1, b"gone");
+        directory.retired = vec![Retired {
+            name,
+            deflated: 7,
+            since: 1,
+        }];
+        let kept = StoredList::Directory(directory).kept();
+        assert_eq!((kept.len(), kept[&name]), (2, 7));
+        assert!(StoredList::Missing.kept().is_empty());
+    }
+}
