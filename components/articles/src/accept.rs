@@ -2,51 +2,43 @@
 //! client accepts JSON.
 
 use crate::list_header::{members, parts};
-use afterword::entry::{Coding, Entry};
+use afterword::entry::Coding;
 
 /// A quality value in thousandths (RFC 9110, section 12.4.2); 0 means *not acceptable*.
 type Quality = u16;
 
 const MAX_QUALITY: Quality = 1_000;
 
-/// The stored coding with the highest quality in this `Accept-Encoding`. Of equals, brotli comes
-/// before gzip, and gzip before identity. `None` if the client accepts no stored coding.
-pub fn coding(accept_encoding: &[Vec<u8>], entry: &Entry) -> Option<Coding> {
+/// The coding with the highest quality in this `Accept-Encoding`, of those that are stored. Of
+/// equals, brotli comes before gzip, and gzip before identity. `None` if the client accepts no
+/// stored coding.
+pub fn coding(accept_encoding: &[Vec<u8>], is_stored: impl Fn(Coding) -> bool) -> Option<Coding> {
     // Without the header, any coding is acceptable (RFC 9110, section 12.5.3), but most clients
     // that do not send it cannot decode any.
     if accept_encoding.is_empty() {
         return Some(Coding::Identity);
     }
-    // A member with an invalid quality is ignored.
-    let accepted: Vec<(&[u8], Quality)> = members(accept_encoding)
-        .filter_map(|member| {
-            let (name, quality) = weighted(member);
-            Some((name, quality?))
-        })
-        .collect();
-    let quality = |names: &[&str]| {
-        let named = |(member, _): &&(&[u8], Quality)| {
-            names
-                .iter()
-                .any(|name| member.eq_ignore_ascii_case(name.as_bytes()))
+    let [mut identity, mut gzip, mut brotli, mut any] = [None; 4];
+    for (name, quality) in members(accept_encoding).map(weighted) {
+        let first = match name {
+            b"*" => &mut any,
+            _ if name.eq_ignore_ascii_case(b"br") => &mut brotli,
+            _ if name.eq_ignore_ascii_case(b"gzip") => &mut gzip,
+            _ if name.eq_ignore_ascii_case(b"x-gzip") => &mut gzip,
+            _ if name.eq_ignore_ascii_case(b"identity") => &mut identity,
+            _ => continue,
         };
-        accepted.iter().find(named).map(|(_, quality)| *quality)
-    };
-    let any = quality(&["*"]);
+        // A member with an invalid quality is ignored.
+        *first = first.or(quality);
+    }
     [
         // Acceptable unless excluded, but any named coding is preferred.
-        (
-            Coding::Identity,
-            quality(&["identity"]).or(any).unwrap_or(1),
-        ),
-        (
-            Coding::Gzip,
-            quality(&["gzip", "x-gzip"]).or(any).unwrap_or(0),
-        ),
-        (Coding::Brotli, quality(&["br"]).or(any).unwrap_or(0)),
+        (Coding::Identity, identity.or(any).unwrap_or(1)),
+        (Coding::Gzip, gzip.or(any).unwrap_or(0)),
+        (Coding::Brotli, brotli.or(any).unwrap_or(0)),
     ]
     .into_iter()
-    .filter(|(coding, quality)| *quality > 0 && entry.variant(*coding).is_some())
+    .filter(|(coding, quality)| *quality > 0 && is_stored(*coding))
     .max_by_key(|(_, quality)| *quality)
     .map(|(coding, _)| coding)
 }
@@ -55,20 +47,23 @@ pub fn coding(accept_encoding: &[Vec<u8>], entry: &Entry) -> Option<Coding> {
 /// (RFC 9110, section 12.5.1). Parameters such as `charset` are ignored, and so are invalid
 /// qualities such as the `.2` that Java sends.
 pub fn json(accept: &[Vec<u8>]) -> bool {
-    if members(accept).next().is_none() {
-        return true;
+    let [mut json, mut application, mut any] = [None; 3];
+    let mut is_empty = true;
+    for (range, quality) in members(accept).map(weighted) {
+        is_empty = false;
+        let highest = match range {
+            b"*/*" => &mut any,
+            _ if range.eq_ignore_ascii_case(b"application/json") => &mut json,
+            _ if range.eq_ignore_ascii_case(b"application/*") => &mut application,
+            _ => continue,
+        };
+        *highest = (*highest).max(Some(quality.unwrap_or(MAX_QUALITY)));
     }
-    let quality = |name: &str| {
-        members(accept)
-            .map(weighted)
-            .filter(|(range, _)| range.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, quality)| quality.unwrap_or(MAX_QUALITY))
-            .max()
-    };
-    quality("application/json")
-        .or_else(|| quality("application/*"))
-        .or_else(|| quality("*/*"))
-        .is_some_and(|quality| quality > 0)
+    is_empty
+        || json
+            .or(application)
+            .or(any)
+            .is_some_and(|quality| quality > 0)
 }
 
 /// A member without its parameters, and its quality; `None` if its `q` is invalid.
@@ -100,25 +95,14 @@ fn thousandths(value: &[u8]) -> Option<Quality> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use afterword::entry::{Source, Variant};
-    use bytes::Bytes;
 
     fn lines(lines: &[&str]) -> Vec<Vec<u8>> {
         lines.iter().map(|line| line.as_bytes().to_vec()).collect()
     }
 
     fn chosen(accept_encoding: &[&str], stored: &[Coding]) -> Option<Coding> {
-        let variant = |coding| {
-            stored
-                .contains(&coding)
-                .then(|| Variant::new(Bytes::from_static(b"x")))
-        };
-        let entry = Entry {
-            brotli: variant(Coding::Brotli),
-            gzip: variant(Coding::Gzip),
-            ..Entry::new(Bytes::from_static(b"{}"), 0, Source::of(&[]))
-        };
-        coding(&lines(accept_encoding), &entry)
+        let is_stored = |coding| coding == Coding::Identity || stored.contains(&coding);
+        coding(&lines(accept_encoding), is_stored)
     }
 
     #[test]

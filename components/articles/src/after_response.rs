@@ -102,7 +102,7 @@ async fn log_if_still_stale(key: &Key, fetched_at: u64) {
     LOOKED_AT.set(Some(Instant::now()));
     host::sleep(GRACE).await;
     if let Ok(Some(entry)) = lookup(key, &settings).await
-        && entry.fetched_at <= fetched_at
+        && entry.fetched_at() <= fetched_at
     {
         let stale_for = stale_for();
         let message = format!(

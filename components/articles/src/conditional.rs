@@ -3,6 +3,7 @@
 
 use crate::list_header::members;
 use afterword::entry::EntityTag;
+use httpdate::HttpDate;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Whether 304 is the response: the client has the representation with this tag and this
@@ -39,9 +40,9 @@ fn seconds(date: &[u8]) -> Option<u64> {
 
 /// The value of `Last-Modified`, from a time in seconds since 1970. `None` if it is after `now`: a
 /// modification time must not be later than the response's date (RFC 9110, section 8.8.2.1).
-pub fn last_modified(seconds: u64, now: u64) -> Option<String> {
+pub fn last_modified(seconds: u64, now: u64) -> Option<HttpDate> {
     let time: SystemTime = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
-    (seconds <= now).then(|| httpdate::fmt_http_date(time))
+    (seconds <= now).then(|| time.into())
 }
 
 #[cfg(test)]
@@ -128,8 +129,8 @@ mod tests {
     #[test]
     fn a_time_is_formatted_as_an_http_date_unless_it_is_in_the_future() {
         assert_eq!(
-            last_modified(784_111_777, 784_111_777).as_deref(),
-            Some("Sun, 06 Nov 1994 08:49:37 GMT")
+            last_modified(784_111_777, 784_111_777).map(|date| date.to_string()),
+            Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned())
         );
         assert_eq!(last_modified(784_111_778, 784_111_777), None);
         assert_eq!(last_modified(u64::MAX, 784_111_777), None);

@@ -66,9 +66,10 @@ impl Cors {
             response = response.with("vary", "Origin");
         }
         match self.allowed_origin(request) {
-            Some(origin) => response
-                .with("access-control-allow-origin", origin)
-                .with("access-control-expose-headers", "Age, Cache-Status, ETag"),
+            Some(origin) => response.with("access-control-allow-origin", origin).with(
+                "access-control-expose-headers",
+                "Age, Cache-Status, Content-Range, ETag, Link",
+            ),
             None => response,
         }
     }

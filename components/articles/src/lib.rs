@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `lookup` | the store lookup of a read |
 //! | `representation` | 200, 304 or 406 from an entry |
+//! | `list`, `window`, `chunks` | the same from a long list, and from a part of a list |
 //! | `accept`, `conditional`, `list_header` | the request headers that choose it |
 //! | `miss` | misses, and entries that are too old |
 //! | `single_flight`, `fetch_lock` | coalescing the misses of a key |
@@ -18,10 +19,12 @@
 pub mod accept;
 mod after_response;
 pub mod cache_status;
+mod chunks;
 pub mod conditional;
 pub mod cors;
 mod failure;
 mod fetch_lock;
+mod list;
 pub mod list_header;
 mod lookup;
 mod miss;
@@ -29,6 +32,7 @@ mod refresh_request;
 mod representation;
 mod settings;
 mod single_flight;
+pub mod window;
 
 use after_response::AfterResponse;
 use afterword::freshness::Freshness;
@@ -39,11 +43,14 @@ use afterword::response::Response;
 use afterword::{host, metrics, problem};
 use cache_status::{CacheStatus, Forward};
 use http::Method;
+use list::Wanted;
+use lookup::Stored;
 use miss::Outcome;
-use representation::Preconditions;
+use representation::{Ages, Preconditions};
 use settings::Settings;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types;
+use window::{Unsupported, Window};
 
 const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
 
@@ -57,11 +64,12 @@ spin_sdk::wasip3::http::service::export!(Articles);
 impl Guest for Articles {
     async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
         let method = http_server::method(&request);
-        let path = http_server::path(&request);
+        let (path, query) = http_server::path_and_query(&request);
         let headers = http_server::headers(&request);
         let (response, after) = match Settings::read().await {
             Ok(settings) => {
-                let (response, after) = respond(&method, &path, &headers, &settings).await;
+                let target = (&*path, &*query);
+                let (response, after) = respond(&method, target, &headers, &settings).await;
                 (settings.cors.apply(response, &headers), after)
             }
             Err(error) => {
@@ -81,7 +89,7 @@ impl Guest for Articles {
 /// The response, and the work to do after it.
 async fn respond(
     method: &Method,
-    path: &str,
+    (path, query): (&str, &str),
     headers: &Headers,
     settings: &Settings,
 ) -> (Response, Option<AfterResponse>) {
@@ -92,50 +100,62 @@ async fn respond(
     let Some(key) = Key::from_request(path) else {
         return (Response::problem(&problem::NO_SUCH_PATH), None);
     };
-    match *method {
-        Method::GET | Method::HEAD if accept::json(&headers.get("accept")) => {
-            read(key, &Preconditions::of(headers), settings).await
-        }
-        Method::GET | Method::HEAD => (Response::problem(&problem::NOT_ACCEPTABLE), None),
-        _ => (Response::method_not_allowed(ALLOWED_METHODS), None),
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return (Response::method_not_allowed(ALLOWED_METHODS), None);
     }
+    if !accept::json(&headers.get("accept")) {
+        return (Response::problem(&problem::NOT_ACCEPTABLE), None);
+    }
+    let window = match Window::parse(query) {
+        Ok(Some(_)) if key != Key::List => Err(Unsupported),
+        window => window,
+    };
+    let Ok(window) = window else {
+        return (Response::problem(&problem::UNSUPPORTED_QUERY), None);
+    };
+    let wanted = Wanted {
+        window,
+        counts: window.is_some() && window::counts(&headers.get("prefer")),
+        is_head: *method == Method::HEAD,
+        preconditions: &Preconditions::of(headers),
+        settings,
+    };
+    read(key, &wanted).await
 }
 
-async fn read(
-    key: Key,
-    preconditions: &Preconditions,
-    settings: &Settings,
-) -> (Response, Option<AfterResponse>) {
-    let (lifetime, now) = (settings.lifetime, host::now());
+async fn read(key: Key, wanted: &Wanted<'_>) -> (Response, Option<AfterResponse>) {
+    let (settings, now) = (wanted.settings, host::now());
+    let lifetime = settings.lifetime;
     let (why, stale) = match lookup::lookup(&key, settings).await {
-        Ok(Some(entry)) if entry.is_too_large() => {
-            match lifetime.judge(entry.fetched_at, now) {
+        Ok(Some(stored)) if stored.is_too_large() => {
+            match lifetime.judge(stored.fetched_at(), now) {
                 Freshness::Fresh => (Forward::TooLarge, None),
                 // A refresh finds out whether the content has become smaller.
                 _ => (Forward::Stale, None),
             }
         }
-        Ok(Some(entry)) => {
-            let fetched_at = entry.fetched_at;
+        Ok(Some(stored)) => {
+            let fetched_at = stored.fetched_at();
             let status = CacheStatus::Hit {
                 ttl: lifetime.ttl(fetched_at, now),
             };
-            let hit = || representation::stored(&entry, preconditions, settings, status, now);
-            match lifetime.judge(fetched_at, now) {
-                Freshness::Fresh => {
-                    metrics::count(metrics::READ_HIT);
-                    return (hit(), None);
-                }
+            let (counter, after) = match lifetime.judge(fetched_at, now) {
+                Freshness::Fresh => (metrics::READ_HIT, None),
                 Freshness::Stale => {
-                    metrics::count(metrics::READ_STALE);
-                    return (
-                        hit(),
-                        Some(AfterResponse::RequestRefresh { key, fetched_at }),
-                    );
+                    let key = key.clone();
+                    let request = AfterResponse::RequestRefresh { key, fetched_at };
+                    (metrics::READ_STALE, Some(request))
                 }
-                Freshness::StaleIfError => (Forward::Stale, Some(entry)),
-                Freshness::Expired => (Forward::Stale, None),
+                Freshness::StaleIfError => {
+                    return miss(key, Forward::Stale, Some(stored), wanted).await;
+                }
+                Freshness::Expired => return miss(key, Forward::Stale, None, wanted).await,
+            };
+            if let Some(response) = of_stored(stored, wanted, status, now).await {
+                metrics::count(counter);
+                return (response, after);
             }
+            (Forward::UriMiss, None)
         }
         Ok(None) => (Forward::UriMiss, None),
         Err(error) => {
@@ -149,16 +169,67 @@ async fn read(
             (Forward::Bypass, None)
         }
     };
-    let (outcome, status, after) = miss::miss(key, why, stale, settings).await;
+    miss(key, why, stale, wanted).await
+}
+
+/// The response from what is stored; `None` if a chunk of the list is missing.
+async fn of_stored(
+    stored: Stored,
+    wanted: &Wanted<'_>,
+    status: CacheStatus,
+    now: u64,
+) -> Option<Response> {
+    let ages = Ages::stored(stored.fetched_at(), now);
+    match (stored, wanted.window) {
+        (Stored::Entry(entry), None) => Some(representation::of_entry(
+            entry,
+            wanted.preconditions,
+            wanted.settings,
+            ages,
+            status,
+        )),
+        (Stored::Entry(entry), Some(window)) => {
+            Some(wanted.part_of_entry(&entry, window, ages, status))
+        }
+        (Stored::Directory(directory), _) => {
+            match wanted.of_directory(directory, ages, status).await {
+                Ok(response) => Some(response),
+                Err(missing) => {
+                    let message = format!("could not read {missing} of the list");
+                    let line = log::event(event::ENTRY_NOT_READ, message);
+                    line.key(Key::List).emit();
+                    None
+                }
+            }
+        }
+    }
+}
+
+async fn miss(
+    key: Key,
+    why: Forward,
+    stale: Option<Stored>,
+    wanted: &Wanted<'_>,
+) -> (Response, Option<AfterResponse>) {
+    let settings = wanted.settings;
+    let missed = miss::miss(key, wanted.window, why, stale, settings);
+    let (outcome, status, after) = missed.await;
     metrics::count(outcome.counter(status));
-    let response = match outcome {
-        Outcome::Stored(entry) => {
-            representation::stored(&entry, preconditions, settings, status, host::now())
+    let response = match (outcome, wanted.window) {
+        (Outcome::Stored(stored), _) => {
+            let response = of_stored(stored, wanted, status, host::now()).await;
+            response.unwrap_or_else(|| Response::problem(&problem::ORIGIN_UNAVAILABLE))
         }
-        Outcome::Fetched(entry, _) => {
-            representation::fetched(&entry, preconditions, settings, status)
+        (Outcome::Fetched(entry, _), window) => {
+            let ages = Ages::fetched(entry.fetched_at, status);
+            match window {
+                Some(window) => wanted.fetched_part(entry, window, ages, status),
+                None => {
+                    representation::of_entry(entry, wanted.preconditions, settings, ages, status)
+                }
+            }
         }
-        Outcome::Failed(failure) | Outcome::Remembered(failure) => {
+        (Outcome::Failed(failure) | Outcome::Remembered(failure), _) => {
             representation::failed(&failure, status)
         }
     };

@@ -12,9 +12,10 @@ use crate::after_response::AfterResponse;
 use crate::cache_status::{CacheStatus, Forward, Forwarded};
 use crate::failure::Failure;
 use crate::fetch_lock::{self, FetchLock};
-use crate::lookup::lookup;
+use crate::lookup::{Stored, lookup};
 use crate::settings::Settings;
 use crate::single_flight::SingleFlight;
+use crate::window::Window;
 use afterword::entry::Entry;
 use afterword::freshness::Freshness;
 use afterword::key::Key;
@@ -40,11 +41,15 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// the store.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
+/// The longest list that a reader fetches, in bytes. It is in memory up to three times, and some
+/// hosts give an instance 128 MiB. Once the worker has stored a longer one, readers get it.
+const MAX_LIST: usize = 32 << 20;
+
 /// The outcome of a miss.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// The store has an entry: a refresh stored it, or it is stale and the origin failed.
-    Stored(Entry),
+    /// The store has it: a refresh stored it, or it is stale and the origin failed.
+    Stored(Stored),
     /// The origin returned the content, with this status.
     Fetched(Entry, StatusCode),
     /// The origin has no such row, or failed.
@@ -74,25 +79,29 @@ impl Outcome {
 }
 
 /// Gets a key that the store lacks, whose entry is too old, or whose content the store cannot
-/// return. `stale` is an entry that may be served if the origin fails.
+/// return. `window` is the part of the list that is wanted. `stale` may be served if the origin
+/// fails.
 pub async fn miss(
     key: Key,
+    window: Option<Window>,
     why: Forward,
-    stale: Option<Entry>,
+    stale: Option<Stored>,
     settings: &Settings,
 ) -> (Outcome, CacheStatus, Option<AfterResponse>) {
     thread_local! {
-        static FLIGHTS: Rc<SingleFlight<Outcome>> = Rc::default();
+        static FLIGHTS: Rc<SingleFlight<(Key, Option<Window>), Outcome>> = Rc::default();
     }
     let flights = FLIGHTS.with(Rc::clone);
-    let (outcome, collapsed) = flights.run(&key, resolve(&key, why, settings)).await;
+    let wanted = (key.clone(), window);
+    let fetch = resolve(&key, window, why, settings);
+    let (outcome, collapsed) = flights.run(&wanted, fetch).await;
     let (now, lifetime) = (host::now(), settings.lifetime);
     let forwarded = |status: Option<StatusCode>| Forwarded {
         why,
         status: status.map(|status| status.as_u16()),
         collapsed,
     };
-    let stale = stale.map(|entry| (lifetime.ttl(entry.fetched_at, now), entry));
+    let stale = stale.map(|stored| (lifetime.ttl(stored.fetched_at(), now), stored));
     let (outcome, status, after) = match (outcome, stale) {
         (Outcome::Remembered(failure), Some((ttl, entry))) if failure.is_the_origins() => {
             let forwarded = None;
@@ -106,7 +115,7 @@ pub async fn miss(
             (Outcome::Stored(entry), status, Some(after))
         }
         (Outcome::Stored(entry), _) => {
-            let fetched_at = entry.fetched_at;
+            let fetched_at = entry.fetched_at();
             let stale = lifetime.judge(fetched_at, now) == Freshness::Stale;
             let after = stale.then_some(AfterResponse::RequestRefresh { key, fetched_at });
             let ttl = lifetime.ttl(fetched_at, now);
@@ -137,7 +146,12 @@ pub async fn miss(
 }
 
 /// Resolves a miss for all readers of this instance, and tells for how long they share the outcome.
-async fn resolve(key: &Key, why: Forward, settings: &Settings) -> (Outcome, Duration) {
+async fn resolve(
+    key: &Key,
+    window: Option<Window>,
+    why: Forward,
+    settings: &Settings,
+) -> (Outcome, Duration) {
     let unshared = match wait_for_others(key, why, settings).await {
         Ok(Some(outcome)) => return (outcome, Duration::ZERO),
         // Other readers cannot read the outcome from the store.
@@ -153,7 +167,7 @@ async fn resolve(key: &Key, why: Forward, settings: &Settings) -> (Outcome, Dura
             true
         }
     };
-    let outcome = fetch(key, settings).await;
+    let outcome = fetch(key, window, settings).await;
     let shared_for = match &outcome {
         _ if !unshared => Duration::ZERO,
         Outcome::Failed(failure) if failure.is_the_origins() => failure.remembered_for(),
@@ -186,7 +200,7 @@ async fn wait_for_others(
         }
         if why.leads_to_an_entry()
             && let Ok(Some(entry)) = lookup(key, settings).await
-            && settings.lifetime.serves(entry.fetched_at, host::now())
+            && settings.lifetime.serves(entry.fetched_at(), host::now())
         {
             let stored = Some(entry).filter(|entry| !entry.is_too_large());
             return Ok(stored.map(Outcome::Stored));
@@ -195,9 +209,17 @@ async fn wait_for_others(
 }
 
 /// Fetches from the origin.
-async fn fetch(key: &Key, settings: &Settings) -> Outcome {
-    let fetched_at = host::now();
-    let fetched = limit(REQUEST_LIMIT, settings.origin.read(key)).await;
+async fn fetch(key: &Key, window: Option<Window>, settings: &Settings) -> Outcome {
+    let (fetched_at, origin) = (host::now(), &settings.origin);
+    let read = async {
+        let pages = match (key, window) {
+            (Key::Item(id), _) => return origin.item(id).await,
+            (Key::List, None) => origin.list(),
+            (Key::List, Some(window)) => origin.window(window.offset, window.limit),
+        };
+        origin.read_pages(pages, MAX_LIST).await
+    };
+    let fetched = limit(REQUEST_LIMIT, read).await;
     let fetched = fetched.unwrap_or_else(|_| {
         metrics::count(metrics::READER_REQUEST_FAILED);
         Err(OriginError::TimedOut)

@@ -1,14 +1,13 @@
 //! Single flight: within an instance, concurrent misses of a key share one fetch.
 
 use afterword::host::signal::{self, Waker};
-use afterword::key::Key;
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// The fetches under way, and recent outcomes, by key.
-pub struct SingleFlight<T>(RefCell<Vec<(Key, Rc<Call<T>>)>>);
+pub struct SingleFlight<K, T>(RefCell<Vec<(K, Rc<Call<T>>)>>);
 
 /// A fetch that one reader (the leader) makes for all.
 struct Call<T> {
@@ -24,16 +23,16 @@ enum State<T> {
     Cancelled,
 }
 
-impl<T> Default for SingleFlight<T> {
+impl<K, T> Default for SingleFlight<K, T> {
     fn default() -> Self {
         Self(RefCell::default())
     }
 }
 
-impl<T: Clone> SingleFlight<T> {
+impl<K: Clone + PartialEq, T: Clone> SingleFlight<K, T> {
     /// Returns the outcome for `key`, and whether another reader fetched it. Without a fetch under
     /// way, runs `fetch`, which returns the outcome and for how long later readers share it.
-    pub async fn run(&self, key: &Key, fetch: impl Future<Output = (T, Duration)>) -> (T, bool) {
+    pub async fn run(&self, key: &K, fetch: impl Future<Output = (T, Duration)>) -> (T, bool) {
         while let Some(call) = self.find(key) {
             if let Some(outcome) = call.wait().await {
                 return (outcome, true);
@@ -52,7 +51,7 @@ impl<T: Clone> SingleFlight<T> {
         (outcome, false)
     }
 
-    fn find(&self, key: &Key) -> Option<Rc<Call<T>>> {
+    fn find(&self, key: &K) -> Option<Rc<Call<T>>> {
         self.remove_finished();
         let calls = self.0.borrow();
         let found = calls.iter().find(|(other, _)| other == key);
