@@ -201,14 +201,14 @@ impl Secrets {
     }
 
     /// Checks the headers, before the body is read. `header` returns the lines of a header; `now`
-    /// is in seconds since 1970.
+    /// the time in seconds since 1970.
     ///
     /// # Errors
     /// The webhook is refused, whatever its body is.
     pub fn authenticate(
         &self,
         header: impl Fn(&str) -> Vec<Vec<u8>>,
-        now: u64,
+        now: impl FnOnce() -> u64,
     ) -> Result<Credentials, Refusal> {
         let Err(refusal) = self.check_token(&header("authorization")) else {
             return Ok(Credentials::BearerToken);
@@ -230,6 +230,7 @@ impl Secrets {
         ) else {
             return Err(INCOMPLETE_SIGNATURE);
         };
+        let now = now();
         let timestamp = timestamp
             .parse()
             .ok()
@@ -336,7 +337,7 @@ mod tests {
 
     fn accepts(secrets: &str, headers: &Headers, body: &[u8], now: u64) -> bool {
         let secrets = Secrets::parse(secrets).unwrap();
-        match secrets.authenticate(|name| headers.lines(name), now) {
+        match secrets.authenticate(|name| headers.lines(name), || now) {
             Ok(Credentials::BearerToken) => true,
             Ok(Credentials::Signature(signature)) => secrets.verify(&signature, body),
             Err(_) => false,
@@ -408,7 +409,9 @@ mod tests {
                 timestamp: line(timestamp),
                 ..signed(SIGNATURE)
             };
-            let refused = secrets.authenticate(|name| headers.lines(name), TIME).err();
+            let refused = secrets
+                .authenticate(|name| headers.lines(name), || TIME)
+                .err();
             let problem = refused.map(|refusal| refusal.problem);
             assert_eq!(problem, Some(&OUT_OF_TOLERANCE), "{timestamp}");
         }
@@ -418,7 +421,9 @@ mod tests {
     fn without_a_signing_secret_every_signature_is_refused() {
         let secrets = Secrets::parse("s3cret").unwrap();
         let headers = signed(SIGNATURE);
-        let refused = secrets.authenticate(|name| headers.lines(name), TIME).err();
+        let refused = secrets
+            .authenticate(|name| headers.lines(name), || TIME)
+            .err();
         assert_eq!(refused, Some(NO_SIGNING_SECRET));
     }
 
@@ -501,7 +506,9 @@ mod tests {
     fn a_refusal_names_the_reason() {
         let refused = |secrets: &str, headers: &Headers| {
             let secrets = Secrets::parse(secrets).unwrap();
-            secrets.authenticate(|name| headers.lines(name), TIME).err()
+            secrets
+                .authenticate(|name| headers.lines(name), || TIME)
+                .err()
         };
         let nothing = Headers {
             authorization: Vec::new(),

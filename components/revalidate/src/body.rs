@@ -27,8 +27,8 @@ pub async fn authenticated(
     request: http_server::Incoming,
 ) -> Result<Body, Refusal> {
     let headers = http_server::headers(&request);
-    let credentials = secrets.authenticate(|name| headers.get(name), host::now() / 1_000)?;
-    let body = http_server::body(request);
+    let credentials = secrets.authenticate(|name| headers.get(name), || host::now() / 1_000)?;
+    let body = http_server::body(request, &headers);
     match (limit(BODY_LIMIT, body.read(MAX_BODY)).await, credentials) {
         (Ok(Ok(body)), Credentials::BearerToken) => Ok(Body::Whole(body)),
         (Ok(Ok(body)), Credentials::Signature(signature)) => {

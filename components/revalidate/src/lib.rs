@@ -101,24 +101,26 @@ async fn acknowledge(request: types::Request) -> Result<(Response, bool), &'stat
             return Ok((acknowledgement.response(), false));
         }
     };
-    let keys = Keys::of(&tasks);
-    let names = for_log(&keys, truncated);
     let mut wakes = false;
     match invalidate(&settings.redis, received_at.elapsed(), &tasks).await {
         Ok([version, caller_wakes]) => {
             wakes = caller_wakes == 1;
-            let message = format!("sending response: version {version} invalidated {names}");
-            log::event(event::WEBHOOK_ACKNOWLEDGED, message)
-                .number("id", version)
-                .keys(keys)
-                .sampled()
-                .emit();
             acknowledgement.id = Some(version);
             metrics::count(metrics::WEBHOOK_QUEUED);
             metrics::acknowledged(version, received_at.elapsed());
+            log::sampled(event::WEBHOOK_ACKNOWLEDGED, move || {
+                let keys = Keys::of(&tasks);
+                let names = for_log(&keys, truncated);
+                let message = format!("sending response: version {version} invalidated {names}");
+                log::event(event::WEBHOOK_ACKNOWLEDGED, message)
+                    .number("id", version)
+                    .keys(keys)
+            });
         }
         Err(error) => {
             let stored = outbox::put(&tasks).await;
+            let keys = Keys::of(&tasks);
+            let names = for_log(&keys, truncated);
             let (event, message, error) = match &stored {
                 Ok(()) => (
                     event::WEBHOOK_IN_OUTBOX,

@@ -168,22 +168,41 @@ fn invalidation(
         let name = for_log(schema.as_deref(), table.as_deref());
         return Ok(Invalidation::OtherTable(name));
     }
-    let mut tasks = vec![Task::Refresh(Key::List)];
+    let mut tasks = Vec::new();
     let kind = members.get("type").map(|kind| string(kind));
     let changes_rows = match &kind {
         Some(kind) => matches!(kind.as_deref(), Some("INSERT" | "UPDATE" | "DELETE")),
         None => !whole,
     };
     let mut all_items = is_related;
+    // The list as a whole, unless all that has changed in it is the places of known ids.
+    let mut whole_list = true;
     if is_cached && changes_rows {
-        let ids = changed_ids(&members, &cached.id_column);
+        let changed = changed_ids(&members, &cached.id_column);
         // The rest of a body that was too large may contain more ids of the statement.
         let some_are_missing = !whole && members.contains_key("ids");
-        if ids.len() > MAX_IDS || some_are_missing {
+        if changed.ids.len() > MAX_IDS || some_are_missing {
             all_items = true;
         } else {
-            tasks.extend(ids.into_iter().map(|id| Task::Refresh(Key::Item(id))));
+            // The part of a body that was too large may have another id.
+            let is_complete = changed.is_complete && whole;
+            whole_list = is_related || changed.ids.is_empty() || !is_complete;
+            let (items, places) = changed
+                .ids
+                .into_iter()
+                .map(|id| {
+                    let item = Task::Refresh(Key::Item(id.clone()));
+                    (item, Task::Place(id))
+                })
+                .unzip::<_, _, Vec<_>, Vec<_>>();
+            tasks.extend(items);
+            if !whole_list {
+                tasks.extend(places);
+            }
         }
+    }
+    if whole_list {
+        tasks.insert(0, Task::Refresh(Key::List));
     }
     if all_items || kind.flatten().as_deref() == Some("TRUNCATE") {
         tasks.push(Task::RefreshRelated);
@@ -191,15 +210,33 @@ fn invalidation(
     Ok(Invalidation::Tasks(tasks))
 }
 
-/// The ids of the changed rows that a path can have, in order and without duplicates.
-fn changed_ids(members: &Members, id_column: &str) -> BTreeSet<Id> {
+/// The rows that have changed.
+struct Changed {
+    /// Their ids, as far as a path can have them, in order.
+    ids: BTreeSet<Id>,
+    /// Whether every row has such an id.
+    is_complete: bool,
+}
+
+fn changed_ids(members: &Members, id_column: &str) -> Changed {
     let rows = ["record", "old_record"].into_iter();
-    let of_rows = rows.filter_map(|row| row::column(members.get(row)?, id_column));
+    let rows = rows.filter_map(|row| members.get(row).filter(|row| row.get() != "null"));
+    let of_rows = rows.map(|row| row::column(row.get(), id_column));
     let ids: Option<Vec<&RawValue>> = members
         .get("ids")
         .and_then(|ids| serde_json::from_str(ids.get()).ok());
-    let of_statement = ids.into_iter().flatten().filter_map(row::text);
-    of_rows.chain(of_statement).filter_map(Id::parse).collect()
+    let of_statement = ids.into_iter().flatten().map(|id| row::text(id.get()));
+    let mut changed = Changed {
+        ids: BTreeSet::new(),
+        is_complete: true,
+    };
+    for id in of_rows.chain(of_statement) {
+        match id.and_then(Id::parse) {
+            Some(id) => drop(changed.ids.insert(id)),
+            None => changed.is_complete = false,
+        }
+    }
+    changed
 }
 
 fn string(value: &RawValue) -> Option<String> {
@@ -247,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_invalidates_its_item_and_the_list() {
+    fn a_change_invalidates_its_item_and_its_place_in_the_list() {
         for body in [
             r#"{"type": "INSERT", "table": "articles", "record": {"id": 7, "body": "x"}, "schema": "public", "old_record": null}"#,
             r#"{"type": "UPDATE", "table": "articles", "record": {"id": 7}, "schema": "public", "old_record": {"id": 7}}"#,
@@ -255,14 +292,31 @@ mod tests {
             r#"{"type": "DELETE", "old_record": {"id": "7"}}"#,
             r#"{"typ\u0065": "INSERT", "record": {"\u0069d": "\u0037"}}"#,
         ] {
-            assert_eq!(paths(body), ["/articles", "/articles/7"], "{body}");
+            assert_eq!(paths(body), ["/articles/7", "/articles#7"], "{body}");
         }
     }
 
     #[test]
-    fn a_change_of_the_id_invalidates_both_items() {
+    fn a_change_of_the_id_invalidates_both_items_and_both_places() {
         let body = r#"{"type": "UPDATE", "record": {"id": "new"}, "old_record": {"id": "old"}}"#;
-        assert_eq!(paths(body), ["/articles", "/articles/new", "/articles/old"]);
+        let tasks = [
+            "/articles/new",
+            "/articles/old",
+            "/articles#new",
+            "/articles#old",
+        ];
+        assert_eq!(paths(body), tasks);
+        for old in ["null", "\"\"", "true"] {
+            let body = format!(
+                r#"{{"type": "UPDATE", "record": {{"id": "new"}}, "old_record": {{"id": {old}}}}}"#
+            );
+            let tasks = ["/articles", "/articles/new"];
+            assert_eq!(
+                paths(&body),
+                tasks,
+                "a row without a usable id has no known place"
+            );
+        }
     }
 
     #[test]
@@ -274,6 +328,9 @@ mod tests {
             "/articles/7",
             "/articles/a%20b",
         ];
+        assert_eq!(paths(body), tasks, "some of the rows have no known place");
+        let body = r#"{"type": "UPDATE", "ids": [8, 7, 8]}"#;
+        let tasks = ["/articles/7", "/articles/8", "/articles#7", "/articles#8"];
         assert_eq!(paths(body), tasks);
         for ids in ["[]", "7", "null", r#"{"id": 7}"#, r#""7""#] {
             let body = format!(r#"{{"type": "DELETE", "ids": {ids}}}"#);
@@ -292,7 +349,7 @@ mod tests {
                 ids.join(",")
             ))
         };
-        assert_eq!(with(1_000).len(), 1_001);
+        assert_eq!(with(1_000).len(), 2_000);
         assert_eq!(with(1_001), ["/articles", "related"]);
     }
 
@@ -334,10 +391,11 @@ mod tests {
             (r#"\"\\"#, "/articles/%22%5C"),
         ] {
             let body = format!(r#"{{"type": "UPDATE", "record": {{"id": "{id}"}}}}"#);
-            assert_eq!(paths(&body), ["/articles", path], "{body}");
+            let place = path.replace("/articles/", "/articles#");
+            assert_eq!(paths(&body), [path, &place], "{body}");
         }
         let body = r#"{"type": "INSERT", "record": {"id": 1.5e+3}}"#;
-        assert_eq!(paths(body), ["/articles", "/articles/1.5e%2B3"]);
+        assert_eq!(paths(body), ["/articles/1.5e%2B3", "/articles#1.5e%2B3"]);
     }
 
     #[test]
@@ -401,7 +459,7 @@ mod tests {
             );
             names(parse(body.as_bytes(), &tables))
         };
-        let both = ["/articles", "/articles/7", "/articles/8"];
+        let both = ["/articles/7", "/articles/8", "/articles#7", "/articles#8"];
         assert_eq!(invalidated("public", "articles"), both);
         assert_eq!(invalidated("public", "articles_2026"), both);
         assert_eq!(invalidated("cms", "posts"), both);
@@ -533,7 +591,7 @@ mod tests {
         let depth = 1_000_000;
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
         let body = format!(r#"{{"type":"INSERT","record":{{"id":7,"body":{open}{close}}}}}"#);
-        assert_eq!(paths(&body), ["/articles", "/articles/7"]);
+        assert_eq!(paths(&body), ["/articles/7", "/articles#7"]);
         let start =
             format!(r#"{{"table":"articles","type":"INSERT","record":{{"id":7,"body":{open}"#);
         assert_eq!(names(by_start(&start)), ["/articles", "/articles/7"]);
@@ -543,7 +601,7 @@ mod tests {
     fn brackets_in_text_are_not_nesting() {
         let text = format!(r#"\"\\\"{}"#, "[{".repeat(2_000));
         let body = format!(r#"{{"type":"INSERT","record":{{"id":7,"body":"{text}"}}}}"#);
-        assert_eq!(paths(&body), ["/articles", "/articles/7"]);
+        assert_eq!(paths(&body), ["/articles/7", "/articles#7"]);
         let side_by_side = format!(r#"{{"record":{{"tags":[{}{{}}]}}}}"#, "[],".repeat(2_000));
         assert_eq!(paths(&side_by_side), ["/articles"]);
     }

@@ -47,10 +47,11 @@ impl Visit {
     /// Takes a request.
     pub fn of(request: Incoming, settings: Rc<Settings>) -> Self {
         let headers = http_server::headers(&request);
+        let (path, query) = http_server::path_and_query(&request);
         Self {
             method: http_server::method(&request),
-            path: http_server::path(&request),
-            query: http_server::query(&request),
+            path,
+            query,
             visitor: settings.access.visitor(&headers, host::now() / 1_000),
             settings,
             headers,
@@ -112,7 +113,7 @@ impl Visit {
     /// The body is too large, or does not arrive in time.
     pub async fn field(&mut self, name: &str) -> Result<String, &'static Problem> {
         let request = self.request.take().ok_or(&problem::INVALID_FORM)?;
-        let body = http_server::body(request).read(MAX_FORM);
+        let body = http_server::body(request, &self.headers).read(MAX_FORM);
         let Ok(Ok(body)) = limit(FORM_LIMIT, body).await else {
             return Err(&problem::INVALID_FORM);
         };
