@@ -25,8 +25,12 @@ pub enum Target {
     Webhook,
     /// A stored entry
     Entry,
+    /// A stored directory or chunk of a long list
+    LongList,
     /// A request's path
     Path,
+    /// A request's query
+    Query,
     /// Conditional and content negotiation headers
     Headers,
 }

@@ -1,15 +1,17 @@
 //! `cargo xtask`: builds, runs and tests Afterword.
 //!
-//! - Commands: [`up`], [`build`], [`test`](mod@test), [`contract`], [`browser`], [`fuzz`],
-//!   [`deployments`] and [`doctor`]; [`admin`] has those for a running application.
+//! - Commands: [`up`], [`build`], [`test`](mod@test), [`contract`], [`browser`], [`bench`],
+//!   [`fuzz`], [`deployments`] and [`doctor`]; [`admin`] has those for a running application.
 //! - What they need: [`wasm_target`] (the target of the components), [`host`], [`redis_server`] and
 //!   [`node`]. [`stand_in`] holds the keys of the stand-in for Supabase.
 //!   A [`prerequisite`] tells whether it is there. [`debian`] fetches some of it from Debian.
 //!   [`former`] builds the components of another commit.
+//!   [`scenarios`] is what the library of the scenarios needs.
 //!   [`manifest`] is one of the two manifests.
 //! - [`workspace`] knows the folders and calls cargo. [`packages`] are the names of what it builds.
 
 mod admin;
+mod bench;
 mod browser;
 mod build;
 mod contract;
@@ -24,6 +26,7 @@ mod node;
 mod packages;
 mod prerequisite;
 mod redis_server;
+mod scenarios;
 mod stand_in;
 mod test;
 mod up;
@@ -80,6 +83,10 @@ enum Command {
     Contract,
     /// Run the status page in Chromium, in front of a running application
     Browser,
+    /// Measure what Afterword costs, beside the least components on the same host
+    ///
+    /// It takes half an hour, and wants an idle machine.
+    Bench(bench::Flags),
     /// Fuzz the parsers of untrusted input
     Fuzz(fuzz::Flags),
     /// Validate deploy/ and its pages, and run supabase/ on a PostgreSQL
@@ -110,6 +117,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             build::components(cli.wasm_target).await?;
             browser::run(&redis).await?;
         }
+        Command::Bench(flags) => return bench::run(flags, cli.wasm_target).await,
         Command::Fuzz(flags) => fuzz::run(flags).await?,
         Command::Deployments => {
             let redis = redis_server::program().await?;

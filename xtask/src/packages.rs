@@ -24,5 +24,13 @@ pub const FAULTS: &str = "faults";
 /// The program of the stand-in for Supabase.
 pub const SUPABASE: &str = "afterword-supabase";
 
+/// The package of the benchmark's baselines, and its examples, each a component.
+pub const LIMIT: &str = "afterword-limit";
+/// The examples of [`LIMIT`].
+pub const BASELINES: [&str; 3] = ["constant", "get", "script"];
+
+/// The program of the benchmark.
+pub const BENCH: &str = "afterword-bench";
+
 /// The test program of the scenarios.
 pub const SCENARIOS: &str = "scenarios";

@@ -12,7 +12,9 @@ use crate::manifest::ManifestKind;
 use crate::packages::{FAULTS, HOST_WITH_FAULTS, SCENARIOS};
 use crate::prerequisite::Prerequisite;
 use crate::wasm_target::TargetSource;
-use crate::{browser, build, contract, deployments, former, fuzz, node, redis_server, workspace};
+use crate::{
+    browser, build, contract, deployments, former, fuzz, node, redis_server, scenarios, workspace,
+};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -128,21 +130,11 @@ fn cargo_test(
     if !flags.args.is_empty() {
         cargo.arg("--").args(&flags.args);
     }
-    match host {
-        Host::Embedded(_) => cargo.env("AFTERWORD_TEST_HOST", "embedded").env(
-            "AFTERWORD_HOST_PROGRAM",
-            workspace::built_program(HOST_WITH_FAULTS),
-        ),
-        Host::Spin(program) => cargo
-            .env("AFTERWORD_TEST_HOST", "spin")
-            .env("AFTERWORD_SPIN_PROGRAM", program),
+    let host = match host {
+        Host::Embedded(_) => Host::Embedded(workspace::built_program(HOST_WITH_FAULTS)),
+        Host::Spin(program) => Host::Spin(program.clone()),
     };
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folder = redis.parent().unwrap_or(Path::new("")).to_owned();
-    cargo.env(
-        "PATH",
-        std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path)))?,
-    );
+    cargo.envs(scenarios::environment(&host, redis)?);
     Ok(cargo)
 }
 

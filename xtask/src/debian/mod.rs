@@ -5,6 +5,7 @@
 //! - [`PostgreSql`]: for machines without PostgreSQL.
 //! - [`promtool`](promtool()): for machines without Prometheus.
 //! - [`Chromium`]: for machines without a browser.
+//! - [`wrk`](wrk()): for machines without this load generator.
 //! - A private [`apt`] fetches them, and [`unpacked`] is the result. The compiler comes from a
 //!   newer Debian suite ([`sources`]).
 
@@ -16,9 +17,11 @@ mod redis_server;
 mod rust_compiler;
 mod sources;
 mod unpacked;
+mod wrk;
 
 pub use chromium::Chromium;
 pub use postgresql::PostgreSql;
 pub use promtool::promtool;
 pub use redis_server::RedisServer;
 pub use rust_compiler::RustCompiler;
+pub use wrk::wrk;

@@ -1,0 +1,199 @@
+//! The table, and the file that has one for each host.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+
+use crate::series::Series;
+
+const TITLE: &str = "# What Afterword costs
+
+`cargo xtask bench` writes this file: a section for each host that it has run on. The baselines are
+the components in [limit](limit/src/lib.rs). Each number is the median of the rounds, with the
+spread in brackets. A limit holds for the worst round, a ratio and a time for the median.
+";
+
+/// A line of the table.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The measurement, a to h.
+    pub letter: char,
+    /// What is measured.
+    pub what: String,
+    /// The target, and whether it is met.
+    pub target: Option<(String, bool)>,
+    /// The numbers.
+    pub measured: String,
+}
+
+impl Line {
+    /// A rate that has to be at least `target` times the baseline's.
+    pub fn ratio(
+        letter: char,
+        what: String,
+        target: f64,
+        rate: &Series,
+        baseline: &Series,
+    ) -> Self {
+        let ratio = rate.ratio(baseline);
+        Self {
+            letter,
+            what,
+            target: Some((
+                format!("≥ {target:.2} of the baseline"),
+                ratio.median() >= target,
+            )),
+            measured: format!(
+                "{ratio:.2}: {:.0} of {:.0} /s",
+                rate.median(),
+                baseline.median()
+            ),
+        }
+    }
+
+    /// A number that may be at most `target`.
+    pub fn at_most(
+        letter: char,
+        what: String,
+        target: f64,
+        unit: &str,
+        number: f64,
+        measured: String,
+    ) -> Self {
+        Self {
+            letter,
+            what,
+            target: Some((format!("≤ {target} {unit}"), number <= target)),
+            measured,
+        }
+    }
+
+    /// A number without a target.
+    pub fn number(letter: char, what: String, measured: String) -> Self {
+        Self {
+            letter,
+            what,
+            target: None,
+            measured,
+        }
+    }
+}
+
+/// A row of the table.
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (target, met) = match &self.target {
+            Some((target, true)) => (target.trim_end(), "yes"),
+            Some((target, false)) => (target.trim_end(), "**no**"),
+            None => ("", ""),
+        };
+        let Self {
+            letter,
+            what,
+            measured,
+            ..
+        } = self;
+        let measured = measured.trim_end();
+        write!(f, "| {letter} | {what} | {target} | {measured} | {met} |")
+    }
+}
+
+/// A run of the benchmark.
+pub struct Run {
+    /// The host's name.
+    pub host: String,
+    /// The commit.
+    pub commit: String,
+    /// The rounds of each measurement.
+    pub rounds: usize,
+    /// The rows of the table.
+    pub lines: Vec<Line>,
+}
+
+impl Run {
+    /// Writes the run into `file`, in place of the last one on the same host.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        let former = std::fs::read_to_string(file).unwrap_or_default();
+        let text = replace_section(&former, &self.section());
+        std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))
+    }
+
+    fn section(&self) -> String {
+        let date = Timestamp::now().strftime("%Y-%m-%d");
+        let mut section = format!(
+            "## {}\n\n{date}, commit {}, {} rounds, {}.\n\n\
+             | | what | target | measured | met |\n| --- | --- | --- | --- | --- |\n",
+            self.host,
+            self.commit,
+            self.rounds,
+            machine()
+        );
+        for line in &self.lines {
+            section += &format!("{line}\n");
+        }
+        section
+    }
+}
+
+/// The text with a section in place of the one with the same heading, or after the others.
+fn replace_section(text: &str, section: &str) -> String {
+    let heading = |section: &str| section.lines().next().unwrap_or_default().to_owned();
+    let mut sections: Vec<String> = text
+        .split("\n## ")
+        .skip(1)
+        .map(|section| format!("## {}\n", section.trim_end()))
+        .collect();
+    match sections
+        .iter_mut()
+        .find(|other| heading(other) == heading(section))
+    {
+        Some(former) => *former = section.to_owned(),
+        None => sections.push(section.to_owned()),
+    }
+    format!("{TITLE}\n{}", sections.join("\n"))
+}
+
+/// The processors of this machine.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name.trim() == "model name").then(|| value.trim())
+    });
+    let model = model.unwrap_or(std::env::consts::ARCH);
+    format!("{cores} cores of {model}, {}", std::env::consts::OS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_replaces_the_last_one_on_its_host_only() {
+        let one = replace_section("", "## One\n\nold\n");
+        let both = replace_section(&one, "## Other\n\nother\n");
+        let new = replace_section(&both, "## One\n\nnew\n");
+        assert_eq!(
+            new,
+            format!("{TITLE}\n## One\n\nnew\n\n## Other\n\nother\n")
+        );
+    }
+
+    #[test]
+    fn a_line_says_whether_its_target_is_met() {
+        let rate = Series::from_iter([80.0]);
+        let line = Line::ratio('a', "hit".into(), 0.95, &rate, &Series::from_iter([100.0]));
+        assert_eq!(
+            line.to_string(),
+            "| a | hit | ≥ 0.95 of the baseline | 0.80 (0.80–0.80): 80 of 100 /s | **no** |"
+        );
+        let line = Line::at_most('f', "requests".into(), 8.0, "", 8.0, "8".into());
+        assert_eq!(line.to_string(), "| f | requests | ≤ 8 | 8 | yes |");
+    }
+}
