@@ -80,6 +80,20 @@ proptest! {
     }
 
     #[test]
+    fn any_bytes_are_a_part_of_a_long_list_or_nothing(
+        bytes in prop::collection::vec(any::<u8>(), 0..300)
+    ) {
+        afterword_fuzz::long_list(&bytes);
+    }
+
+    #[test]
+    fn noise_that_resembles_a_query_is_parsed(
+        query in "((limit|offset|id)?=?[0-9]{0,21}&?){0,3}\\PC{0,2}"
+    ) {
+        afterword_fuzz::query(query.as_bytes());
+    }
+
+    #[test]
     fn any_text_is_a_path_or_none(path in any::<String>()) {
         afterword_fuzz::path(path.as_bytes());
     }
