@@ -46,7 +46,7 @@ pub struct Afterword {
     /// The ports of servers that may be away for a while, so that no other program takes them.
     ports: Vec<Port>,
     // Last, because they must outlive the processes that use them.
-    _store: Option<Redis>,
+    pub(crate) store: Option<Redis>,
     _dir: tempfile::TempDir,
 }
 
@@ -124,6 +124,7 @@ impl Afterword {
                 .collect(),
             runtime_config: runtime_config.transpose()?,
             authorities: setup.authorities,
+            measure: setup.measure,
             ..App::default()
         };
         std::fs::create_dir_all(&app.state_dir)?;
@@ -160,7 +161,7 @@ impl Afterword {
             client,
             worker_port,
             ports: vec![origin_port, http_port, dials_port],
-            _store: store,
+            store,
             _dir: dir,
         };
         if setup.worker {
@@ -414,6 +415,11 @@ impl Afterword {
     /// The HTTP side.
     pub fn http(&self) -> &Process {
         &self.http
+    }
+
+    /// Spin's runtime configuration, if the key-value store is in a Redis.
+    pub fn runtime_config(&self) -> Option<&Path> {
+        self.app.runtime_config.as_deref()
     }
 
     /// The folder of the key-value store.

@@ -9,7 +9,10 @@ use afterword_supabase::Upstream;
 use crate::manifest::Manifest;
 
 /// The host that `cargo xtask test` chose.
-pub(crate) fn host() -> Host {
+///
+/// # Panics
+/// There is no environment of `cargo xtask test`.
+pub fn host() -> Host {
     let program = |name| {
         PathBuf::from(
             std::env::var_os(name)
@@ -30,6 +33,16 @@ pub fn host_has_dials() -> bool {
         eprintln!(
             "skipped: this scenario needs the embedded host's fault dials, which Spin does not have"
         );
+    }
+    embedded
+}
+
+/// Whether the host counts the fuel and the memory of instances: the embedded host does, Spin does
+/// not. If not, prints that the scenario is skipped.
+pub fn host_measures() -> bool {
+    let embedded = matches!(host(), Host::Embedded(_));
+    if !embedded {
+        eprintln!("skipped: this scenario needs the fuel that only the embedded host counts");
     }
     embedded
 }

@@ -15,6 +15,7 @@
 //! | `comparison` | comparisons of the cache with the origin |
 //! | `redis` | the work queue, and waiting for it |
 //! | `faults` | faults of the origin and of the host |
+//! | `cost` | what an instance has cost |
 //! | `status` | the status page, and the metrics |
 //! | `log` | what the processes print, checked against docs/logs.md |
 //! | `waiting` | waiting for a condition |
@@ -26,6 +27,7 @@
 mod afterword;
 mod articles;
 mod comparison;
+mod cost;
 mod environment;
 mod faults;
 mod log;
@@ -40,8 +42,11 @@ mod waiting;
 mod webhooks;
 
 pub use afterword::{Afterword, OtherApplication, PATIENCE, SECRET};
-pub use environment::{former_manifest, host_has_dials, redis_program, redis_wakes_workers};
-pub use redis::redis_key;
+pub use cost::Cost;
+pub use environment::{
+    former_manifest, host, host_has_dials, host_measures, redis_program, redis_wakes_workers,
+};
+pub use redis::{redis_info, redis_key};
 pub use response::Response;
 pub use setup::{REFRESH_SECRET, Setup};
 pub use status::ADMIN_TOKEN;

@@ -11,25 +11,48 @@ pub fn redis_key(name: &str) -> String {
     format!("{{afterword}}:v1:{name}")
 }
 
+/// The statistics of the Redis at `url`: a section of `INFO`, such as `stats`, or `all`.
+///
+/// # Errors
+/// Redis does not respond.
+pub async fn redis_info(url: &str, section: &str) -> Result<String> {
+    run(url, &["INFO", section]).await
+}
+
+/// Runs a command of the Redis at `url`.
+async fn run<T: redis::FromRedisValue>(url: &str, command: &[&str]) -> Result<T> {
+    // The defaults of half a second and a second are short for a busy machine.
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let mut connection = redis::Client::open(url)?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?;
+    let (name, arguments) = command.split_first().context("a command has a name")?;
+    let mut command = redis::cmd(name);
+    for argument in arguments {
+        command.arg(argument);
+    }
+    Ok(command.query_async(&mut connection).await?)
+}
+
 impl Afterword {
     /// Runs a Redis command.
     ///
     /// # Errors
     /// Redis does not respond, or with another type.
     pub async fn redis_command<T: redis::FromRedisValue>(&self, command: &[&str]) -> Result<T> {
-        // The defaults of half a second and a second are short for a busy machine.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
-        let mut connection = redis::Client::open(self.redis.url())?
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
-        let (name, arguments) = command.split_first().context("a command has a name")?;
-        let mut command = redis::cmd(name);
-        for argument in arguments {
-            command.arg(argument);
-        }
-        Ok(command.query_async(&mut connection).await?)
+        run(&self.redis.url(), command).await
+    }
+
+    /// Runs a command of the [shared store](crate::Setup::shared_store)'s Redis.
+    ///
+    /// # Panics
+    /// There is no shared store, or its Redis responds with an error.
+    pub async fn store_command<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        let store = self.store.as_ref().expect("the store is in a Redis");
+        let reply = run(&store.url(), command).await;
+        reply.unwrap_or_else(|error| panic!("{command:?}: {error:#}"))
     }
 
     /// Whether one of the application's Redis keys, such as `lease`, exists.
@@ -156,7 +179,7 @@ impl Afterword {
     /// # Panics
     /// Redis does not respond.
     pub async fn redis_statistic(&self, name: &str) -> u64 {
-        let info: Result<String> = self.redis_command(&["INFO", "all"]).await;
+        let info = redis_info(&self.redis.url(), "all").await;
         let info = info.expect("Redis responds");
         let value = info.lines().find_map(|line| {
             let rest = line.strip_prefix(name)?.strip_prefix([':', '='])?;

@@ -95,6 +95,13 @@ impl Afterword {
     /// # Panics
     /// The response is an error.
     pub async fn origin(&self, query: &str) -> Value {
+        let response = self.origin_with(query, &[]).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        response.json()
+    }
+
+    /// PostgREST's response to the anonymous key and these request headers.
+    pub async fn origin_with(&self, query: &str, headers: &[(&str, &str)]) -> Response {
         let query = if self.has_real_postgrest() {
             format!("?{}", name_columns(query))
         } else {
@@ -103,9 +110,10 @@ impl Afterword {
         let url = format!("{}/rest/v1/articles{query}", self.supabase().url());
         let request = self.client.get(&url);
         let request = request.header("apikey", self.supabase().anon_key());
-        let response = respond(&url, request).await;
-        assert_eq!(response.status, 200, "{response:?}");
-        response.json()
+        let add = |request: reqwest::RequestBuilder, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        respond(&url, headers.iter().fold(request, add)).await
     }
 }
 

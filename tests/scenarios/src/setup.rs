@@ -14,6 +14,7 @@ pub struct Setup {
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) worker: bool,
     pub(crate) dials: bool,
+    pub(crate) measure: bool,
     pub(crate) webhook: bool,
     pub(crate) redis_args: Vec<String>,
     pub(crate) redis_user: Option<&'static str>,
@@ -31,6 +32,7 @@ impl Default for Setup {
             variables: Vec::new(),
             worker: true,
             dials: false,
+            measure: false,
             webhook: true,
             redis_args: Vec::new(),
             redis_user: None,
@@ -85,6 +87,13 @@ impl Setup {
     /// Both processes have fault dials. For scenarios that check `host_has_dials` first.
     pub fn dials(mut self) -> Self {
         self.dials = true;
+        self
+    }
+
+    /// Both processes log what each instance has cost. For scenarios that check `host_measures`
+    /// first.
+    pub fn measure(mut self) -> Self {
+        self.measure = true;
         self
     }
 

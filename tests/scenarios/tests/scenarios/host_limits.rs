@@ -48,8 +48,19 @@ async fn an_item_that_is_too_large_to_store_is_read_from_the_origin_and_logged_o
 }
 
 #[tokio::test]
-async fn a_list_that_is_too_large_to_store_is_read_from_the_origin() {
+async fn a_list_that_is_too_large_for_a_value_is_stored_in_chunks() {
     let setup = Setup::default().variable("max_value_bytes", "2000");
+    let afterword = setup.start().await;
+    let hit = afterword.wait_for_hit("/articles").await;
+    assert_eq!(hit.json(), afterword.origin_list().await);
+    let page = afterword.get("/articles?limit=2&offset=3").await;
+    assert!(page.cache_status().contains("hit"), "{page:?}");
+    assert_eq!(page.json()[0], hit.json()[3]);
+}
+
+#[tokio::test]
+async fn a_list_whose_directory_is_too_large_to_store_is_read_from_the_origin() {
+    let setup = Setup::default().variable("max_value_bytes", "600");
     let afterword = setup.start().await;
     afterword.invalidate_list().await;
     afterword.wait_until_drained().await.unwrap();

@@ -39,8 +39,9 @@ const WEBHOOKS: [&str; 3] = ["webhook_secret", "webhook_tables", "related_tables
 
 const STATUS: [&str; 2] = ["admin_token", "status_public"];
 
-const WORK: [&str; 4] = [
+const WORK: [&str; 5] = [
     "replica_lag",
+    "max_list_bytes",
     "max_value_bytes",
     "max_writes_per_second",
     "max_requests_per_hour",

@@ -80,6 +80,10 @@ async fn the_end_of_an_outage_is_logged_once() {
     assert!(afterword.logged_about("breaker-closed").is_empty());
     afterword.heal_origin();
     afterword.wait_until_drained().await.unwrap();
+    // The host's output may arrive a moment later.
+    afterword
+        .wait_for_worker_log("the circuit breaker is closed")
+        .await;
     let closed = afterword.logged_about("breaker-closed");
     assert_eq!(closed.len(), 1, "{closed:?}");
 }

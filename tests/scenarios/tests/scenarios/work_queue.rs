@@ -173,8 +173,9 @@ impl Queue {
     /// Completes a task that was claimed just now.
     async fn complete(&mut self, token: &str, task: &str, version: &str) -> String {
         let claimed = self.now().await.to_string();
-        self.run("complete", &[token, task, version, &claimed, "0"])
-            .await
+        let arguments = [token, "0", task, version, &claimed];
+        let [outcome] = self.run("complete", &arguments).await;
+        outcome
     }
 
     async fn back_off(&mut self, token: &str, why: &str, task: &str, delay: &str) -> i64 {
@@ -698,8 +699,9 @@ async fn a_change_is_refreshed_once_more_after_the_replica_lag() {
     let token = queue.acquire().await;
     let complete = async |queue: &mut Queue, task: &str, claimed: &str| -> String {
         let version = queue.version(task).await;
-        let arguments = [&token, task, &version, claimed, "2000"];
-        queue.run("complete", &arguments).await
+        let arguments = [&token, "2000", task, &version, claimed];
+        let [outcome] = queue.run("complete", &arguments).await;
+        outcome
     };
     let now = queue.now().await / 1_000 * 1_000;
     let claimed = now.to_string();
