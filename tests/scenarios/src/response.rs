@@ -1,9 +1,11 @@
 //! A response, read whole.
 
+use std::fmt;
+
 use serde_json::Value;
 
 /// An HTTP response.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Response {
     /// The status.
     pub status: u16,
@@ -13,6 +15,19 @@ pub struct Response {
     pub bytes: Vec<u8>,
     /// The content as text; bytes that are not UTF-8 are replaced.
     pub body: String,
+}
+
+/// Shows the start of the content: it may be long.
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start: String = self.body.chars().take(2_000).collect();
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .field("bytes", &self.bytes.len())
+            .field("body", &start)
+            .finish()
+    }
 }
 
 impl Response {

@@ -50,6 +50,16 @@ fn hostile_requests() -> Vec<(u16, Vec<u8>)> {
     ] {
         requests.push((404, get(target)));
     }
+    for target in [
+        "/articles/4711?id=eq.7&select=secret",
+        "/articles?select=secret",
+        "/articles?limit=-1",
+        "/articles?limit=1&limit=2",
+        "/articles?%6cimit=%zz",
+        "/articles?offset=99999999999999999999999999999999",
+    ] {
+        requests.push((400, get(target)));
+    }
     requests.push((404, get(&format!("/articles/{}", long(256)))));
     requests.push((404, get(&format!("/articles/{}", long(10_000)))));
     requests.push((404, get(&format!("/articles/{}", "%41".repeat(256)))));
@@ -62,7 +72,6 @@ fn hostile_requests() -> Vec<(u16, Vec<u8>)> {
         "/articles/99999999999999999999999999999999",
         "/articles/-1",
         "/articles/NaN",
-        "/articles/4711?id=eq.7&select=secret",
         "/articles/%2e%2e",
         "/articles/%2e%2e%2f%2e%2e",
         "/articles/7%2F",

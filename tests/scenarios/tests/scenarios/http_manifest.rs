@@ -65,7 +65,7 @@ async fn a_lost_wake_up_is_made_up_for_by_the_scheduler() {
     let command = ["SET", &pending, "1", "PX", "600000"];
     let _: String = afterword.redis_command(&command).await.unwrap();
     afterword.update_title(7, "Changed").await;
-    let queued = ["/articles", "/articles/7"];
+    let queued = ["/articles#7", "/articles/7"];
     assert_eq!(afterword.queue().await.unwrap(), queued);
     let response = afterword.refresh().await;
     assert_eq!(response.json()["completed"], 2, "{response:?}");

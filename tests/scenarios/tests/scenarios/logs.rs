@@ -23,10 +23,10 @@ async fn a_change_is_logged_from_its_webhook_to_its_entries() {
     .await;
     assert_eq!(acknowledged["component"], "revalidate");
     assert_eq!(acknowledged["level"], "info");
-    assert_eq!(acknowledged["keys"], json!(["/articles", "/articles/7"]));
+    assert_eq!(acknowledged["keys"], json!(["/articles/7", "/articles#7"]));
     assert_eq!(acknowledged["key_count"], 2);
     let id = &acknowledged["id"];
-    let message = format!("sending response: version {id} invalidated /articles, /articles/7");
+    let message = format!("sending response: version {id} invalidated /articles/7, /articles#7");
     assert_eq!(acknowledged["message"], *message);
 
     let time = acknowledged["time"].as_str().unwrap();

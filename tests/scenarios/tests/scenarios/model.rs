@@ -13,7 +13,7 @@ use afterword_supabase::{Fault, RestDial};
 use anyhow::{Result, ensure};
 use fastrand::Rng;
 use futures_util::{FutureExt, StreamExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The steps of a history.
 const STEPS: usize = 30;
@@ -35,6 +35,10 @@ const LASTING: std::ops::RangeInclusive<u64> = 1..=4;
 
 /// Rows that are deleted and inserted again.
 const PASSING: std::ops::RangeInclusive<u64> = 5..=7;
+
+/// The bytes of a row's body, twice, at random: the list is one value, or several chunks, and a row
+/// may be larger than a chunk.
+const BODIES: [u64; 6] = [0, 1_000, 10_000, 20_000, 40_000, 60_000];
 
 /// The model of a row.
 #[derive(Default)]
@@ -169,19 +173,18 @@ impl History {
 
     async fn update(&mut self, id: u64) {
         let version = self.next_version(id);
-        self.change(
-            id,
-            &format!("UPDATE articles SET title = '{version}' WHERE id = {id}"),
-        )
-        .await;
+        let body = self.body();
+        let sql = format!("UPDATE articles SET title = '{version}', body = {body} WHERE id = {id}");
+        self.change(id, &sql).await;
     }
 
     async fn insert(&mut self, id: u64) {
         let version = self.next_version(id);
         self.rows.get_mut(&id).expect("it has a version").exists = true;
+        let body = self.body();
         let sql = format!(
-            "INSERT INTO articles (id, slug, title, published)
-             VALUES ({id}, 'row-{id}', '{version}', true)"
+            "INSERT INTO articles (id, slug, title, body, published)
+             VALUES ({id}, 'row-{id}', '{version}', {body}, true)"
         );
         self.change(id, &sql).await;
     }
@@ -190,6 +193,12 @@ impl History {
         self.rows.get_mut(&id).expect("it exists").exists = false;
         self.change(id, &format!("DELETE FROM articles WHERE id = {id}"))
             .await;
+    }
+
+    /// The SQL of a random body.
+    fn body(&mut self) -> String {
+        let bytes = self.random.choice(BODIES).expect("there are some");
+        format!("hex(zeroblob({bytes}))")
     }
 
     fn next_version(&mut self, id: u64) -> u64 {
@@ -218,11 +227,17 @@ impl History {
             .acknowledged = times > 0;
     }
 
-    /// Reads an item, or the list as number 0.
+    /// Reads an item, or the list as number 0, whole or in part.
     async fn read(&mut self, id: u64) {
         if id == 0 {
-            let response = self.afterword.get("/articles").await;
-            assert_eq!(response.status, 200, "{response:?}");
+            let path = [
+                "/articles",
+                "/articles?limit=2",
+                "/articles?offset=1&limit=3",
+            ];
+            let path = self.random.choice(path).expect("there are some");
+            let response = self.afterword.get(path).await;
+            assert_eq!(response.status, 200, "{path}: {response:?}");
             for listed in response.json().as_array().unwrap() {
                 let row = self.rows.get_mut(&listed["id"].as_u64().unwrap()).unwrap();
                 let version = version(listed);
@@ -330,7 +345,9 @@ impl History {
         self.afterword.redis_command::<u64>(&delete).await.unwrap();
         self.afterword.wake_worker().await;
         self.afterword.wait_until_reconciled().await.unwrap();
-        assert_eq!(self.afterword.get("/articles").await.json(), origin);
+        assert!(self.afterword.get("/articles").await.json() == origin);
+        let part = self.afterword.get("/articles?offset=1&limit=3").await;
+        assert!(part.json() == json!(origin.as_array().unwrap()[1..4]));
         // The negative cache may have a row whose webhook was lost: in Redis, or, if Redis refused
         // writes, in an instance's memory.
         self.afterword.release_fetch_locks().await;

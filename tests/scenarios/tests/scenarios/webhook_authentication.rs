@@ -107,7 +107,7 @@ async fn a_wrong_or_expired_signature_queues_nothing_and_a_replayed_one_costs_a_
     }
     assert_eq!(
         afterword.queue().await.unwrap(),
-        ["/articles", "/articles/7"]
+        ["/articles#7", "/articles/7"]
     );
 }
 
