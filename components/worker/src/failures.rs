@@ -1,6 +1,6 @@
 //! Failed requests: backs off tasks, and trips the circuit breaker.
 
-use crate::lease::{Claimed, Lease, Trip};
+use crate::lease::{Breaker, Claimed, Lease, Trip, longest_queued};
 use crate::retry::{self, Streak};
 use afterword::host;
 use afterword::log::{self, Keys, event};
@@ -66,9 +66,9 @@ impl<'a> Failures<'a> {
     pub async fn succeeded(&self, trips: u32) -> Result<(), Error> {
         self.streak.set(Streak::default());
         if self.probing.get() && self.trips.get() == trips {
-            let closed = self.lease.recovered().await?;
-            // Of concurrent successes, the first one closes it.
-            if self.probing.replace(!closed) && closed {
+            let breaker = self.lease.recovered().await?;
+            self.probing.set(breaker == Breaker::Open);
+            if breaker == Breaker::JustClosed {
                 log::event(
                     event::BREAKER_CLOSED,
                     "the origin responds again: the circuit breaker is closed",
@@ -137,7 +137,7 @@ impl<'a> Failures<'a> {
             ),
             None => backs_off(tasks),
         };
-        line.keys(keys).error(why).ms(age(tasks)).emit();
+        line.keys(keys).error(why).ms(longest_queued(tasks)).emit();
         Ok(())
     }
 
@@ -145,7 +145,7 @@ impl<'a> Failures<'a> {
     pub async fn back_off(&self, tasks: &[Claimed], why: &str) -> Result<(), Error> {
         self.count_tasks(tasks);
         let line = backs_off(tasks).keys(keys(tasks));
-        line.error(why).ms(age(tasks)).emit();
+        line.error(why).ms(longest_queued(tasks)).emit();
         self.lease.back_off(with_delays(tasks), why).await
     }
 }
@@ -160,7 +160,7 @@ fn with_delays(tasks: &[Claimed]) -> Vec<(Task, Duration)> {
 
 /// The log line of tasks that back off.
 fn backs_off(tasks: &[Claimed]) -> log::Line {
-    let (keys, age) = (keys(tasks), age(tasks));
+    let (keys, age) = (keys(tasks), longest_queued(tasks));
     if age >= STUCK_AFTER {
         let seconds = age.as_secs();
         let message = format!(
@@ -175,9 +175,4 @@ fn backs_off(tasks: &[Claimed]) -> log::Line {
 
 fn keys(tasks: &[Claimed]) -> Keys {
     Keys::of(tasks.iter().map(|claimed| &claimed.task))
-}
-
-/// How long the longest queued of the tasks has been queued.
-fn age(tasks: &[Claimed]) -> Duration {
-    tasks.iter().map(Claimed::age).max().unwrap_or_default()
 }

@@ -43,11 +43,12 @@ pub struct Claimed {
     pub received_at: Instant,
 }
 
-impl Claimed {
-    /// How long it has been queued by now.
-    pub fn age(&self) -> Duration {
-        self.queued_for + self.received_at.elapsed()
-    }
+/// How long the task that was queued first has been queued by now.
+pub fn longest_queued(claimed: &[Claimed]) -> Duration {
+    let queued = claimed
+        .iter()
+        .map(|claimed| claimed.queued_for + claimed.received_at.elapsed());
+    queued.max().unwrap_or_default()
 }
 
 /// The result of a claim.
@@ -58,6 +59,17 @@ pub struct Claim {
     pub probing: bool,
     /// The time until `max_requests_per_hour` allows the next request; `None` if it allows one now.
     pub quota_wait: Option<Duration>,
+}
+
+/// The circuit breaker after a success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breaker {
+    /// It lets more tasks through, but not all.
+    Open,
+    /// This success has closed it.
+    JustClosed,
+    /// It was closed before.
+    Closed,
 }
 
 /// What a reconciliation found.
@@ -182,8 +194,18 @@ impl<'a> Lease<'a> {
         else {
             return Err(Error::Reply);
         };
+        let tasks = self.claimed(*now, claimed).await?;
+        Ok(Some(Claim {
+            tasks,
+            probing: *probing == 1,
+            quota_wait: (*quota_wait > 0).then(|| Duration::from_millis(quota_wait.unsigned_abs())),
+        }))
+    }
+
+    /// The claimed tasks in a reply.
+    async fn claimed(&self, now: i64, reply: &[RedisResult]) -> Result<Vec<Claimed>, Error> {
         let (mut tasks, received_at) = (Vec::new(), Instant::now());
-        for claimed in claimed.chunks(5) {
+        for claimed in reply.chunks(5) {
             let [
                 RedisResult::Binary(name),
                 RedisResult::Binary(version),
@@ -198,7 +220,7 @@ impl<'a> Lease<'a> {
                 Some(task) => tasks.push(Claimed {
                     task,
                     version: String::from_utf8_lossy(version).into_owned(),
-                    claimed_at: *now,
+                    claimed_at: now,
                     failures: u32::try_from(*failures).unwrap_or(u32::MAX),
                     suspect: *suspect == 1,
                     queued_for: Duration::from_millis(queued_for.unsigned_abs()),
@@ -207,11 +229,7 @@ impl<'a> Lease<'a> {
                 None => drop(self.run("forget", vec![name.clone()]).await?),
             }
         }
-        Ok(Some(Claim {
-            tasks,
-            probing: *probing == 1,
-            quota_wait: (*quota_wait > 0).then(|| Duration::from_millis(quota_wait.unsigned_abs())),
-        }))
+        Ok(tasks)
     }
 
     /// Completes tasks: the store holds content that was fetched after the claim. A task stays
@@ -240,14 +258,21 @@ impl<'a> Lease<'a> {
         Ok(())
     }
 
-    /// Lets the list's task take over from the tasks of its places.
-    pub async fn fold(&self, places: &[Claimed]) -> Result<(), Error> {
+    /// Lets the list's task take over from the claimed tasks of its places. Returns the list's task
+    /// if it is due, as claimed in their stead.
+    pub async fn fold(&self, places: &[Claimed]) -> Result<Vec<Claimed>, Error> {
+        let mut list = Vec::new();
         for places in places.chunks(MAX_TASKS) {
             let mut arguments = vec![name(&Task::Refresh(Key::List))];
             arguments.extend(places.iter().map(|place| name(&place.task)));
-            self.run("fold", arguments).await?;
+            let reply = self.run("fold", arguments).await?;
+            list = match reply.list() {
+                [RedisResult::Int64(now), claimed @ ..] => self.claimed(*now, claimed).await?,
+                // The lease is lost.
+                _ => return Ok(Vec::new()),
+            };
         }
-        Ok(())
+        Ok(list)
     }
 
     /// The number of tasks that this worker has completed.
@@ -283,9 +308,14 @@ impl<'a> Lease<'a> {
         Ok(open_for.map(Duration::from_millis))
     }
 
-    /// Reports a success while the circuit breaker is not closed. Returns whether it is closed now.
-    pub async fn recovered(&self) -> Result<bool, Error> {
-        Ok(self.run("recovered", Vec::new()).await?.integer()? == 1)
+    /// Reports a success while the circuit breaker is not closed. Of concurrent successes, one
+    /// closes it.
+    pub async fn recovered(&self) -> Result<Breaker, Error> {
+        Ok(match self.run("recovered", Vec::new()).await?.integer()? {
+            0 => Breaker::Open,
+            1 => Breaker::JustClosed,
+            _ => Breaker::Closed,
+        })
     }
 
     /// Queues a reconciliation if the last one is `interval` old or had another configuration.

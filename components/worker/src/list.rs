@@ -19,7 +19,6 @@ use afterword::postgrest::{Error as OriginError, Origin, Page, Pages};
 use afterword::queue::{Error, Task};
 use afterword::row;
 use futures_util::future::join_all;
-use std::time::Duration;
 
 /// How often a list is fetched at most if changes arrive during each fetch.
 const MAX_FETCHES: usize = 3;
@@ -91,10 +90,14 @@ impl ListRefresher<'_> {
     pub async fn refresh(&self, mut claimed: Vec<Claimed>) -> Result<(), Error> {
         let whole = Task::Refresh(Key::List);
         if !claimed.iter().any(|claimed| claimed.task == whole) {
-            if !self.refresh_places(&claimed).await? {
-                self.lease.fold(&claimed).await?;
+            if self.refresh_places(&claimed).await? {
+                return Ok(());
             }
-            return Ok(());
+            // Go on at once: one of the places may be the circuit breaker's probe.
+            claimed = self.lease.fold(&claimed).await?;
+            if claimed.is_empty() {
+                return Ok(());
+            }
         }
         let no_list = match self.refresh_whole(&mut claimed, None).await? {
             Ok(_) => return self.complete(&claimed).await,
@@ -129,7 +132,6 @@ impl ListRefresher<'_> {
     ) -> Result<Result<usize, NoList>, Error> {
         let queue = self.lease.queue;
         let former = self.writer.stored_list().await;
-        let age = claimed.iter().map(Claimed::age).max().unwrap_or_default();
         for fetch in 1..=MAX_FETCHES {
             if fetch > 1 {
                 let tasks: Vec<Task> = claimed.iter().map(|it| it.task.clone()).collect();
@@ -147,7 +149,7 @@ impl ListRefresher<'_> {
                 || fetch == MAX_FETCHES && fetched.by_id
                 || queue.last_change().await? == last_change;
             if accepted {
-                return self.write(fetched, &former, age).await;
+                return self.write(fetched, &former, claimed).await;
             }
         }
         Ok(Err(NoList::Changing))
@@ -157,17 +159,20 @@ impl ListRefresher<'_> {
         &self,
         fetched: Fetched,
         former: &StoredList,
-        age: Duration,
+        claimed: &[Claimed],
     ) -> Result<Result<usize, NoList>, Error> {
         let (writer, fetched_at) = (self.writer, fetched.fetched_at);
         let written = match fetched.content {
-            Content::Denied => writer.write(&Key::List, None, fetched_at, age).await?,
+            Content::Denied => {
+                let removed = writer.write(&Key::List, None, fetched_at, claimed);
+                removed.await?
+            }
             Content::Value(list) => {
                 let list = Some(list.into());
-                writer.write(&Key::List, list, fetched_at, age).await?
+                writer.write(&Key::List, list, fetched_at, claimed).await?
             }
             Content::Chunks(chunks) => {
-                let written = writer.write_directory(chunks, fetched_at, former, age);
+                let written = writer.write_directory(chunks, fetched_at, former, claimed);
                 written.await?
             }
         };
@@ -338,8 +343,7 @@ impl ListRefresher<'_> {
             return Ok(true);
         }
         self.failures.succeeded(trips).await?;
-        let age = done.iter().map(Claimed::age).max().unwrap_or_default();
-        match self.write_runs(&stored, directory, fetched, age).await? {
+        match self.write_runs(&stored, directory, fetched, &done).await? {
             Some(Written::Stored(_)) => self.complete(&done).await?,
             Some(Written::Failed(why)) => self.failures.back_off(&done, &why).await?,
             Some(Written::LeaseLost) => {}
@@ -377,7 +381,7 @@ impl ListRefresher<'_> {
         stored: &StoredList,
         directory: &Directory,
         runs: Vec<(&Run, Vec<Cut>)>,
-        age: Duration,
+        claimed: &[Claimed],
     ) -> Result<Option<Written>, Error> {
         let kept = stored.kept();
         let (mut chunks, mut copied) = (Vec::new(), 0);
@@ -409,7 +413,7 @@ impl ListRefresher<'_> {
         }
         let written = self
             .writer
-            .write_directory(new.chunks, fetched_at, stored, age);
+            .write_directory(new.chunks, fetched_at, stored, claimed);
         written.await.map(Some)
     }
 

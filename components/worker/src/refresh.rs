@@ -81,13 +81,12 @@ impl Refresher<'_> {
             };
             let row = rows.iter().find(|(row_id, _)| Some(row_id) == key.id());
             let content = row.map(|(_, row)| row.clone());
-            let written = self.writer.write(key, content, fetched_at, claimed.age());
+            let alone = slice::from_ref(claimed);
+            let written = self.writer.write(key, content, fetched_at, alone);
             match written.await? {
                 Written::Stored(_) => done.push(claimed.clone()),
                 Written::Failed(why) => {
-                    self.failures
-                        .back_off(slice::from_ref(claimed), &why)
-                        .await?;
+                    self.failures.back_off(alone, &why).await?;
                 }
                 Written::LeaseLost => break,
             }

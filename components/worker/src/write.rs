@@ -2,7 +2,7 @@
 
 use crate::compress::compress;
 use crate::failures::Failures;
-use crate::lease::{Claimed, Lease};
+use crate::lease::{Claimed, Lease, longest_queued};
 use crate::pace::Pace;
 use crate::settings::Settings;
 use afterword::chunk::ChunkName;
@@ -17,7 +17,6 @@ use afterword::queue::Error;
 use afterword::store::{self, Store};
 use bytes::Bytes;
 use std::slice;
-use std::time::Duration;
 
 /// The writer of entries.
 pub struct Writer<'a> {
@@ -47,14 +46,14 @@ pub enum Written {
 
 impl Writer<'_> {
     /// Writes the entry of a key, or removes it if there is no content. `fetched_at` is the start of
-    /// the fetch, and `age` the time since the change, for the log. Without the lease, nothing is
-    /// written, and the task stays queued for the worker that holds it.
+    /// the fetch. The log says how long the tasks `claimed` have been queued. Without the lease,
+    /// nothing is written, and the tasks stay queued for the worker that holds it.
     pub async fn write(
         &self,
         key: &Key,
         content: Option<Bytes>,
         fetched_at: u64,
-        age: Duration,
+        claimed: &[Claimed],
     ) -> Result<Written, Error> {
         let name = key.to_string();
         let entry = match content {
@@ -87,7 +86,7 @@ impl Writer<'_> {
         }
         metrics::count(counter);
         let line = log::event(event, format!("{done}: {name}"));
-        line.key(&name).ms(age).emit();
+        line.key(&name).ms(longest_queued(claimed)).emit();
         Ok(Written::Stored(bytes))
     }
 

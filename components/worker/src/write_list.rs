@@ -3,6 +3,7 @@
 
 use crate::chunking::{Cut, MaxChunk};
 use crate::compress::deflate;
+use crate::lease::{Claimed, longest_queued};
 use crate::write::{Writer, Written, log_too_large};
 use afterword::chunk::{Chunk, ChunkName};
 use afterword::directory::{ChunkRecord, Directory, Retired};
@@ -149,13 +150,14 @@ impl Writer<'_> {
     }
 
     /// Writes the directory of these chunks, which are in the store, and removes chunks that were
-    /// retired a while ago. `fetched_at` is the start of the last fetch of the whole list.
+    /// retired a while ago. `fetched_at` is the start of the last fetch of the whole list. The log
+    /// says how long the tasks `claimed` have been queued.
     pub async fn write_directory(
         &self,
         chunks: Vec<ChunkRecord>,
         fetched_at: u64,
         former: &StoredList,
-        age: Duration,
+        claimed: &[Claimed],
     ) -> Result<Written, Error> {
         let (name, source) = (Key::List.to_string(), self.origin.list_source());
         let now = host::now();
@@ -190,7 +192,7 @@ impl Writer<'_> {
         }
         metrics::count(metrics::ENTRY_WRITTEN);
         let line = log::event(event::ENTRY_WRITTEN, format!("updated cache: {name}"));
-        line.key(&name).ms(age).emit();
+        line.key(&name).ms(longest_queued(claimed)).emit();
         Ok(Written::Stored(bytes))
     }
 

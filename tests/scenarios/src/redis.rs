@@ -173,18 +173,46 @@ impl Afterword {
         seconds * 1_000 + micros / 1_000
     }
 
+    /// Asserts that the changes of these articles are queued: each article, and its place in the
+    /// list or the whole list.
+    ///
+    /// # Panics
+    /// A task is missing.
+    pub async fn assert_queued(&self, ids: impl IntoIterator<Item = u32>) {
+        let queue = self.queue().await.unwrap();
+        let has = |task: String| queue.contains(&task);
+        for id in ids {
+            assert!(has(format!("/articles/{id}")), "{id}: {queue:?}");
+            let place = has(format!("/articles#{id}"));
+            assert!(place || has("/articles".into()), "{id}: {queue:?}");
+        }
+    }
+
     /// A number of `INFO`, such as `total_connections_received` or `cmdstat_publish:calls`. 0 if
     /// Redis does not report it.
     ///
     /// # Panics
     /// Redis does not respond.
     pub async fn redis_statistic(&self, name: &str) -> u64 {
-        let info = redis_info(&self.redis.url(), "all").await;
-        let info = info.expect("Redis responds");
-        let value = info.lines().find_map(|line| {
-            let rest = line.strip_prefix(name)?.strip_prefix([':', '='])?;
-            rest.split(',').next()?.trim().parse().ok()
-        });
-        value.unwrap_or(0)
+        statistic(&self.redis.url(), name).await
     }
+
+    /// The bytes that the store's Redis has received since its start.
+    ///
+    /// # Panics
+    /// The setup has no shared store, or Redis does not respond.
+    pub async fn bytes_to_the_store(&self) -> u64 {
+        let store = self.store.as_ref().expect("the store is shared");
+        statistic(&store.url(), "total_net_input_bytes").await
+    }
+}
+
+/// A number of `INFO`; 0 if it is missing.
+async fn statistic(url: &str, name: &str) -> u64 {
+    let info = redis_info(url, "all").await.expect("Redis responds");
+    let value = info.lines().find_map(|line| {
+        let rest = line.strip_prefix(name)?.strip_prefix([':', '='])?;
+        rest.split(',').next()?.trim().parse().ok()
+    });
+    value.unwrap_or(0)
 }

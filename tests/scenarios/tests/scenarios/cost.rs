@@ -57,6 +57,79 @@ async fn an_acknowledgement_burns_little_fuel() {
     assert_fuel("an acknowledgement", fuel.await, ACKNOWLEDGEMENT_FUEL);
 }
 
+/// The length of a list, and the memory that its read and its refresh may take. Longer lists take
+/// hardly more: a few chunks, a page of a thousand rows, and the directory.
+const LIST: usize = 16 << 20;
+const MEMORY: u64 = 24 << 20;
+
+#[tokio::test]
+async fn the_memory_of_a_read_and_of_a_refresh_does_not_grow_with_the_list() {
+    if !host_measures() {
+        return;
+    }
+    let afterword = Setup::default().no_articles().no_webhooks().measure();
+    let afterword = afterword.start().await;
+    let body = "Sixty-four characters, of which a thousand bytes are made here. ".repeat(22);
+    let rows = (1..=11_000).map(|id| {
+        json!({"id": id, "slug": format!("s-{id}"), "title": "T", "body": body, "published": true})
+    });
+    afterword.replace_articles(&rows.collect::<Vec<_>>());
+    afterword.invalidate_list().await;
+    afterword.wait_until_drained().await.unwrap();
+    let read = afterword.costs_of("articles", 1, async || {
+        let list = afterword.get("/articles").await;
+        assert!(list.cache_status().contains("hit"), "{list:?}");
+        assert!(list.bytes.len() > LIST, "{}", list.bytes.len());
+    });
+    let read = read.await.into_iter().map(|cost| cost.memory).max();
+    let refresh = afterword
+        .costs("refresh")
+        .into_iter()
+        .map(|cost| cost.memory)
+        .max();
+    eprintln!("bytes of memory: {read:?} for a read, {refresh:?} for a refresh");
+    assert!(read < Some(MEMORY) && read.is_some(), "{read:?}");
+    assert!(refresh < Some(MEMORY) && refresh.is_some(), "{refresh:?}");
+}
+
+/// What the refresh of a changed row may cost, however long the list is: its item and its chunk.
+const ROW_REQUESTS: usize = 2;
+const ROW_ROWS: u64 = 502;
+const ROW_BYTES: u64 = 300_000;
+
+#[tokio::test]
+async fn the_refresh_of_a_row_costs_two_requests_and_its_chunk_however_long_the_list_is() {
+    for rows in [2_000_u32, 20_000] {
+        let setup = Setup::default().no_articles().no_webhooks().shared_store();
+        let afterword = setup.start().await;
+        afterword.insert_articles(rows as usize);
+        afterword.invalidate_list().await;
+        let id = rows / 2;
+        afterword.get_article(id).await;
+        afterword.wait_until_drained().await.unwrap();
+        afterword.supabase().clear_requests();
+        let before = afterword.bytes_to_the_store().await;
+        afterword.execute(&format!(
+            "UPDATE articles SET title = 'New' WHERE id = {id}"
+        ));
+        afterword.invalidate(id).await;
+        afterword.wait_until_drained().await.unwrap();
+        let bytes = afterword.bytes_to_the_store().await - before;
+        let requests = afterword.supabase().requests();
+        let sent: u64 = requests.iter().map(|request| request.rows).sum();
+        eprintln!(
+            "{rows} rows: {} requests, {sent} rows, {bytes} bytes",
+            requests.len()
+        );
+        assert!(requests.len() <= ROW_REQUESTS, "{requests:?}");
+        assert!(
+            sent <= ROW_ROWS && bytes <= ROW_BYTES,
+            "{sent} rows, {bytes} bytes"
+        );
+        afterword.assert_article_hit_equals_origin(id).await;
+    }
+}
+
 /// The webhooks of a burst, and the rows that they are about.
 const WEBHOOKS: u32 = 1_000;
 const ROWS: u32 = 100;

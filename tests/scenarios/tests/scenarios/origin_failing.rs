@@ -141,20 +141,6 @@ fn failed_requests(afterword: &Afterword) -> usize {
     log.matches("could not refresh").count()
 }
 
-/// Each changed item is queued, and with it the list or the item's place in the list.
-async fn assert_no_task_is_lost(afterword: &Afterword) {
-    let queue = afterword.queue().await.unwrap();
-    let list = queue.iter().any(|task| task == "/articles");
-    for id in CHANGED {
-        assert!(
-            queue.contains(&format!("/articles/{id}")),
-            "{id}: {queue:?}"
-        );
-        let place = queue.contains(&format!("/articles#{id}"));
-        assert!(list || place, "{id}: {queue:?}");
-    }
-}
-
 /// Checks that the origin got one request in five seconds, beside the requests that were in
 /// progress when it began to fail.
 fn check_few(requests: usize, lasted: Duration) {
@@ -175,7 +161,7 @@ async fn check_outage(kind: Option<Fault>, delay_ms: u64) {
     send_webhooks(&afterword).await;
     check_reads_during_outage(&afterword, &entries, &[]).await;
     check_few(afterword.count_origin_requests(), began.elapsed());
-    assert_no_task_is_lost(&afterword).await;
+    afterword.assert_queued(CHANGED).await;
     afterword.heal_origin();
     check_all_fresh(&afterword).await;
 }
@@ -343,7 +329,7 @@ async fn a_rejected_api_key_is_logged_as_stuck_and_not_retried_all_the_time() {
     send_webhooks(&afterword).await;
     check_reads_during_outage(&afterword, &entries, &[]).await;
     assert_eq!(afterword.count_origin_requests(), before);
-    assert_no_task_is_lost(&afterword).await;
+    afterword.assert_queued(CHANGED).await;
     afterword.heal_origin();
     // As if five minutes had passed.
     let probe_now = ["HSET", &breaker, "probe", "0"];

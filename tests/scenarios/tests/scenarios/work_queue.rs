@@ -165,6 +165,15 @@ impl Queue {
             .collect()
     }
 
+    /// The queued tasks, in alphabetical order.
+    async fn queued(&mut self) -> Vec<String> {
+        let mut tasks: Vec<String> = self
+            .command(&["ZRANGE", &redis_key("queue"), "0", "-1"])
+            .await;
+        tasks.sort();
+        tasks
+    }
+
     /// The version of a queued task.
     async fn version(&mut self, task: &str) -> String {
         self.command(&["HGET", &redis_key("versions"), task]).await
@@ -1074,6 +1083,44 @@ async fn event(queue: &mut Queue, id: i64) -> Option<Value> {
     let text: Option<String> = queue.run("event", &[&id.to_string()]).await;
     let reply: Value = serde_json::from_str(&text?).unwrap();
     Some(reply["events"][0].clone())
+}
+
+#[tokio::test]
+async fn the_list_takes_over_from_its_places_with_their_events_and_newest_version() {
+    let mut queue = Queue::start().await;
+    let places = ["/articles#1", "/articles#2"];
+    let first = queue.invalidate(places[0]).await;
+    let second = queue.invalidate(places[1]).await;
+    let token = queue.acquire().await;
+    assert_eq!(queue.claim(&token).await.len(), 2);
+    let newest = queue.version(places[1]).await;
+    let fold = |place| vec![token.as_str(), "/articles", place];
+    // The other place is due, too.
+    let folded: Vec<String> = queue.run("fold", &fold(places[0])).await;
+    assert_eq!(folded[1..5], ["/articles", &newest, "0", "0"]);
+    assert_eq!(queue.queued().await, ["/articles"]);
+    let completed = queue.complete(&token, "/articles", &newest).await;
+    assert_eq!(completed, "completed");
+    for id in [first, second] {
+        let event = event(&mut queue, id).await.unwrap();
+        assert_eq!(event["state"], "fresh", "{event}");
+    }
+
+    // The list was completed a moment ago, so it waits for the next debounce window. A place that is
+    // older than the list does not lower its version.
+    queue.invalidate(places[0]).await;
+    queue.invalidate("/articles").await;
+    let newest = queue.version("/articles").await;
+    let folded: Vec<String> = queue.run("fold", &fold(places[0])).await;
+    assert_eq!(folded.len(), 1, "{folded:?}");
+    assert_eq!(queue.queued().await, ["/articles"]);
+    assert_eq!(queue.version("/articles").await, newest);
+
+    // Without the lease, nothing changes.
+    queue.invalidate(places[0]).await;
+    let other = ["another", "/articles", places[0]];
+    assert_eq!(queue.run::<Option<String>>("fold", &other).await, None);
+    assert_eq!(queue.queued().await, ["/articles", places[0]]);
 }
 
 #[tokio::test]

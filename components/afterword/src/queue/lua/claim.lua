@@ -1,7 +1,7 @@
 
 -- Returns the due tasks, longest due first: {now, probing, quota_wait, task, version, failures,
--- suspect, queued_for, …}. `probing` is 1 unless the circuit breaker is closed, `suspect` is 1 for
--- a suspect (`trip.lua`), `queued_for` is in milliseconds. Returns nil if the lease is lost.
+-- suspect, queued_for, …}. `probing` is 1 unless the circuit breaker is closed. Returns nil if the
+-- lease is lost.
 --
 -- `sent` is the number of requests since the last claim, `max_requests` their limit for an hour (0:
 -- none). If it is reached, no task is returned, and `quota_wait` is the number of milliseconds
@@ -37,12 +37,7 @@ function operations.claim(token, limit, configuration, sent, max_requests)
   local claimed = {now, probe and 1 or 0, 0}
   local last
   for _, task in ipairs(redis.call('ZRANGE', queue, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)) do
-    claimed[#claimed + 1] = task
-    claimed[#claimed + 1] = redis.call('HGET', versions, task) or ''
-    claimed[#claimed + 1] = tonumber(redis.call('HGET', failures, task) or 0)
-    claimed[#claimed + 1] = redis.call('HGET', suspects, task) == 'own' and 1 or 0
-    local since = tonumber(redis.call('HGET', queued_at, task) or now)
-    claimed[#claimed + 1] = math.max(0, now - since)
+    append_claimed(claimed, task)
     last = task
   end
   local is_full = #claimed == 3 + 5 * limit

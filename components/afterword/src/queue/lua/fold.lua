@@ -1,15 +1,29 @@
--- The list can only be refreshed as a whole: its task `list` takes over from these places, with
--- their newest version and the events that wait for them. So a list that fails backs off as one
--- task, whichever rows change.
+local MAX_FOLDED = 1000
+
+-- The list can only be refreshed as a whole: its task `list` takes over from these places, and from
+-- those among the next MAX_FOLDED tasks, with their newest version and the events that wait for them.
+-- So a list that fails backs off as one task, whichever rows change, and costs one probe of the
+-- circuit breaker.
+--
+-- If the list is due, the worker may go on with it at once, as if it had claimed it instead of the
+-- places: returns {now, task, version, failures, suspect, queued_for}, as `claim.lua` does.
 function operations.fold(token, list, ...)
   if not holds_lease(token) then return end
   local newest, number, since
-  for _, place in ipairs({...}) do
-    local version = redis.call('HGET', versions, place)
+  local function add(task)
+    local version = redis.call('HGET', versions, task)
     local own = version and tonumber(string.match(version, '^%d+') or nil)
     if own and (not number or own > number) then newest, number = version, own end
-    local queued = tonumber(redis.call('HGET', queued_at, place) or nil)
+    local queued = tonumber(redis.call('HGET', queued_at, task) or nil)
     if queued and (not since or queued < since) then since = queued end
+  end
+  add(list)
+  local places = {...}
+  for _, task in ipairs(redis.call('ZRANGE', queue, 0, MAX_FOLDED - 1)) do
+    if string.sub(task, 1, #list + 1) == list .. '#' then places[#places + 1] = task end
+  end
+  for _, place in ipairs(places) do
+    add(place)
     local ids = redis.call('HGET', waiting, place)
     if ids then
       local others = redis.call('HGET', waiting, list)
@@ -22,7 +36,9 @@ function operations.fold(token, list, ...)
     end
   end
   enqueue(list, newest or unique())
-  local queued = tonumber(redis.call('HGET', queued_at, list) or nil)
-  if since and queued and since < queued then redis.call('HSET', queued_at, list, since) end
+  if since then redis.call('HSET', queued_at, list, since) end
+  local claimed = {now}
+  if tonumber(redis.call('ZSCORE', queue, list)) <= now then append_claimed(claimed, list) end
+  return claimed
 end
 

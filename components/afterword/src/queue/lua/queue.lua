@@ -139,6 +139,17 @@ local function enqueue(task, version)
   redis.call('ZADD', queue, backs_off and 'NX' or 'LT', due_at(task), task)
 end
 
+-- Appends what a worker has to know about a task that it claims: the task, its version, its failures,
+-- 1 if it is a suspect (`trip.lua`), and for how many milliseconds it has been queued.
+local function append_claimed(claimed, task)
+  claimed[#claimed + 1] = task
+  claimed[#claimed + 1] = redis.call('HGET', versions, task) or ''
+  claimed[#claimed + 1] = tonumber(redis.call('HGET', failures, task) or 0)
+  claimed[#claimed + 1] = redis.call('HGET', suspects, task) == 'own' and 1 or 0
+  local since = tonumber(redis.call('HGET', queued_at, task) or now)
+  claimed[#claimed + 1] = math.max(0, now - since)
+end
+
 -- Makes sure that a worker is woken within this many milliseconds, or within MAX_ALARM.
 local function set_alarm(milliseconds)
   milliseconds = math.min(milliseconds, MAX_ALARM)

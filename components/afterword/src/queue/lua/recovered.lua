@@ -2,12 +2,13 @@
 -- A request succeeded while the circuit breaker was not closed. Allows twice as many tasks as in
 -- the last claim, because an origin that answers one request may not answer a hundred. Closes the
 -- breaker when the next claim would exceed MAX_ALLOWED, or when the last claim held all due tasks.
--- Returns 1 if the breaker is closed.
+-- Returns 1 if this closes the breaker, 0 if it stays open, -1 if it was closed before or the lease
+-- is lost.
 --
 -- Tasks whose failures counted as the origin's become suspects: their next such failure is their
 -- own.
 function operations.recovered(token)
-  if not holds_lease(token) or redis.call('EXISTS', breaker) == 0 then return 1 end
+  if not holds_lease(token) or redis.call('EXISTS', breaker) == 0 then return -1 end
   set_origin_fails(false)
   if redis.call('HEXISTS', breaker, 'allowed') == 0 then
     local held = redis.call('HGETALL', suspects)
