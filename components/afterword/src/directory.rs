@@ -19,7 +19,7 @@
 //! A chunk is *retired* when the list does not contain it any more. It stays for a while, because a
 //! reader may have read the directory before.
 
-use crate::chunk::ChunkName;
+use crate::chunk::{Chunk, ChunkName};
 use crate::entry::{EntityTag, Source};
 use bytes::{Buf, Bytes};
 use std::ops::Range;
@@ -83,6 +83,13 @@ impl ChunkRecord {
     /// Whether it continues the last row of the chunk before.
     pub fn continues(&self) -> bool {
         self.rows == 0
+    }
+
+    /// Whether this chunk has the lengths of the record.
+    pub fn describes(&self, chunk: &Chunk) -> bool {
+        let lengths = [chunk.rows(), chunk.content.len(), chunk.deflated.len()];
+        let expected = [self.rows, self.length, self.deflated].map(|number| number as usize);
+        lengths == expected
     }
 
     /// The length of its DEFLATE blocks: those that are stored, or else blocks without compression.
@@ -206,7 +213,8 @@ impl Directory {
         }
     }
 
-    /// The entity tag of a part of the list. It may change although the part does not.
+    /// The entity tag of a part of the list. The response has the number of all rows and the link to
+    /// the next part, too, so the tag may change although the part does not.
     pub fn span_tag(&self, span: &Span) -> EntityTag {
         let records = self.chunks.get(span.chunks.clone()).unwrap_or_default();
         let mut parts = Vec::with_capacity(records.len() * 16 + 16);
@@ -215,6 +223,7 @@ impl Directory {
         }
         parts.extend_from_slice(&(span.skipped as u64).to_le_bytes());
         parts.extend_from_slice(&span.rows.to_le_bytes());
+        parts.extend_from_slice(&self.rows().to_le_bytes());
         EntityTag::of(&parts)
     }
 
@@ -254,7 +263,8 @@ impl Directory {
         value.starts_with(&MAGIC[..3])
     }
 
-    /// Parses a stored value; `None` if it is truncated or is not a directory of this version.
+    /// Parses a stored value; `None` if it is truncated, has no row, or is not a directory of this
+    /// version.
     pub fn decode(value: &Bytes) -> Option<Self> {
         let mut rest = value.clone();
         if take(&mut rest)? != *MAGIC {
@@ -281,6 +291,9 @@ impl Directory {
                 first: take_id(&mut rest)?,
                 last: take_id(&mut rest)?,
             });
+        }
+        if chunks.first().is_none_or(ChunkRecord::continues) {
+            return None;
         }
         let mut retired = Vec::new();
         while !rest.is_empty() {

@@ -179,9 +179,7 @@ async fn read(store: &Store, record: &ChunkRecord) -> Result<Chunk, Missing> {
     let value = store.get(&record.name.to_string()).await;
     let value = value.map_err(|_| missing)?.ok_or(missing)?;
     let chunk = Chunk::decode(value).ok_or(missing)?;
-    let lengths = [chunk.rows(), chunk.content.len(), chunk.deflated.len()];
-    let expected = [record.rows, record.length, record.deflated].map(|number| number as usize);
-    (lengths == expected).then_some(chunk).ok_or(missing)
+    record.describes(&chunk).then_some(chunk).ok_or(missing)
 }
 
 /// The JSON of the rows of a chunk, from the row `from` on and before the row `until`. A chunk that

@@ -212,14 +212,20 @@ async fn miss(
     wanted: &Wanted<'_>,
 ) -> (Response, Option<AfterResponse>) {
     let settings = wanted.settings;
-    let missed = miss::miss(key, wanted.window, why, stale, settings);
-    let (outcome, status, after) = missed.await;
+    let missed = miss::miss(key.clone(), wanted.window, why, stale, settings);
+    let (mut outcome, mut status, mut after) = missed.await;
+    if let Outcome::Stored(stored) = outcome {
+        if let Some(response) = of_stored(stored, wanted, status, host::now()).await {
+            metrics::count(metrics::READ_MISS);
+            return (response, after);
+        }
+        // Another reader found the same list, of which a chunk is missing.
+        let bypassed = miss::miss(key, wanted.window, Forward::Bypass, None, settings);
+        (outcome, status, after) = bypassed.await;
+    }
     metrics::count(outcome.counter(status));
     let response = match (outcome, wanted.window) {
-        (Outcome::Stored(stored), _) => {
-            let response = of_stored(stored, wanted, status, host::now()).await;
-            response.unwrap_or_else(|| Response::problem(&problem::ORIGIN_UNAVAILABLE))
-        }
+        (Outcome::Stored(_), _) => Response::problem(&problem::ORIGIN_UNAVAILABLE),
         (Outcome::Fetched(entry, _), window) => {
             let ages = Ages::fetched(entry.fetched_at, status);
             match window {

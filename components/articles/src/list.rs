@@ -1,5 +1,6 @@
 //! Responses with rows of the list: a long list, which is in chunks, and parts of any list.
 
+use crate::after_response::AfterResponse;
 use crate::cache_status::CacheStatus;
 use crate::chunks::{Gzip, Missing, Reader, Rows};
 use crate::representation::{Ages, Preconditions, finish};
@@ -7,8 +8,9 @@ use crate::settings::Settings;
 use crate::window::Window;
 use afterword::directory::{Directory, Span};
 use afterword::entry::{Coding, EntityTag, Entry};
+use afterword::host;
 use afterword::host::http_server::{BodyWriter, Produce};
-use afterword::key::PATH;
+use afterword::key::{Key, PATH};
 use afterword::log::{self, event};
 use afterword::postgrest::rows;
 use afterword::problem;
@@ -302,4 +304,8 @@ async fn cut(writer: BodyWriter, missing: Missing) {
     let line = log::event(event::ENTRY_NOT_READ, message);
     line.key(PATH).emit();
     writer.cut().await;
+    // A refresh of the whole list writes the chunk again.
+    let (key, fetched_at) = (Key::List, host::now());
+    let refresh = AfterResponse::RequestRefresh { key, fetched_at };
+    refresh.run().await;
 }

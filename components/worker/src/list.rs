@@ -10,6 +10,7 @@ use crate::lease::{Claimed, Lease};
 use crate::places::{Ranges, Run};
 use crate::write::{Writer, Written};
 use crate::write_list::{NotWritten, StoredList};
+use afterword::chunk::ChunkName;
 use afterword::directory::{ChunkRecord, Directory};
 use afterword::host;
 use afterword::key::{Id, Key};
@@ -19,6 +20,7 @@ use afterword::postgrest::{Error as OriginError, Origin, Page, Pages};
 use afterword::queue::{Error, Task};
 use afterword::row;
 use futures_util::future::join_all;
+use std::collections::HashMap;
 
 /// How often a list is fetched at most if changes arrive during each fetch.
 const MAX_FETCHES: usize = 3;
@@ -29,6 +31,10 @@ const MAX_RUNS: usize = 4;
 /// The number of rows that one request brings by default. If the changed places need more requests
 /// than the whole list, the whole list is fetched.
 const ROWS_OF_A_REQUEST: u64 = 1_000;
+
+/// The longest run that is fetched, in bytes: it is in memory. A longer one is fetched and written
+/// page by page, with the whole list.
+const LONGEST_RUN: u64 = 4 << 20;
 
 /// Fetches and writes the list.
 pub struct ListRefresher<'a> {
@@ -318,19 +324,27 @@ impl ListRefresher<'_> {
         if runs.len() as u64 > directory.rows().div_ceil(ROWS_OF_A_REQUEST) {
             return Ok(false);
         }
-        let trips = self.failures.trips();
-        let (mut fetched, mut done) = (Vec::new(), Vec::new());
+        let (trips, kept) = (self.failures.trips(), stored.kept());
+        let (mut refreshed, mut done) = (Vec::new(), Vec::new());
         for runs in runs.chunks(MAX_RUNS) {
+            if self.failures.trips() != trips {
+                break;
+            }
             let fetches = runs.iter().map(|run| self.fetch_run(directory, run));
             for (run, result) in runs.iter().zip(join_all(fetches).await) {
                 let tasks = run.places.iter().map(|at| places[*at].1.clone());
                 let tasks: Vec<Claimed> = tasks.collect();
                 match result {
-                    Ok(Some(cuts)) => {
-                        fetched.push((run, cuts));
-                        done.extend(tasks);
-                    }
-                    // The anonymous key may not read the table any more.
+                    Ok(Some(cuts)) => match self.write_cuts(cuts, &kept).await? {
+                        Ok(chunks) => {
+                            refreshed.push((run, chunks));
+                            done.extend(tasks);
+                        }
+                        Err(NotWritten::Failed(why)) => {
+                            self.failures.back_off(&tasks, &why).await?;
+                        }
+                        Err(NotWritten::LeaseLost) => return Ok(true),
+                    },
                     Ok(None) => return Ok(false),
                     Err(error) => {
                         let always = self.failures.count(&error);
@@ -339,20 +353,44 @@ impl ListRefresher<'_> {
                 }
             }
         }
-        if fetched.is_empty() {
+        if refreshed.is_empty() {
             return Ok(true);
         }
         self.failures.succeeded(trips).await?;
-        match self.write_runs(&stored, directory, fetched, &done).await? {
+        match self
+            .write_runs(&stored, directory, refreshed, &done)
+            .await?
+        {
             Some(Written::Stored(_)) => self.complete(&done).await?,
-            Some(Written::Failed(why)) => self.failures.back_off(&done, &why).await?,
+            Some(Written::Failed(why)) => {
+                // The store may have taken it, or may yet do so: then other places are old again.
+                let list = self.lease.fold(&done).await?;
+                self.failures.back_off(&list, &why).await?;
+            }
             Some(Written::LeaseLost) => {}
             None => return Ok(false),
         }
         Ok(true)
     }
 
-    /// Fetches the chunks of a run; `None` if the anonymous key may not read the table.
+    /// Writes the chunks of a run.
+    async fn write_cuts(
+        &self,
+        cuts: Vec<Cut>,
+        kept: &HashMap<ChunkName, u32>,
+    ) -> Result<Result<Vec<ChunkRecord>, NotWritten>, Error> {
+        let mut chunks = Vec::with_capacity(cuts.len());
+        for cut in cuts {
+            match self.writer.write_chunk(cut, kept, false).await? {
+                Ok(chunk) => chunks.push(chunk),
+                Err(not_written) => return Ok(Err(not_written)),
+            }
+        }
+        Ok(Ok(chunks))
+    }
+
+    /// Fetches the chunks of a run; `None` if the whole list has to be fetched instead: the anonymous
+    /// key may not read the table any more, or very many rows are new.
     async fn fetch_run(
         &self,
         directory: &Directory,
@@ -363,38 +401,35 @@ impl ListRefresher<'_> {
         let mut pages = pages.ok_or(OriginError::InvalidRequest)?;
         let former = &directory.chunks[run.chunks.clone()];
         let mut chunking = Chunking::new(self.writer.max_chunk(), former);
+        let mut length = 0;
         loop {
             match self.origin.next_page(&mut pages).await? {
-                Page::Rows(rows, _) => drop(self.cut(&rows, &mut chunking)),
+                Page::Rows(rows, _) => length += self.cut(&rows, &mut chunking),
                 Page::Denied(_) => return Ok(None),
                 Page::End => break,
+            }
+            if length > LONGEST_RUN {
+                return Ok(None);
             }
         }
         chunking.finish();
         Ok(Some(std::iter::from_fn(|| chunking.next()).collect()))
     }
 
-    /// Replaces the chunks of these runs, which are in the order of the list. `None` if the whole
-    /// list has to be fetched.
+    /// Writes a directory with these chunks in place of those of the runs, which are in the order of
+    /// the list. `None` if the whole list has to be fetched.
     async fn write_runs(
         &self,
         stored: &StoredList,
         directory: &Directory,
-        runs: Vec<(&Run, Vec<Cut>)>,
+        runs: Vec<(&Run, Vec<ChunkRecord>)>,
         claimed: &[Claimed],
     ) -> Result<Option<Written>, Error> {
-        let kept = stored.kept();
         let (mut chunks, mut copied) = (Vec::new(), 0);
-        for (run, cuts) in runs {
+        for (run, refreshed) in runs {
             chunks.extend_from_slice(&directory.chunks[copied..run.chunks.start]);
+            chunks.extend(refreshed);
             copied = run.chunks.end;
-            for cut in cuts {
-                match self.writer.write_chunk(cut, &kept, false).await? {
-                    Ok(chunk) => chunks.push(chunk),
-                    Err(NotWritten::Failed(why)) => return Ok(Some(Written::Failed(why))),
-                    Err(NotWritten::LeaseLost) => return Ok(Some(Written::LeaseLost)),
-                }
-            }
         }
         chunks.extend_from_slice(&directory.chunks[copied..]);
         let fetched_at = directory.fetched_at;

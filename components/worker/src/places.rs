@@ -15,6 +15,9 @@ use std::ops::Range;
 /// response by default.
 const MAX_ROWS: u64 = 1_000;
 
+/// And for at most so many bytes, which are in the worker's memory.
+const MAX_BYTES: u64 = 1 << 20;
+
 /// An id whose order is known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Value {
@@ -81,6 +84,7 @@ struct Chunks {
     /// Their positions in the directory.
     chunks: Range<usize>,
     rows: u64,
+    bytes: u64,
     first: Value,
 }
 
@@ -104,13 +108,19 @@ impl Ranges {
     pub fn of(directory: &Directory, order: ById) -> Option<Self> {
         let mut ranges: Vec<Chunks> = Vec::new();
         let mut last: Option<Value> = None;
+        let mut after_null = false;
         for (at, chunk) in directory.chunks.iter().enumerate() {
+            if chunk.continues() && after_null {
+                continue;
+            }
             if chunk.continues() {
                 let range = ranges.last_mut()?;
                 range.chunks.end = at + 1;
+                range.bytes += u64::from(chunk.length);
                 continue;
             }
-            if is_null(chunk) {
+            after_null = is_null(chunk);
+            if after_null {
                 continue;
             }
             let (first, end) = (Value::of_json(&chunk.first)?, Value::of_json(&chunk.last)?);
@@ -130,6 +140,7 @@ impl Ranges {
             ranges.push(Chunks {
                 chunks: at..at + 1,
                 rows: u64::from(chunk.rows),
+                bytes: u64::from(chunk.length),
                 first,
             });
             last = Some(end);
@@ -150,12 +161,15 @@ impl Ranges {
         places.sort_unstable();
         let mut runs: Vec<(Range<usize>, Vec<usize>)> = Vec::new();
         for (position, place) in places {
-            let rows = |range: Range<usize>| -> u64 {
-                self.ranges[range].iter().map(|range| range.rows).sum()
+            let is_short = |range: Range<usize>| {
+                let ranges = &self.ranges[range];
+                let rows: u64 = ranges.iter().map(|range| range.rows).sum();
+                let bytes: u64 = ranges.iter().map(|range| range.bytes).sum();
+                rows <= MAX_ROWS && bytes <= MAX_BYTES
             };
             match runs.last_mut() {
                 Some((range, places))
-                    if range.end > position || rows(range.start..position + 1) <= MAX_ROWS =>
+                    if range.end > position || is_short(range.start..position + 1) =>
                 {
                     range.end = range.end.max(position + 1);
                     places.push(place);
@@ -300,6 +314,18 @@ mod tests {
     }
 
     #[test]
+    fn a_request_brings_a_mebibyte_at_most() {
+        let mut directory = directory(&FIVE);
+        for chunk in &mut directory.chunks {
+            chunk.length = 600 << 10;
+        }
+        let ids = ["1", "15"].map(|id| Id::parse(id).unwrap());
+        let ranges = Ranges::of(&directory, ASCENDING).unwrap();
+        let runs = ranges.runs(&ids.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(runs.len(), 2, "{runs:?}");
+    }
+
+    #[test]
     fn rows_whose_id_is_null_and_continued_rows_belong_to_no_other_range() {
         let bounds = [
             ("1", "9"),
@@ -313,6 +339,13 @@ mod tests {
             runs(&bounds, ASCENDING, &["10", "99"]),
             Some(vec![run_of(1..5, Some("10"), None, &[0, 1], 800)])
         );
+        // The last row without an id is larger than a chunk.
+        let bounds = [("1", "9"), ("null", "null"), ("", "")];
+        let first = run_of(0..1, None, None, &[0], 400);
+        assert_eq!(runs(&bounds, ASCENDING, &["5"]), Some(vec![first]));
+        let bounds = [("null", "null"), ("", ""), ("9", "1")];
+        let last = run_of(2..3, None, None, &[0], 400);
+        assert_eq!(runs(&bounds, DESCENDING, &["5"]), Some(vec![last]));
         let bounds = [("null", "null"), ("9", "1")];
         let whole = run_of(1..2, None, None, &[0], 400);
         assert_eq!(runs(&bounds, DESCENDING, &["10"]), Some(vec![whole]));

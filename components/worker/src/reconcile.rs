@@ -7,6 +7,7 @@ use crate::lease::{Claimed, Found, Lease};
 use crate::list::{CHANGING, ListRefresher, NoList};
 use crate::listing::Listed;
 use crate::write::Writer;
+use crate::write_list::StoredList;
 use afterword::freshness::Lifetime;
 use afterword::host;
 use afterword::key::Key;
@@ -116,7 +117,7 @@ impl Reconciler<'_> {
             .map(Task::from)
             .collect();
         let mut comparison = Comparison::new(rules, self.store, listed.stored);
-        let changed = self.writer.stored_list().await.last_modified();
+        let was_missing = matches!(self.writer.stored_list().await, StoredList::Missing);
         let mut list_claims = self.list_claims(&claimed[0], of_list).await?;
         let refreshed = self
             .list
@@ -126,7 +127,9 @@ impl Reconciler<'_> {
             Ok(bytes) => {
                 let replica_lag = self.writer.settings.replica_lag;
                 self.lease.complete(&list_claims, replica_lag).await?;
-                self.writer.remove_orphans(&listed.chunks, changed).await?;
+                self.writer
+                    .remove_orphans(&listed.chunks, was_missing)
+                    .await?;
                 list_bytes = Some(bytes);
             }
             Err(NoList::LeaseLost) => return Ok(()),

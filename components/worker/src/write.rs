@@ -6,6 +6,7 @@ use crate::lease::{Claimed, Lease, longest_queued};
 use crate::pace::Pace;
 use crate::settings::Settings;
 use afterword::chunk::ChunkName;
+use afterword::directory::Directory;
 use afterword::entry::Entry;
 use afterword::freshness::{Freshness, Lifetime};
 use afterword::host;
@@ -107,8 +108,13 @@ impl Writer<'_> {
     /// too large is left out.
     async fn prepare(&self, name: &str, mut entry: Entry) -> Entry {
         // Treat an unreadable previous entry as absent.
-        let previous = self.store.get(name).await.ok().flatten();
-        let previous = previous.and_then(Entry::decode);
+        let previous = self.store.get(name).await.ok().flatten().map(Bytes::from);
+        if let Some(directory) = previous.as_ref().and_then(Directory::decode) {
+            // The list was long.
+            let later = directory.last_modified.saturating_add(1);
+            entry.last_modified = entry.last_modified.max(later);
+        }
+        let previous = previous.and_then(|previous| Entry::decode(previous.into()));
         if let Some(previous) = &previous {
             entry = entry.succeeding(previous);
         }

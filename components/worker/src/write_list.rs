@@ -20,14 +20,15 @@ use crc32fast::Hasher;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-/// A longer list is stored in chunks.
-const MAX_VALUE: usize = 128 << 10;
+/// A longer list is stored in chunks. With its content in three codings, of which two save a fifth at
+/// least, no value exceeds 256 KiB.
+const MAX_VALUE: usize = 96 << 10;
 
 /// How long a chunk stays after the list has lost it: a reader may have read the former directory.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// The maximum number of retired chunks in a directory. Reconciliation removes the others.
-const MAX_RETIRED: usize = 8_192;
+const MAX_RETIRED: usize = 2_048;
 
 /// The stored list.
 pub enum StoredList {
@@ -123,11 +124,11 @@ impl Writer<'_> {
             last: cut.last,
         };
         let key = name.to_string();
-        if let Some(deflated) = kept.get(&name)
-            && (!checked || self.store.exists(&key).await.unwrap_or(false))
-        {
+        if let Some(deflated) = kept.get(&name) {
             record.deflated = *deflated;
-            return Ok(Ok(record));
+            if !checked || self.has_chunk(&record).await {
+                return Ok(Ok(record));
+            }
         }
         let content = Bytes::from(cut.content);
         let deflated = deflate(&content).unwrap_or_default().into();
@@ -147,6 +148,13 @@ impl Writer<'_> {
             Ok(()) => Ok(record),
             Err(error) => Err(NotWritten::Failed(error.to_string())),
         })
+    }
+
+    /// Whether the store has this chunk, undamaged.
+    async fn has_chunk(&self, record: &ChunkRecord) -> bool {
+        let value = self.store.get(&record.name.to_string()).await;
+        let chunk = value.ok().flatten().and_then(Chunk::decode);
+        chunk.is_some_and(|chunk| record.describes(&chunk))
     }
 
     /// Writes the directory of these chunks, which are in the store, and removes chunks that were
@@ -171,11 +179,16 @@ impl Writer<'_> {
                 (now / 1_000).max(last_modified.saturating_add(1))
             };
         }
+        let mut unused = Vec::new();
         if let StoredList::Directory(former) = former {
-            directory.retired = self.retire(former, &directory.chunks, now).await?;
+            (directory.retired, unused) = retire(former, &directory.chunks, now);
         }
         let mut value = directory.encode();
         let bytes = stored_bytes(&directory) + value.len();
+        if value.len() > self.max_value() {
+            directory.retired.clear();
+            value = directory.encode();
+        }
         if value.len() > self.max_value() {
             let was_too_large = matches!(former, StoredList::Entry(it) if it.is_too_large());
             if !was_too_large {
@@ -193,55 +206,39 @@ impl Writer<'_> {
         metrics::count(metrics::ENTRY_WRITTEN);
         let line = log::event(event::ENTRY_WRITTEN, format!("updated cache: {name}"));
         line.key(&name).ms(longest_queued(claimed)).emit();
+        // Only now: no directory that a worker may start from names them.
+        for name in unused {
+            self.remove_chunk(name).await?;
+        }
         Ok(Written::Stored(bytes))
     }
 
-    /// The chunks that the list has lost, without those that readers cannot need any more: they are
-    /// removed.
-    async fn retire(
-        &self,
-        former: &Directory,
-        chunks: &[ChunkRecord],
-        now: u64,
-    ) -> Result<Vec<Retired>, Error> {
-        let current: HashSet<ChunkName> = chunks.iter().map(|chunk| chunk.name).collect();
-        let mut listed = HashSet::new();
-        let newly = former.chunks.iter().map(|chunk| Retired {
-            name: chunk.name,
-            deflated: chunk.deflated,
-            since: now,
-        });
-        let mut retired = Vec::new();
-        for chunk in former.retired.iter().copied().chain(newly) {
-            if current.contains(&chunk.name) || !listed.insert(chunk.name) {
-                continue;
-            }
-            let is_over = freshness::age(chunk.since, now) >= GRACE;
-            if !is_over || !self.remove_chunk(chunk.name).await? {
-                retired.push(chunk);
-            }
-        }
-        let surplus = retired.len().saturating_sub(MAX_RETIRED);
-        retired.drain(..surplus);
-        Ok(retired)
-    }
-
     /// Removes chunks that no directory names: a worker died between its writes, or the list has
-    /// become short. `stored` are the chunks in the store; `changed` is when the list had last
-    /// changed before it was refreshed just now, in seconds since 1970.
+    /// become short. `stored` are the chunks that were in the store before the list was refreshed
+    /// just now; `was_missing`: so was the list.
     pub async fn remove_orphans(
         &self,
         stored: &[ChunkName],
-        changed: Option<u64>,
+        was_missing: bool,
     ) -> Result<(), Error> {
-        let age = changed.map(|at| freshness::age(at.saturating_mul(1_000), host::now()));
-        if stored.is_empty() || age.is_some_and(|age| age < GRACE) {
+        if stored.is_empty() {
             return Ok(());
         }
         let list = self.stored_list().await;
-        // If the list cannot be read, it may be there.
-        let is_there = self.store.exists(&Key::List.to_string()).await;
-        if matches!(list, StoredList::Missing) && is_there.unwrap_or(true) {
+        // Readers of a former directory may still need its chunks. A directory lists those.
+        let may_be_read = match &list {
+            StoredList::Directory(_) => false,
+            StoredList::Entry(entry) => {
+                let changed_at = entry.last_modified.saturating_mul(1_000);
+                freshness::age(changed_at, host::now()) < GRACE
+            }
+            // If the list cannot be read, it may be there.
+            StoredList::Missing => {
+                let exists = self.store.exists(&Key::List.to_string()).await;
+                !was_missing || exists.unwrap_or(true)
+            }
+        };
+        if may_be_read {
             return Ok(());
         }
         let kept = list.kept();
@@ -251,14 +248,35 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Returns whether the chunk is gone. A failure is no reason to stop.
-    async fn remove_chunk(&self, name: ChunkName) -> Result<bool, Error> {
-        if !self.may_write().await? {
-            return Ok(false);
+    /// Removes a chunk. A failure is no reason to stop: a reconciliation finds it again.
+    async fn remove_chunk(&self, name: ChunkName) -> Result<(), Error> {
+        if self.may_write().await? {
+            let _: Result<(), store::Error> = self.store.delete(&name.to_string()).await;
         }
-        let removed: Result<(), store::Error> = self.store.delete(&name.to_string()).await;
-        Ok(removed.is_ok())
+        Ok(())
     }
+}
+
+/// The chunks that the list has lost: those that readers of a former directory may still need, and
+/// the others.
+fn retire(former: &Directory, chunks: &[ChunkRecord], now: u64) -> (Vec<Retired>, Vec<ChunkName>) {
+    let current: HashSet<ChunkName> = chunks.iter().map(|chunk| chunk.name).collect();
+    let mut listed = HashSet::new();
+    let newly = former.chunks.iter().map(|chunk| Retired {
+        name: chunk.name,
+        deflated: chunk.deflated,
+        since: now,
+    });
+    let lost = former.retired.iter().copied().chain(newly);
+    let lost = lost.filter(|chunk| !current.contains(&chunk.name) && listed.insert(chunk.name));
+    let (mut retired, unused): (Vec<Retired>, Vec<Retired>) =
+        lost.partition(|chunk| freshness::age(chunk.since, now) < GRACE);
+    let surplus = retired.len().saturating_sub(MAX_RETIRED);
+    retired.drain(..surplus);
+    (
+        retired,
+        unused.into_iter().map(|chunk| chunk.name).collect(),
+    )
 }
 
 /// The bytes of the chunks in the store.
@@ -322,6 +340,30 @@ mod tests {
         ];
         let list = b"[{\"id\":1},{\"id\":2},{\"id\":3,\"t\":\"long\"},{\"id\":4}]";
         assert_eq!(crc(&chunks), crc32fast::hash(list));
+    }
+
+    #[test]
+    fn a_lost_chunk_is_retired_for_a_minute_and_then_unused() {
+        let directory = |contents: &[&str]| {
+            let chunks = contents.iter().map(|content| record(content, 1)).collect();
+            Directory::new(1, 1, Source::of(&[]), chunks, 0)
+        };
+        let name = |content: &str| ChunkName::of(1, content.as_bytes());
+        let mut former = directory(&["a", "b"]);
+        let (retired, unused) = retire(&former, &directory(&["a", "c"]).chunks, 1_000);
+        assert_eq!((retired.len(), retired[0].name), (1, name("b")));
+        assert_eq!((retired[0].since, unused.len()), (1_000, 0));
+        former.retired = retired;
+        // It has come back.
+        let (retired, _) = retire(&former, &directory(&["a", "b"]).chunks, 2_000);
+        assert!(retired.is_empty());
+        let former = Directory {
+            retired: former.retired,
+            ..directory(&["a", "c"])
+        };
+        let (retired, unused) = retire(&former, &former.chunks, 61_000);
+        assert_eq!((retired.len(), unused), (0, vec![name("b")]));
+        assert_eq!(retire(&former, &former.chunks, 60_999).0, former.retired);
     }
 
     #[test]

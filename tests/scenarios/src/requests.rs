@@ -1,7 +1,7 @@
 //! Requests to the running application and to its origin.
 
 use afterword_stack::eventually;
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -31,6 +31,14 @@ impl Afterword {
     /// Reads a path.
     pub async fn get(&self, path: &str) -> Response {
         self.send(Method::GET, path, &[], "").await
+    }
+
+    /// Reads a path.
+    ///
+    /// # Errors
+    /// The response is cut off.
+    pub async fn try_get(&self, path: &str) -> Result<Response> {
+        try_respond(self.client.get(format!("{}{path}", self.url()))).await
     }
 
     /// Reads a path with these request headers.
@@ -118,8 +126,11 @@ impl Afterword {
 }
 
 async fn respond(url: &str, request: reqwest::RequestBuilder) -> Response {
-    let response = async { Response::of(request.send().await?).await };
-    response
+    try_respond(request)
         .await
         .unwrap_or_else(|error| panic!("no response from {url}: {error:#}"))
+}
+
+async fn try_respond(request: reqwest::RequestBuilder) -> Result<Response> {
+    Response::of(request.send().await?).await
 }

@@ -499,6 +499,40 @@ async fn a_missing_chunk_is_a_miss_and_is_stored_again() {
 }
 
 #[tokio::test]
+async fn a_missing_or_damaged_later_chunk_cuts_the_response_and_is_stored_again() {
+    let afterword = with_rows(Setup::default().shared_store(), 1_000).await;
+    let chunks: Vec<String> = afterword.store_command(&["KEYS", "*chunks/*"]).await;
+    // The chunk with the last row, which a page of one row reads alone.
+    let tag = afterword.get("/articles").await.header("etag").to_owned();
+    for chunk in &chunks {
+        for value in [None, Some("damaged")] {
+            match value {
+                None => afterword.store_command::<u64>(&["DEL", chunk]).await,
+                Some(value) => {
+                    afterword.store_command::<()>(&["SET", chunk, value]).await;
+                    1
+                }
+            };
+            // A miss if it is the first chunk, else a response that is cut off.
+            let list = afterword.try_get("/articles").await;
+            if let Ok(list) = list {
+                assert!(list.cache_status().contains("fwd="), "{list:?}");
+                assert!(list.json() == origin_list(&afterword, "id.asc").await);
+            }
+            wait_until("storing the chunk again", async || {
+                let list = afterword.try_get("/articles").await?;
+                ensure!(list.cache_status().contains("hit"), "{list:?}");
+                Ok(())
+            })
+            .await;
+        }
+    }
+    afterword.wait_until_drained().await.unwrap();
+    assert_eq!(afterword.get("/articles").await.header("etag"), tag);
+    assert_is_the_origins(&afterword).await;
+}
+
+#[tokio::test]
 async fn a_failed_range_backs_off_alone_and_leaves_the_stored_list() {
     use afterword_supabase::{Fault, RestDial};
     let afterword = with_rows(Setup::default(), ROWS).await;

@@ -409,6 +409,10 @@ async fn a_worker_that_lost_the_lease_claims_nothing_and_its_task_is_queued_agai
         "completed"
     );
     assert_eq!(queue.complete(&lost, "/articles/1", &version).await, "lost");
+    // Its directory may have older content in other places.
+    queue.complete(&lost, "/articles#1", &version).await;
+    let queued = queue.queued().await;
+    assert_eq!(queued, ["/articles", "/articles#1", "/articles/1"]);
     assert_eq!(
         queue
             .run::<Option<Vec<String>>>("claim", &[&lost, "800", "this"])
@@ -1105,6 +1109,19 @@ async fn the_list_takes_over_from_its_places_with_their_events_and_newest_versio
         let event = event(&mut queue, id).await.unwrap();
         assert_eq!(event["state"], "fresh", "{event}");
     }
+
+    // An event that waits for several places waits for the list once.
+    queue.delete("completed").await;
+    let both = ["webhook", "0", places[0], places[1]];
+    let [id, _]: [i64; 2] = queue.run("invalidate", &both).await;
+    let folded: Vec<String> = queue.run("fold", &fold(places[0])).await;
+    let claimed = event(&mut queue, id).await.unwrap();
+    assert_eq!(claimed["state"], "queued", "{claimed}");
+    queue.back_off(&token, "why", "/articles", "60000").await;
+    let failing = event(&mut queue, id).await.unwrap();
+    assert_eq!(failing["state"], "failing", "{failing}");
+    queue.complete(&token, "/articles", &folded[2]).await;
+    assert_eq!(event(&mut queue, id).await.unwrap()["state"], "fresh");
 
     // The list was completed a moment ago, so it waits for the next debounce window. A place that is
     // older than the list does not lower its version.

@@ -74,6 +74,22 @@ local function settle_events(task, last)
   else redis.call('HSET', waiting, task, table.concat(later, ' ')) end
 end
 
+-- The task `to` takes over from the task `from`. An event that waits for both waits once.
+local function move_events(from, to)
+  local ids = redis.call('HGET', waiting, from)
+  if not ids then return end
+  local merged = redis.call('HGET', waiting, to) or ''
+  for id in string.gmatch(ids, '%d+') do
+    if not string.find(' ' .. merged .. ' ', ' ' .. id .. ' ', 1, true) then
+      merged = merged == '' and id or string.sub(merged, -MAX_WAITING) .. ' ' .. id
+    elseif redis.call('HEXISTS', events, id) == 1 then
+      redis.pcall('HINCRBY', events, id .. ':left', -1)
+    end
+  end
+  redis.call('HSET', waiting, to, merged)
+  redis.call('HDEL', waiting, from)
+end
+
 -- An event for the status page; nil if it is unknown. `state` is 'queued', 'claimed', 'fresh' or
 -- 'failing', with the error of one of its tasks.
 local function event(id)
@@ -86,10 +102,16 @@ local function event(id)
   local claimed_to = tonumber(redis.call('HGET', health, 'claimed_to') or nil) or 0
   local is_claimed = redis.call('EXISTS', lease) == 1
   local tasks = {}
+  local function waits(task)
+    local ids = ' ' .. (redis.call('HGET', waiting, task) or '') .. ' '
+    return string.find(ids, ' ' .. id .. ' ', 1, true)
+  end
   for task in string.gmatch(first, '[^ ]+') do
     tasks[#tasks + 1] = task
-    local ids = ' ' .. (redis.call('HGET', waiting, task) or '') .. ' '
-    if left and string.find(ids, ' ' .. id .. ' ', 1, true) then
+    -- The list may have taken over from its place (`fold.lua`).
+    local list = string.match(task, '^(.*)#')
+    if list and not waits(task) then task = list end
+    if left and waits(task) then
       local at = tonumber(redis.call('ZSCORE', queue, task) or nil)
       if state == 'queued' and at and is_claimed and at <= claimed_to then state = 'claimed' end
       if redis.call('HEXISTS', failures, task) == 1 then

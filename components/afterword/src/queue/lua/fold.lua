@@ -24,14 +24,9 @@ function operations.fold(token, list, ...)
   end
   for _, place in ipairs(places) do
     add(place)
-    local ids = redis.call('HGET', waiting, place)
-    if ids then
-      local others = redis.call('HGET', waiting, list)
-      ids = others and string.sub(others, -MAX_WAITING) .. ' ' .. ids or ids
-      redis.call('HSET', waiting, list, ids)
-    end
+    move_events(place, list)
     redis.call('ZREM', queue, place)
-    for _, hash in ipairs({versions, queued_at, failures, errors, suspects, waiting}) do
+    for _, hash in ipairs({versions, queued_at, failures, errors, suspects}) do
       redis.call('HDEL', hash, place)
     end
   end

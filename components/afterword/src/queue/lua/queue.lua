@@ -227,10 +227,13 @@ local function holds_lease(token)
 end
 
 -- The caller has lost the lease. Its write may be older than one by the new holder, so the task is
--- queued again: the holder then writes last.
+-- queued again: the holder then writes last. With a place in a list, the caller has written what the
+-- list had elsewhere, too: the whole list is queued.
 local function requeue_without_lease(task)
   redis.call('DEL', wake_pending)
   enqueue(task, unique())
+  local list = string.match(task, '^(.*)#')
+  if list then enqueue(list, unique()) end
   wake(task)
 end
 
