@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use afterword_scenarios::{Afterword, Setup, host_measures};
+use afterword_scenarios::{Afterword, Setup, host_measures, redis_wakes_workers};
 use futures_util::stream::{StreamExt, iter};
 use serde_json::json;
 
@@ -88,6 +88,11 @@ async fn the_memory_of_a_read_and_of_a_refresh_does_not_grow_with_the_list() {
         .map(|cost| cost.memory)
         .max();
     eprintln!("bytes of memory: {read:?} for a read, {refresh:?} for a refresh");
+    assert!(read < Some(MEMORY) && read.is_some(), "{read:?}");
+    // An instance of `refresh-http` takes further calls, and does not end.
+    assert!(refresh < Some(MEMORY), "{refresh:?}");
+    assert_eq!(refresh.is_some(), redis_wakes_workers());
+} for a read, {refresh:?} for a refresh");
     assert!(read < Some(MEMORY) && read.is_some(), "{read:?}");
     assert!(refresh < Some(MEMORY) && refresh.is_some(), "{refresh:?}");
 }

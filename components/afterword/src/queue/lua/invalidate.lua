@@ -9,7 +9,10 @@ function operations.invalidate(source, ago, ...)
   for _, task in ipairs(tasks) do enqueue(task, version) end
   redis.call('SET', last_change, version)
   record_event(id, source, ago, tasks)
-  for _, task in ipairs(tasks) do wake(task) end
+  -- One that is due is enough.
+  for _, task in ipairs(tasks) do
+    if wake(task) then break end
+  end
   return {tonumber(id), caller_wakes}
 end
 

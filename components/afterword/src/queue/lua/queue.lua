@@ -209,14 +209,14 @@ end
 
 -- Wakes a worker for a due task. Does not publish if a worker holds the lease (it looks again
 -- before it releases the lease) or if a wake-up is pending. While the worker may send no request,
--- the alarm suffices.
+-- the alarm suffices. Returns true if the task is due, or soon.
 local function wake(task)
   local at = tonumber(redis.call('ZSCORE', queue, task) or nil)
   if not at or at > now + DEBOUNCE_WINDOW and at <= FAR then return end
   local wait = request_wait()
-  if wait > 0 then return set_alarm(wait) end
-  set_alarm(SAFETY_ALARM)
-  if redis.call('EXISTS', lease, wake_pending) == 0 then publish() end
+  set_alarm(wait > 0 and wait or SAFETY_ALARM)
+  if wait == 0 and redis.call('EXISTS', lease, wake_pending) == 0 then publish() end
+  return true
 end
 
 -- Whether the caller holds the lease; renews it. Every operation of the worker starts with this
