@@ -92,9 +92,6 @@ async fn the_memory_of_a_read_and_of_a_refresh_does_not_grow_with_the_list() {
     // An instance of `refresh-http` takes further calls, and does not end.
     assert!(refresh < Some(MEMORY), "{refresh:?}");
     assert_eq!(refresh.is_some(), redis_wakes_workers());
-} for a read, {refresh:?} for a refresh");
-    assert!(read < Some(MEMORY) && read.is_some(), "{read:?}");
-    assert!(refresh < Some(MEMORY) && refresh.is_some(), "{refresh:?}");
 }
 
 /// What the refresh of a changed row may cost, however long the list is: its item and its chunk.
