@@ -93,7 +93,7 @@ pub fn status(flags: StatusFlags) -> Result<ExitCode> {
 ///
 /// # Errors
 ///
-/// As [`status`].
+/// As [`status()`].
 pub fn refresh(flags: RefreshFlags) -> Result<ExitCode> {
     #[derive(Deserialize)]
     struct Queued {

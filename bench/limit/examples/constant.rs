@@ -6,7 +6,8 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 /// As long as a small article.
 const CONTENT: [u8; 1_000] = [b' '; 1_000];
 
-struct Constant;
+/// The HTTP handler.
+pub struct Constant;
 
 #[cfg(target_family = "wasm")]
 spin_sdk::wasip3::http::service::export!(Constant);

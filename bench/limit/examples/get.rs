@@ -14,7 +14,8 @@ thread_local! {
     static OPEN: RefCell<Option<Rc<Store>>> = const { RefCell::new(None) };
 }
 
-struct Get;
+/// The HTTP handler.
+pub struct Get;
 
 #[cfg(target_family = "wasm")]
 spin_sdk::wasip3::http::service::export!(Get);

@@ -27,7 +27,8 @@ struct Open {
     sha1: Vec<u8>,
 }
 
-struct Script;
+/// The HTTP handler.
+pub struct Script;
 
 #[cfg(target_family = "wasm")]
 spin_sdk::wasip3::http::service::export!(Script);
