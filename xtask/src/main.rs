@@ -1,7 +1,8 @@
 //! `cargo xtask`: builds, runs and tests Afterword.
 //!
-//! - Commands: [`up`], [`build`], [`test`](mod@test), [`contract`], [`browser`], [`bench`](mod@bench),
-//!   [`fuzz`], [`deployments`] and [`doctor`]; [`admin`] has those for a running application.
+//! - Commands: [`up`], [`build`], [`test`](mod@test), [`contract`], [`browser`],
+//!   [`bench`](mod@bench), [`fuzz`], [`deployments`] and [`doctor`]; [`admin`] has those for a running
+//!   application.
 //! - What they need: [`wasm_target`] (the target of the components), [`host`], [`redis_server`] and
 //!   [`node`]. [`stand_in`] holds the keys of the stand-in for Supabase.
 //!   A [`prerequisite`] tells whether it is there. [`debian`] fetches some of it from Debian.

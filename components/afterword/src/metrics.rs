@@ -159,8 +159,8 @@ pub fn report_later() {
     });
 }
 
-/// Reports what this instance has counted. Returns whether the caller has to [wake](crate::wake) a
-/// worker. If Redis fails, the counts are lost: most instances end before they could try again.
+/// Reports what this instance has counted. Returns whether the caller has to wake a worker
+/// ([`wake`]). If Redis fails, the counts are lost: most instances end before they could try again.
 async fn report(checks: bool) -> Result<bool, Box<dyn Error>> {
     let redis = variables::redis().await?;
     let arguments = arguments(checks, &COUNTED.take(), &ACKNOWLEDGED.take());
