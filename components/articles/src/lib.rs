@@ -214,9 +214,10 @@ async fn miss(
     let settings = wanted.settings;
     let missed = miss::miss(key.clone(), wanted.window, why, stale, settings);
     let (mut outcome, mut status, mut after) = missed.await;
+    let counter = outcome.counter(status);
     if let Outcome::Stored(stored) = outcome {
         if let Some(response) = of_stored(stored, wanted, status, host::now()).await {
-            metrics::count(metrics::READ_MISS);
+            metrics::count(counter);
             return (response, after);
         }
         // Another reader found the same list, of which a chunk is missing.

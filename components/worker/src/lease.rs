@@ -247,7 +247,10 @@ impl<'a> Lease<'a> {
             }
             let asked_at = Instant::now();
             let outcomes = self.run("complete", arguments).await?;
-            let is_lost = |outcome: &RedisResult| matches!(outcome, RedisResult::Binary(outcome) if outcome == b"lost");
+            let is_lost = |outcome: &RedisResult| match outcome {
+                RedisResult::Binary(outcome) => outcome == b"lost",
+                _ => false,
+            };
             if !outcomes.list().iter().any(is_lost) {
                 self.confirmed_at.set(asked_at);
                 let count = u32::try_from(claimed.len()).unwrap_or(u32::MAX);

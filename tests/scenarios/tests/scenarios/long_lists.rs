@@ -502,7 +502,6 @@ async fn a_missing_chunk_is_a_miss_and_is_stored_again() {
 async fn a_missing_or_damaged_later_chunk_cuts_the_response_and_is_stored_again() {
     let afterword = with_rows(Setup::default().shared_store(), 1_000).await;
     let chunks: Vec<String> = afterword.store_command(&["KEYS", "*chunks/*"]).await;
-    // The chunk with the last row, which a page of one row reads alone.
     let tag = afterword.get("/articles").await.header("etag").to_owned();
     for chunk in &chunks {
         for value in [None, Some("damaged")] {

@@ -90,6 +90,14 @@ async fn an_entry_beyond_stale_while_revalidate_is_served_if_the_origin_fails() 
         Ok(())
     });
     remembered.await;
+    wait_until("the reads of a stale entry", async || {
+        let counter = r#"reads_total{outcome="stale_if_error"}"#;
+        let counted = afterword.metric(counter).await;
+        // Six failures, the 304, and one of the negative cache at least.
+        ensure!(counted >= Some(8.0), "{counted:?}");
+        Ok(())
+    })
+    .await;
 
     make_old(&afterword, ITEM, Duration::from_secs(1_600));
     afterword.release_fetch_locks().await;

@@ -1,9 +1,11 @@
+
+-- The number of queued tasks among which places are looked for.
 local MAX_FOLDED = 1000
 
 -- The list can only be refreshed as a whole: its task `list` takes over from these places, and from
--- those among the next MAX_FOLDED tasks, with their newest version and the events that wait for them.
--- So a list that fails backs off as one task, whichever rows change, and costs one probe of the
--- circuit breaker.
+-- those among the first MAX_FOLDED of the queue, with their newest version and the events that wait
+-- for them. So a list that fails backs off as one task, whichever rows change, and costs one probe
+-- of the circuit breaker.
 --
 -- If the list is due, the worker may go on with it at once, as if it had claimed it instead of the
 -- places: returns {now, task, version, failures, suspect, queued_for}, as `claim.lua` does.
