@@ -123,7 +123,7 @@ async fn run<'a>(
                 );
                 log::event(event::REQUESTS_USED_UP, message).emit();
             }
-            failures.set_probing(claim.probing);
+            failures.claimed(&claim);
             let mut items = Vec::new();
             let list_is_busy = under_way.iter().any(Task::is_of_list);
             of_list.clear();
@@ -186,12 +186,16 @@ async fn run<'a>(
             }
         } else if jobs.is_empty() {
             let released = lease.release(reconciler.interval(), stop, deadline.left());
-            match released.await? {
-                // A task waits for the next debounce window. Waiting here is cheaper than another
-                // wake-up.
-                Some(released) if released.kept => host::sleep(released.wait).await,
-                released => return Ok(released),
+            let Some(released) = released.await? else {
+                return Ok(None);
+            };
+            failures.released(&released);
+            if !released.kept {
+                return Ok(Some(released));
             }
+            // A task waits for the next debounce window. Waiting here is cheaper than another
+            // wake-up.
+            host::sleep(released.wait).await;
         } else {
             let next = select_all(jobs.iter_mut());
             let ended = match select(next, pin!(host::sleep(CLAIM_INTERVAL))).await {

@@ -1,6 +1,6 @@
 //! Failed requests: backs off tasks, and trips the circuit breaker.
 
-use crate::lease::{Breaker, Claimed, Lease, Trip, longest_queued};
+use crate::lease::{Breaker, Claim, Claimed, Lease, Released, Trip, longest_queued};
 use crate::retry::{self, Streak};
 use afterword::host;
 use afterword::log::{self, Keys, event};
@@ -58,8 +58,18 @@ impl<'a> Failures<'a> {
     }
 
     /// A claim tells whether the circuit breaker is not closed.
-    pub fn set_probing(&self, probing: bool) {
-        self.probing.set(probing);
+    pub fn claimed(&self, claim: &Claim) {
+        self.probing.set(claim.probing);
+        if claim.closed_breaker {
+            log_closed("the configuration changed");
+        }
+    }
+
+    /// Releasing the lease closes the circuit breaker if no task is left to probe the origin with.
+    pub fn released(&self, released: &Released) {
+        if released.closed_breaker {
+            log_closed("the origin responds again");
+        }
     }
 
     /// A request succeeded that was sent after this number of [`trips`](Self::trips).
@@ -69,11 +79,7 @@ impl<'a> Failures<'a> {
             let breaker = self.lease.recovered().await?;
             self.probing.set(breaker == Breaker::Open);
             if breaker == Breaker::JustClosed {
-                log::event(
-                    event::BREAKER_CLOSED,
-                    "the origin responds again: the circuit breaker is closed",
-                )
-                .emit();
+                log_closed("the origin responds again");
             }
         }
         Ok(())
@@ -148,6 +154,11 @@ impl<'a> Failures<'a> {
         line.error(why).ms(longest_queued(tasks)).emit();
         self.lease.back_off(with_delays(tasks), why).await
     }
+}
+
+fn log_closed(why: &str) {
+    let message = format!("{why}: the circuit breaker is closed");
+    log::event(event::BREAKER_CLOSED, message).emit();
 }
 
 fn with_delays(tasks: &[Claimed]) -> Vec<(Task, Duration)> {

@@ -59,6 +59,8 @@ pub struct Claim {
     pub probing: bool,
     /// The time until `max_requests_per_hour` allows the next request; `None` if it allows one now.
     pub quota_wait: Option<Duration>,
+    /// This claim closed the circuit breaker, because another configuration had tripped it.
+    pub closed_breaker: bool,
 }
 
 /// The circuit breaker after a success.
@@ -97,6 +99,8 @@ pub struct Released {
     /// Whether this worker has to wake the next one after `wait`, because the host has no Redis
     /// trigger.
     pub wakes: bool,
+    /// This release closed the circuit breaker: the last request succeeded, and no task is left.
+    pub closed_breaker: bool,
 }
 
 /// The exclusive right to write entries. It expires after 15 s unless it is renewed.
@@ -189,6 +193,7 @@ impl<'a> Lease<'a> {
             RedisResult::Int64(now),
             RedisResult::Int64(probing),
             RedisResult::Int64(quota_wait),
+            RedisResult::Int64(closed),
             claimed @ ..,
         ] = reply.list()
         else {
@@ -199,6 +204,7 @@ impl<'a> Lease<'a> {
             tasks,
             probing: *probing == 1,
             quota_wait: (*quota_wait > 0).then(|| Duration::from_millis(quota_wait.unsigned_abs())),
+            closed_breaker: *closed == 1,
         }))
     }
 
@@ -374,6 +380,7 @@ impl<'a> Lease<'a> {
             RedisResult::Int64(wait),
             RedisResult::Int64(due),
             RedisResult::Int64(wakes),
+            RedisResult::Int64(closed),
         ] = reply.list()
         else {
             return Err(Error::Reply);
@@ -383,6 +390,7 @@ impl<'a> Lease<'a> {
             wait: Duration::from_millis(wait.unsigned_abs()),
             due: due.unsigned_abs(),
             wakes: *wakes == 1,
+            closed_breaker: *closed == 1,
         }))
     }
 

@@ -89,6 +89,20 @@ async fn the_end_of_an_outage_is_logged_once() {
 }
 
 #[tokio::test]
+async fn the_end_of_an_outage_that_left_one_task_is_logged() {
+    let afterword = Setup::default().start().await;
+    afterword.fail_origin(503);
+    let only_the_list = r#"{"type":"skip","table":"articles","schema":"public"}"#;
+    assert_eq!(afterword.webhook(only_the_list).await.status, 202);
+    afterword.wait_for_worker_log("the origin fails").await;
+    afterword.heal_origin();
+    afterword.wait_until_drained().await.unwrap();
+    afterword
+        .wait_for_worker_log("the circuit breaker is closed")
+        .await;
+}
+
+#[tokio::test]
 async fn under_load_some_acknowledgements_are_logged_and_the_others_are_counted() {
     const WEBHOOKS: u64 = 300;
     let afterword = Setup::default().no_worker().start().await;

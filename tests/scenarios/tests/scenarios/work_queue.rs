@@ -159,7 +159,7 @@ impl Queue {
             .run::<Option<_>>("claim", &[token, limit, configuration, "0", "0"])
             .await
             .expect("the lease is held");
-        claimed[3..]
+        claimed[4..]
             .chunks(5)
             .map(|task| (task[0].clone(), task[1].clone()))
             .collect()
@@ -219,18 +219,18 @@ impl Queue {
     /// The milliseconds for which the lease is kept; `None` if it is released or lost.
     async fn release(&mut self, token: &str) -> Option<i64> {
         match self.release_on_request(token, "0", "0").await {
-            Some([1, wait, _, _]) => Some(wait),
+            Some([1, wait, ..]) => Some(wait),
             _ => None,
         }
     }
 
-    /// The script's reply: kept, wait, due, wakes.
+    /// The script's reply: kept, wait, due, wakes, closed.
     async fn release_on_request(
         &mut self,
         token: &str,
         stop: &str,
         patience: &str,
-    ) -> Option<[i64; 4]> {
+    ) -> Option<[i64; 5]> {
         self.run("release", &[token, "300000", stop, patience])
             .await
     }
@@ -241,7 +241,7 @@ impl Queue {
         let arguments = [token, "800", "this", sent, "10"];
         let reply: Vec<redis::Value> = self.run("claim", &arguments).await;
         let quota_wait = i64::from_redis_value(reply[2].clone()).unwrap();
-        (quota_wait, (reply.len() - 3) / 5)
+        (quota_wait, (reply.len() - 4) / 5)
     }
 
     /// Waits for the start of a debounce window, so that the next commands fall into one window.
@@ -585,6 +585,27 @@ async fn after_an_outage_the_claims_double_until_the_circuit_breaker_closes() {
 }
 
 #[tokio::test]
+async fn after_an_outage_a_release_without_a_task_closes_the_circuit_breaker_once() {
+    let mut queue = Queue::start().await;
+    queue.invalidate("/articles/1").await;
+    let token = queue.acquire().await;
+    queue.trip(&token, &["/articles/1"]).await;
+    queue.probe_now().await;
+    let [(task, version)] = &queue.claim(&token).await[..] else {
+        panic!("one task is claimed");
+    };
+    assert!(!queue.recovered(&token).await, "there may be more tasks");
+    queue.complete(&token, task, version).await;
+    assert!(queue.exists("breaker").await);
+    let released = queue.release_on_request(&token, "0", "0").await;
+    assert!(matches!(released, Some([0, _, 0, 0, 1])), "{released:?}");
+    assert!(!queue.exists("breaker").await);
+    let token = queue.acquire().await;
+    let released = queue.release_on_request(&token, "0", "0").await;
+    assert!(matches!(released, Some([0, _, 0, 0, 0])), "{released:?}");
+}
+
+#[tokio::test]
 async fn many_failures_in_a_row_trip_the_circuit_breaker_even_for_a_suspect() {
     let mut queue = Queue::start().await;
     for key in ["/articles/1", "/articles/2"] {
@@ -660,6 +681,13 @@ async fn another_configuration_closes_the_circuit_breaker() {
     let token = queue.acquire().await;
     queue.trip(&token, &["/articles/1"]).await;
     assert!(queue.claim(&token).await.is_empty());
+    let closed = async |queue: &mut Queue| {
+        let arguments = [token.as_str(), "1", "another", "0", "0"];
+        let reply: Vec<redis::Value> = queue.run("claim", &arguments).await;
+        i64::from_redis_value(reply[3].clone()).unwrap()
+    };
+    assert_eq!(closed(&mut queue).await, 1);
+    assert_eq!(closed(&mut queue).await, 0);
     let claimed = queue.claim_as(&token, "another").await;
     assert!(
         claimed.iter().any(|(task, _)| task == "/articles/2"),
@@ -985,9 +1013,9 @@ async fn without_a_channel_a_worker_whose_time_is_over_wakes_the_next_one() {
     queue.invalidate("/articles/2").await;
     let token = queue.acquire().await;
     let kept = queue.release_on_request(&token, "0", "3000").await;
-    assert_eq!(kept, Some([1, 0, 2, 0]), "it has time for them");
+    assert_eq!(kept, Some([1, 0, 2, 0, 0]), "it has time for them");
     let released = queue.release_on_request(&token, "1", "3000").await;
-    assert_eq!(released, Some([0, 0, 2, 1]));
+    assert_eq!(released, Some([0, 0, 2, 1, 0]));
     assert!(!queue.exists("lease").await);
     assert_eq!(queue.release_on_request(&token, "1", "3000").await, None);
 }
@@ -999,11 +1027,11 @@ async fn without_a_channel_one_worker_waits_for_the_next_retry() {
     let token = queue.acquire().await;
     queue.claim(&token).await;
     queue.back_off(&token, "why", "/articles/1", "4000").await;
-    let [kept, wait, due, wakes] = queue
+    let [kept, wait, due, wakes, closed] = queue
         .release_on_request(&token, "0", "17000")
         .await
         .unwrap();
-    assert_eq!([kept, due, wakes], [0, 0, 1]);
+    assert_eq!([kept, due, wakes, closed], [0, 0, 1, 0]);
     assert!((1..=4_000).contains(&wait), "{wait}");
 
     let token = queue.acquire().await;
@@ -1025,7 +1053,7 @@ async fn with_a_channel_no_caller_wakes_a_worker() {
     );
     let token = queue.acquire().await;
     let released = queue.release_on_request(&token, "1", "3000").await;
-    assert_eq!(released, Some([0, 0, 1, 0]));
+    assert_eq!(released, Some([0, 0, 1, 0, 0]));
 }
 
 #[tokio::test]
@@ -1052,11 +1080,11 @@ async fn a_used_up_quota_of_requests_stops_claims_and_wake_ups_until_the_hour_en
     let (wait, claimed) = queue.claim_limited(&token, "0").await;
     assert!((1..=3_600_000).contains(&wait), "{wait}");
     assert_eq!(claimed, 0);
-    let [kept, wait, due, wakes] = queue
+    let [kept, wait, due, wakes, closed] = queue
         .release_on_request(&token, "0", "17000")
         .await
         .unwrap();
-    assert_eq!([kept, due, wakes], [0, 0, 0]);
+    assert_eq!([kept, due, wakes, closed], [0, 0, 0, 0]);
     assert!((20_000..=60_000).contains(&wait), "{wait}");
     queue.delete("alarm").await;
     assert!(

@@ -1,7 +1,7 @@
 
--- Returns the due tasks, longest due first: {now, probing, quota_wait, task, version, failures,
--- suspect, queued_for, …}. `probing` is 1 unless the circuit breaker is closed. Returns nil if the
--- lease is lost.
+-- Returns the due tasks, longest due first: {now, probing, quota_wait, closed, task, version,
+-- failures, suspect, queued_for, …}. `probing` is 1 unless the circuit breaker is closed. Returns
+-- nil if the lease is lost.
 --
 -- `sent` is the number of requests since the last claim, `max_requests` their limit for an hour (0:
 -- none). If it is reached, no task is returned, and `quota_wait` is the number of milliseconds
@@ -13,7 +13,7 @@
 -- While the circuit breaker is open, a claim returns one task once `probe` is reached, and sets
 -- `probe` PROBE_INTERVAL ahead. The task's request is the probe; its outcome may change `probe`.
 -- After a success, twice as many as in the last claim are returned. A breaker that another
--- configuration tripped says nothing about this one, and is closed.
+-- configuration tripped says nothing about this one: it is closed, and `closed` is 1.
 function operations.claim(token, limit, configuration, sent, max_requests)
   if not holds_lease(token) then return false end
   if max_requests == '0' then
@@ -23,30 +23,28 @@ function operations.claim(token, limit, configuration, sent, max_requests)
     redis.call('HSET', requests, 'max', max_requests)
     if redis.call('PTTL', requests) < 0 then redis.call('PEXPIRE', requests, HOUR) end
   end
-  if redis.call('EXISTS', breaker) == 1
-      and redis.call('HGET', breaker, 'configuration') ~= configuration then
-    redis.call('DEL', breaker)
-  end
+  local closes = redis.call('EXISTS', breaker) == 1
+    and redis.call('HGET', breaker, 'configuration') ~= configuration
+  if closes then redis.call('DEL', breaker) end
   local probe = next_probe()
   local quota = quota_wait()
-  if quota > 0 or probe and now < probe then return {now, probe and 1 or 0, quota} end
+  local claimed = {now, probe and 1 or 0, quota, closes and 1 or 0}
+  if quota > 0 or probe and now < probe then return claimed end
+  limit = tonumber(limit)
   if probe then limit = math.min(limit, tonumber(redis.call('HGET', breaker, 'allowed') or 1)) end
   for _, task in ipairs(redis.call('ZRANGE', queue, FAR, '+inf', 'BYSCORE', 'LIMIT', 0, limit)) do
     redis.call('ZADD', queue, 'XX', now, task)
   end
-  local claimed = {now, probe and 1 or 0, 0}
-  local last
+  local last, count = nil, 0
   for _, task in ipairs(redis.call('ZRANGE', queue, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)) do
     append_claimed(claimed, task)
-    last = task
+    last, count = task, count + 1
   end
-  local is_full = #claimed == 3 + 5 * limit
-  local claimed_to = is_full and last and redis.call('ZSCORE', queue, last) or now
+  local claimed_to = last and count == limit and redis.call('ZSCORE', queue, last) or now
   redis.call('HSET', health, 'claimed_to', claimed_to)
-  if probe and #claimed > 3 then
-    local given = (#claimed - 3) / 5
-    local all = given < limit and 1 or 0
-    redis.call('HSET', breaker, 'probe', now + PROBE_INTERVAL, 'given', given, 'all', all)
+  if probe and count > 0 then
+    local all = count < limit and 1 or 0
+    redis.call('HSET', breaker, 'probe', now + PROBE_INTERVAL, 'given', count, 'all', all)
   end
   return claimed
 end
