@@ -5,7 +5,7 @@
 
 use crate::host;
 use crate::log::{self, event};
-use crate::queue::{self, number};
+use crate::queue::{self, number, script};
 use crate::{variables, wake};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -164,7 +164,7 @@ pub fn report_later() {
 async fn report(checks: bool) -> Result<bool, Box<dyn Error>> {
     let redis = variables::redis().await?;
     let arguments = arguments(checks, &COUNTED.take(), &ACKNOWLEDGED.take());
-    let reply = queue::run(&redis, "report", &arguments).await?;
+    let reply = queue::run(&redis, script::REPORT, &arguments).await?;
     Ok(reply.caller_wakes()?)
 }
 

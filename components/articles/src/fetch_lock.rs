@@ -2,7 +2,7 @@
 //! hash, `fetch_locks`, holds the negative cache.
 
 use afterword::key::Key;
-use afterword::queue::{self, Error, Redis, milliseconds, number};
+use afterword::queue::{self, Error, Redis, milliseconds, number, script};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ pub async fn acquire(redis: &Redis, key: &Key) -> Result<FetchLock, Error> {
         return Err(Error::TimedOut);
     }
     let arguments = [name(key), milliseconds(TTL)];
-    let reply = queue::run_within(LIMIT, redis, "acquire_fetch_lock", &arguments).await;
+    let reply = queue::run_within(LIMIT, redis, script::ACQUIRE_FETCH_LOCK, &arguments).await;
     if let Err(Error::TimedOut) = reply {
         TIMED_OUT_AT.set(Some(Instant::now()));
     }
@@ -62,14 +62,14 @@ pub async fn acquire(redis: &Redis, key: &Key) -> Result<FetchLock, Error> {
 /// Returns whether the caller has to [wake](afterword::wake) a worker.
 pub async fn release(redis: &Redis, key: &Key) -> Result<bool, Error> {
     let arguments = [name(key), b"releases_fetch_lock".to_vec()];
-    let reply = queue::run(redis, "request_refresh", &arguments).await?;
+    let reply = queue::run(redis, script::REQUEST_REFRESH, &arguments).await?;
     reply.caller_wakes()
 }
 
 /// Replaces the lock by an error status. The other readers of the key get that error for `ttl`.
 pub async fn remember(redis: &Redis, key: &Key, status: u16, ttl: Duration) -> Result<(), Error> {
     let arguments = [name(key), number(status), milliseconds(ttl)];
-    queue::run(redis, "remember", &arguments).await?;
+    queue::run(redis, script::REMEMBER, &arguments).await?;
     Ok(())
 }
 

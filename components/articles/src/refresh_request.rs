@@ -1,7 +1,7 @@
 //! A reader's request to the worker: refresh a stale entry.
 
 use afterword::key::Key;
-use afterword::queue::{self, Error, Redis};
+use afterword::queue::{self, Error, Redis, script};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,6 @@ pub async fn request_refresh(redis: &Redis, key: &Key) -> Result<bool, Error> {
         return Ok(false);
     }
     let arguments = [key.to_string().into_bytes()];
-    let reply = queue::run(redis, "request_refresh", &arguments).await?;
+    let reply = queue::run(redis, script::REQUEST_REFRESH, &arguments).await?;
     reply.caller_wakes()
 }

@@ -82,7 +82,7 @@ impl<T: Clone> Call<T> {
             }
             State::Done(..) | State::Cancelled => None,
         };
-        if let Some(waiter) = waiter {
+        if let Some(mut waiter) = waiter {
             waiter.wait().await;
         }
         match &*self.state.borrow() {

@@ -16,7 +16,7 @@ pub mod webhook;
 use afterword::host::{self, http_server};
 use afterword::log::{self, Keys, Rate, event};
 use afterword::problem::{self, Problem};
-use afterword::queue::{self, Error, Redis, Task};
+use afterword::queue::{self, Error, Redis, Task, script};
 use afterword::response::Response;
 use afterword::{metrics, outbox, wake};
 use authentication::Refusal;
@@ -146,7 +146,7 @@ async fn acknowledge(request: types::Request) -> Result<(Response, bool), &'stat
 /// Returns the version's number, and 1 if the caller has to wake a worker itself.
 async fn invalidate(redis: &Redis, ago: Duration, tasks: &[Task]) -> Result<[i64; 2], Error> {
     let arguments = queue::invalidation("webhook", ago, tasks);
-    let reply = queue::run(redis, "invalidate", &arguments).await?;
+    let reply = queue::run(redis, script::INVALIDATE, &arguments).await?;
     reply.integers()
 }
 

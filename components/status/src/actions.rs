@@ -9,6 +9,7 @@ use afterword::key::Key;
 use afterword::log::{self, event};
 use afterword::metrics;
 use afterword::problem::{self, Problem};
+use afterword::queue::script::{self, Operation};
 use afterword::queue::{self, Task};
 use afterword::response::Response;
 use afterword::variables;
@@ -110,13 +111,13 @@ impl Action {
     /// Redis does not accept it.
     async fn run(&self) -> Result<Done, &'static Problem> {
         let (operation, arguments) = match self {
-            Self::Retry(task) => ("retry", queue::names(task.as_slice())),
-            Self::Refresh(Some(key)) => ("invalidate", invalidation(&[key.clone().into()])),
+            Self::Retry(task) => (script::RETRY, queue::names(task.as_slice())),
+            Self::Refresh(Some(key)) => (script::INVALIDATE, invalidation(&[key.clone().into()])),
             Self::Refresh(None) => {
                 let all = [Key::List.into(), Task::RefreshRelated];
-                ("invalidate", invalidation(&all))
+                (script::INVALIDATE, invalidation(&all))
             }
-            Self::Purge => ("invalidate", invalidation(&[Task::Purge])),
+            Self::Purge => (script::INVALIDATE, invalidation(&[Task::Purge])),
         };
         let reply = run(operation, &arguments).await;
         let (event, done) = match &reply {
@@ -141,7 +142,7 @@ impl Action {
     }
 }
 
-async fn run(operation: &str, arguments: &[Vec<u8>]) -> Result<[i64; 2], Box<dyn Error>> {
+async fn run(operation: Operation, arguments: &[Vec<u8>]) -> Result<[i64; 2], Box<dyn Error>> {
     let redis = variables::redis().await?;
     let reply = queue::run(&redis, operation, arguments).await?;
     Ok(reply.integers()?)

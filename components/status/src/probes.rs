@@ -3,7 +3,7 @@
 use crate::state::StoreState;
 use crate::visit::text;
 use afterword::problem;
-use afterword::queue;
+use afterword::queue::{self, script};
 use afterword::response::Response;
 use afterword::variables;
 
@@ -18,7 +18,7 @@ pub fn alive() -> Response {
 pub async fn ready() -> (Response, bool) {
     let check = async {
         let redis = variables::redis().await.ok()?;
-        let reply = queue::run(&redis, "report", &[queue::number(1)]).await;
+        let reply = queue::run(&redis, script::REPORT, &[queue::number(1)]).await;
         reply.ok()?.caller_wakes().ok()
     };
     let caller_wakes = check.await;

@@ -10,6 +10,7 @@ use crate::snapshot::{
 use afterword::host;
 use afterword::limit::limit;
 use afterword::outbox;
+use afterword::queue::script::{self, Operation};
 use afterword::queue::{self, Reply};
 use afterword::store::Store;
 use afterword::variables;
@@ -112,7 +113,7 @@ impl StoreState {
 ///
 /// # Errors
 /// Redis does not respond, in words for the operator.
-pub async fn report(operation: &str, arguments: &[Vec<u8>]) -> Result<Option<Report>, String> {
+pub async fn report(operation: Operation, arguments: &[Vec<u8>]) -> Result<Option<Report>, String> {
     let redis = variables::redis()
         .await
         .map_err(|error| error.to_string())?;
@@ -133,7 +134,7 @@ fn parse(reply: &Reply) -> Result<Report, serde_json::Error> {
 
 /// The whole state. `has_trigger`: the host has a Redis trigger.
 pub async fn snapshot(has_trigger: bool) -> Snapshot {
-    let redis = report("status", &[]).await;
+    let redis = report(script::STATUS, &[]).await;
     let redis = redis.and_then(|report| report.ok_or_else(|| "Redis: no reply".to_owned()));
     let store = StoreState::read().await;
     build(redis, store, has_trigger, host::now())

@@ -6,6 +6,7 @@ use crate::prometheus;
 use crate::state::{self, StoreState};
 use crate::visit::{Visit, field, html};
 use afterword::problem::{self, Problem};
+use afterword::queue::script;
 use afterword::response::Response;
 use http::StatusCode;
 use serde::Serialize;
@@ -52,7 +53,7 @@ pub async fn event(visit: &Visit, id: &str) -> Response {
     if id.parse::<u64>().is_err() {
         return Response::problem(&problem::NO_SUCH_EVENT);
     }
-    match state::report("event", &[id.into()]).await {
+    match state::report(script::EVENT, &[id.into()]).await {
         Ok(report) => match report.as_ref().map(state::events).as_deref() {
             Some([event]) => json(event),
             _ => Response::problem(&problem::NO_SUCH_EVENT),
@@ -66,7 +67,7 @@ pub async fn metrics(visit: &Visit) -> Response {
     if let Some(problem) = visit.why_hidden() {
         return Response::problem(problem);
     }
-    let report = state::report("metrics", &[]).await.ok().flatten();
+    let report = state::report(script::METRICS, &[]).await.ok().flatten();
     let text = prometheus::text(report.as_ref(), StoreState::read().await);
     Response::new(StatusCode::OK, prometheus::MEDIA_TYPE, text.into())
         .with("cache-control", "no-store")

@@ -4,6 +4,7 @@ use crate::application::Application;
 use crate::work_queue::{MAX_TASKS, WorkQueue};
 use afterword::host::redis::RedisResult;
 use afterword::key::Key;
+use afterword::queue::script::{self, Operation};
 use afterword::queue::{Error, Reply, Task, milliseconds, number};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -129,7 +130,7 @@ impl<'a> Lease<'a> {
             application.origin.clone().into_bytes(),
             number(u8::from(by_expiry)),
         ];
-        let reply = queue.run("acquire", &arguments).await?;
+        let reply = queue.run(script::ACQUIRE, &arguments).await?;
         Ok(match reply.list() {
             [RedisResult::Nil] => Acquired::Held,
             [RedisResult::Binary(origin), RedisResult::Int64(free_in)] => Acquired::Refused {
@@ -148,7 +149,7 @@ impl<'a> Lease<'a> {
     /// Renews the lease for 15 s. Returns false if another worker holds it.
     pub async fn renew(&self) -> Result<bool, Error> {
         let asked_at = Instant::now();
-        let held = self.run("renew", Vec::new()).await?.integer()? == 1;
+        let held = self.run(script::RENEW, Vec::new()).await?.integer()? == 1;
         if held {
             self.confirmed_at.set(asked_at);
         }
@@ -185,7 +186,7 @@ impl<'a> Lease<'a> {
             number(sent),
             number(max_requests.unwrap_or(0)),
         ];
-        let reply = self.run("claim", arguments).await?;
+        let reply = self.run(script::CLAIM, arguments).await?;
         if reply.is_nil() {
             return Ok(None);
         }
@@ -232,7 +233,7 @@ impl<'a> Lease<'a> {
                     queued_for: Duration::from_millis(queued_for.unsigned_abs()),
                     received_at,
                 }),
-                None => drop(self.run("forget", vec![name.clone()]).await?),
+                None => drop(self.run(script::FORGET, vec![name.clone()]).await?),
             }
         }
         Ok(tasks)
@@ -252,7 +253,7 @@ impl<'a> Lease<'a> {
                 ]);
             }
             let asked_at = Instant::now();
-            let outcomes = self.run("complete", arguments).await?;
+            let outcomes = self.run(script::COMPLETE, arguments).await?;
             let is_lost = |outcome: &RedisResult| match outcome {
                 RedisResult::Binary(outcome) => outcome == b"lost",
                 _ => false,
@@ -274,7 +275,7 @@ impl<'a> Lease<'a> {
         for places in places.chunks(MAX_TASKS) {
             let mut arguments = vec![name(&Task::Refresh(Key::List))];
             arguments.extend(places.iter().map(|place| name(&place.task)));
-            let reply = self.run("fold", arguments).await?;
+            let reply = self.run(script::FOLD, arguments).await?;
             list = match reply.list() {
                 [RedisResult::Int64(now), claimed @ ..] => self.claimed(*now, claimed).await?,
                 // The lease is lost.
@@ -294,7 +295,7 @@ impl<'a> Lease<'a> {
     pub async fn back_off(&self, tasks: Vec<(Task, Duration)>, why: &str) -> Result<(), Error> {
         let mut arguments = vec![why.into()];
         arguments.extend(with_delays(tasks));
-        self.run("back_off", arguments).await?;
+        self.run(script::BACK_OFF, arguments).await?;
         Ok(())
     }
 
@@ -309,7 +310,7 @@ impl<'a> Lease<'a> {
             number(u8::from(trip.always)),
         ];
         arguments.extend(with_delays(trip.tasks));
-        let reply = self.run("trip", arguments).await?;
+        let reply = self.run(script::TRIP, arguments).await?;
         if reply.is_nil() {
             return Ok(None);
         }
@@ -320,11 +321,13 @@ impl<'a> Lease<'a> {
     /// Reports a success while the circuit breaker is not closed. Of concurrent successes, one
     /// closes it.
     pub async fn recovered(&self) -> Result<Breaker, Error> {
-        Ok(match self.run("recovered", Vec::new()).await?.integer()? {
-            0 => Breaker::Open,
-            1 => Breaker::JustClosed,
-            _ => Breaker::Closed,
-        })
+        Ok(
+            match self.run(script::RECOVERED, Vec::new()).await?.integer()? {
+                0 => Breaker::Open,
+                1 => Breaker::JustClosed,
+                _ => Breaker::Closed,
+            },
+        )
     }
 
     /// Queues a reconciliation if the last one is `interval` old or had another configuration.
@@ -334,7 +337,7 @@ impl<'a> Lease<'a> {
         configuration: &str,
     ) -> Result<(), Error> {
         let arguments = vec![milliseconds(interval), configuration.into()];
-        self.run("queue_reconciliation", arguments).await?;
+        self.run(script::QUEUE_RECONCILIATION, arguments).await?;
         Ok(())
     }
 
@@ -353,7 +356,7 @@ impl<'a> Lease<'a> {
             number(found.outdated),
             number(found.evicted),
         ];
-        self.run("reconciled", arguments).await?;
+        self.run(script::RECONCILED, arguments).await?;
         Ok(())
     }
 
@@ -371,7 +374,7 @@ impl<'a> Lease<'a> {
             number(u8::from(stop)),
             milliseconds(patience),
         ];
-        let reply = self.run("release", arguments).await?;
+        let reply = self.run(script::RELEASE, arguments).await?;
         if reply.is_nil() {
             return Ok(None);
         }
@@ -395,7 +398,7 @@ impl<'a> Lease<'a> {
     }
 
     /// Runs an operation whose first argument is the lease's token.
-    async fn run(&self, operation: &str, mut arguments: Vec<Vec<u8>>) -> Result<Reply, Error> {
+    async fn run(&self, operation: Operation, mut arguments: Vec<Vec<u8>>) -> Result<Reply, Error> {
         arguments.insert(0, self.token.clone());
         self.queue.run(operation, &arguments).await
     }

@@ -4,6 +4,7 @@ use afterword::host::{self, redis::RedisResult};
 use afterword::limit::limit;
 use afterword::log::{self, event};
 use afterword::metrics;
+use afterword::queue::script::{self, Operation};
 use afterword::queue::{Connection, Error, Redis, Reply, Task, invalidation, names};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -83,7 +84,7 @@ impl WorkQueue {
     pub async fn invalidate(&self, tasks: &[Task]) -> Result<(), Error> {
         for tasks in tasks.chunks(MAX_TASKS) {
             let arguments = invalidation("outbox", Duration::ZERO, tasks);
-            self.run("invalidate", &arguments).await?;
+            self.run(script::INVALIDATE, &arguments).await?;
         }
         Ok(())
     }
@@ -91,7 +92,7 @@ impl WorkQueue {
     /// Queues tasks whose entries the worker found to be outdated.
     pub async fn requeue(&self, tasks: &[Task]) -> Result<(), Error> {
         for tasks in tasks.chunks(MAX_TASKS) {
-            self.run("requeue", &names(tasks)).await?;
+            self.run(script::REQUEUE, &names(tasks)).await?;
         }
         Ok(())
     }
@@ -99,7 +100,7 @@ impl WorkQueue {
     /// Reports what this instance has counted.
     pub async fn report(&self) -> Result<(), Error> {
         if let Some(arguments) = metrics::take() {
-            self.run("report", &arguments).await?;
+            self.run(script::REPORT, &arguments).await?;
         }
         Ok(())
     }
@@ -137,10 +138,10 @@ impl WorkQueue {
         self.connection.borrow().clone()
     }
 
-    /// Runs an operation of the script. After any error but out-of-memory, reconnects and runs it
+    /// Runs an operation. After any error but out-of-memory, reconnects and runs it
     /// again: queueing and completing are idempotent, a failure may be counted twice, and a lease
     /// that was acquired unnoticed expires.
-    pub async fn run(&self, operation: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
+    pub async fn run(&self, operation: Operation, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
         let connection = self.connection();
         let first = connection.run(&self.redis, operation, arguments).await;
         match &first {

@@ -22,7 +22,7 @@ pub fn pair() -> (Waker, Waiter) {
 
 impl Waiter {
     /// Returns once the [`Waker`] has been dropped.
-    pub async fn wait(mut self) {
+    pub async fn wait(&mut self) {
         self.0.read(Vec::with_capacity(1)).await;
     }
 }

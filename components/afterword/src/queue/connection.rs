@@ -1,7 +1,7 @@
 //! Connections to Redis, with time limits.
 
 use super::redis::Redis;
-use super::script::{SHA1, TEXT};
+use super::script::Operation;
 use crate::host::redis::{self, RedisParameter, RedisResult};
 use crate::limit::{TimedOut, limit};
 use std::cell::RefCell;
@@ -135,27 +135,28 @@ impl Connection {
         Ok(Reply(reply))
     }
 
-    /// Runs an operation of the script by the script's SHA-1. A server that does not know the
-    /// script (yet, or after a restart) gets its text.
+    /// Runs an operation by the SHA-1 of its script. A server that does not know the script (yet, or
+    /// after a restart) gets its text.
     pub async fn run(
         &self,
         redis: &Redis,
-        operation: &str,
+        operation: Operation,
         arguments: &[Vec<u8>],
     ) -> Result<Reply, Error> {
-        let evaluate = async |command, script| {
-            let count = redis.keys().len().to_string();
-            let mut all: Vec<&[u8]> = vec![script, count.as_bytes()];
-            all.extend(redis.keys().iter().map(|key| key.as_bytes()));
-            all.push(operation.as_bytes());
+        let Operation { script, name } = operation;
+        let evaluate = async |command, script_or_sha1| {
+            let count = script.keys.len().to_string();
+            let mut all: Vec<&[u8]> = vec![script_or_sha1, count.as_bytes()];
+            all.extend(redis.keys(script).map(str::as_bytes));
+            all.push(name.as_bytes());
             all.extend(arguments.iter().map(Vec::as_slice));
             self.command(command, &all).await
         };
-        match evaluate("EVALSHA", &SHA1[..]).await {
+        match evaluate("EVALSHA", &script.sha1[..]).await {
             Err(Error::Redis(text))
                 if text.contains("NOSCRIPT") || text.contains("NoScriptError") =>
             {
-                evaluate("EVAL", TEXT.as_bytes()).await
+                evaluate("EVAL", script.text.as_bytes()).await
             }
             other => other,
         }
@@ -170,7 +171,11 @@ thread_local! {
 /// Runs an operation on the instance's connection. Replaces a broken connection once, and runs the
 /// operation again: queueing twice is the same as once. A fetch lock that was acquired unnoticed
 /// blocks its reader until it expires (3 s).
-pub async fn run(redis: &Redis, operation: &str, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
+pub async fn run(
+    redis: &Redis,
+    operation: Operation,
+    arguments: &[Vec<u8>],
+) -> Result<Reply, Error> {
     run_within(REQUEST_LIMIT, redis, operation, arguments).await
 }
 
@@ -178,7 +183,7 @@ pub async fn run(redis: &Redis, operation: &str, arguments: &[Vec<u8>]) -> Resul
 pub async fn run_within(
     time_limit: Duration,
     redis: &Redis,
-    operation: &str,
+    operation: Operation,
     arguments: &[Vec<u8>],
 ) -> Result<Reply, Error> {
     let reply = limit(time_limit, run_or_reconnect(redis, operation, arguments)).await;
@@ -191,7 +196,7 @@ pub async fn run_within(
 
 async fn run_or_reconnect(
     redis: &Redis,
-    operation: &str,
+    operation: Operation,
     arguments: &[Vec<u8>],
 ) -> Result<Reply, Error> {
     if let Some(connection) = OPEN.with_borrow(Clone::clone) {

@@ -1,6 +1,6 @@
 //! Where the work queue is: the Redis server and the application's key names.
 
-use super::script::NAMES;
+use super::script::{NAMES, Script};
 
 /// The Redis server and the full names of the application's keys.
 pub struct Redis {
@@ -40,9 +40,9 @@ impl Redis {
         &self.url
     }
 
-    /// The full names of [`NAMES`], in the same order.
-    pub fn keys(&self) -> &[String] {
-        &self.keys
+    /// The full names of the keys of a script, in the order in which it unpacks them.
+    pub fn keys(&self, script: &Script) -> impl Iterator<Item = &str> {
+        script.keys.iter().map(|&at| self.keys[at].as_str())
     }
 
     /// The full name of one of [`NAMES`].

@@ -1,4 +1,7 @@
 
+-- The interval between probes while the circuit breaker is open.
+local PROBE_INTERVAL = 5000
+
 -- Returns the due tasks, longest due first: {now, probing, quota_wait, closed, task, version,
 -- failures, suspect, queued_for, …}. `probing` is 1 unless the circuit breaker is closed. Returns
 -- nil if the lease is lost.

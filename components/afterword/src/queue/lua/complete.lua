@@ -1,4 +1,30 @@
 
+-- The store holds content of this task that was fetched after the event with the id `last`; nil
+-- stands for all events.
+local function settle_events(task, last)
+  local ids = redis.call('HGET', waiting, task)
+  if not ids then return end
+  local later = {}
+  for id in string.gmatch(ids, '%d+') do
+    if last and tonumber(id) > last then
+      later[#later + 1] = id
+    else
+      local left = redis.pcall('HINCRBY', events, id .. ':left', -1)
+      if left == 0 then redis.call('HSET', events, id .. ':fresh', now) end
+      -- An event that was removed has no number, and counts from 0.
+      if type(left) ~= 'number' or left <= 0 then redis.call('HDEL', events, id .. ':left') end
+    end
+  end
+  if #later == 0 then redis.call('HDEL', waiting, task)
+  else redis.call('HSET', waiting, task, table.concat(later, ' ')) end
+end
+
+-- The millisecond of the change that got this version; nil for a version from a reader or a worker.
+local function changed_at(version)
+  local micros = string.match(version, '^%d+%-(%d+)$')
+  return micros and math.floor(tonumber(micros) / 1000)
+end
+
 -- The upper bounds of the histogram of refreshes, in milliseconds.
 local BUCKETS = {50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000}
 

@@ -3,6 +3,9 @@
 -- requests for random keys cannot grow it. Two keys in one slot replace each other, which costs one
 -- request.
 
+-- A key's slot in `fetch_locks` is this many hexadecimal digits of its SHA-1: 4,096 slots.
+local SLOT_DIGITS = 3
+
 local LOCKED = 1
 
 local function slot(key)

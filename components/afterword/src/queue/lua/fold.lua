@@ -1,4 +1,20 @@
 
+-- The task `to` takes over from the task `from`. An event that waits for both waits once.
+local function move_events(from, to)
+  local ids = redis.call('HGET', waiting, from)
+  if not ids then return end
+  local merged = redis.call('HGET', waiting, to) or ''
+  for id in string.gmatch(ids, '%d+') do
+    if not string.find(' ' .. merged .. ' ', ' ' .. id .. ' ', 1, true) then
+      merged = merged == '' and id or cut(merged, id) .. ' ' .. id
+    elseif redis.call('HEXISTS', events, id) == 1 then
+      redis.pcall('HINCRBY', events, id .. ':left', -1)
+    end
+  end
+  redis.call('HSET', waiting, to, merged)
+  redis.call('HDEL', waiting, from)
+end
+
 -- The number of queued tasks among which places are looked for.
 local MAX_FOLDED = 1000
 
@@ -32,7 +48,7 @@ function operations.fold(token, list, ...)
       redis.call('HDEL', hash, place)
     end
   end
-  enqueue(list, newest or unique())
+  enqueue({list}, newest or unique())
   if since then redis.call('HSET', queued_at, list, since) end
   local claimed = {now}
   if tonumber(redis.call('ZSCORE', queue, list)) <= now then append_claimed(claimed, list) end

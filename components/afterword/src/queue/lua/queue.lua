@@ -56,10 +56,8 @@
 --                                the last reconciliation
 -- last_change   string: the version of the last change that was reported
 -- channel       not a key: the channel that wakes a worker; the prefix alone if the callers wake it
-local queue, counter, versions, queued_at, failures, errors, completed, lease, wake_pending, alarm,
-  alive, breaker, suspects, reconciled, fetch_locks, owner, next_wake, requests, metrics,
-  events, waiting, lag, health, last_change, channel =
-  unpack(KEYS)
+--
+-- `script.rs` puts a line before this file that unpacks the keys which a script uses.
 
 -- All durations are in milliseconds.
 
@@ -67,26 +65,11 @@ local queue, counter, versions, queued_at, failures, errors, completed, lease, w
 -- share the same windows, so that waiting tasks become due together and share a request.
 local DEBOUNCE_WINDOW = 500
 
--- The interval between probes while the circuit breaker is open.
-local PROBE_INTERVAL = 5000
-
--- The circuit breaker closes when more tasks than this are allowed at once: a full batch.
-local MAX_ALLOWED = 100
-
--- The longest delay of a suspect. What looks like the origin's failure may pass as quickly.
-local MAX_SUSPECT_DELAY = 8000
-
--- After more failures than this, a suspect's delay is no longer capped at MAX_SUSPECT_DELAY.
-local MAX_SUSPECT_FAILURES = 6
-
 -- The longest delay of anything: a back-off, a pause of the circuit breaker, `replica_lag`.
 local MAX_DELAY = 300000
 
 -- The lease's time to live: a crashed worker blocks the next one for at most this long.
 local LEASE_TTL = 15000
-
--- After this long without a sign of life, a worker and its application count as gone.
-local ALIVE_TTL = 150000
 
 -- The longest time without a wake-up.
 local MAX_ALARM = 60000
@@ -97,14 +80,16 @@ local SAFETY_ALARM = 2000
 -- The period of the limit of requests.
 local HOUR = 3600000
 
--- A key's slot in `fetch_locks` is this many hexadecimal digits of its SHA-1: 4,096 slots.
-local SLOT_DIGITS = 3
-
 -- Redis's clock, because the clocks of the replicas differ. A failover may set it back: a time
 -- beyond FAR is further ahead than any delay, and counts as now.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local FAR = now + MAX_DELAY + 1000
+
+local function append(list, first, second)
+  list[#list + 1] = first
+  list[#list + 1] = second
+end
 
 -- A text that was never returned before: an increasing number and a microsecond. A failover may
 -- lose the last numbers; the microsecond still tells two texts with one number apart.
@@ -112,48 +97,55 @@ local function unique()
   return string.format('%d-%d%06d', redis.call('INCR', counter), time[1], time[2])
 end
 
--- The millisecond of the change that got this version; nil for a version from a reader or a worker.
-local function changed_at(version)
-  local micros = string.match(version, '^%d+%-(%d+)$')
-  return micros and math.floor(tonumber(micros) / 1000)
-end
-
 -- The start of the debounce window that follows a millisecond.
 local function next_window(after)
   return (math.floor(after / DEBOUNCE_WINDOW) + 1) * DEBOUNCE_WINDOW
 end
 
--- The millisecond at which a task becomes due if it is queued now.
-local function due_at(task)
-  local last = tonumber(redis.call('ZSCORE', completed, task) or nil)
-  return last and last <= now and math.max(now, next_window(last)) or now
+-- The millisecond at which a task becomes due if it is queued now and was last completed then.
+local function due_at(completed_at)
+  completed_at = tonumber(completed_at or nil)
+  if not completed_at or completed_at > now then return now end
+  return math.max(now, next_window(completed_at))
 end
 
--- Queues a task with a new version. A worker that has claimed the task finds another version at its
+-- Queues tasks with a new version. A worker that has claimed a task finds another version at its
 -- completion and leaves the task queued. A task that backs off keeps its time; one that waits for
--- the replicas does not.
-local function enqueue(task, version)
-  redis.call('HSET', versions, task, version)
-  redis.call('HSETNX', queued_at, task, now)
-  local backs_off = redis.call('HEXISTS', failures, task) == 1
-  redis.call('ZADD', queue, backs_off and 'NX' or 'LT', due_at(task), task)
+-- the replicas does not. Returns the earliest millisecond at which one of the tasks is due.
+local function enqueue(tasks, version)
+  local backs_off = redis.call('HMGET', failures, unpack(tasks))
+  local completed_at = redis.call('ZMSCORE', completed, unpack(tasks))
+  local since = redis.call('HMGET', queued_at, unpack(tasks))
+  local its_version, new, times, kept_times = {}, {}, {}, {}
+  local earliest = math.huge
+  for i, task in ipairs(tasks) do
+    append(its_version, task, version)
+    if not since[i] then append(new, task, now) end
+    local at = due_at(completed_at[i])
+    if backs_off[i] then
+      append(kept_times, at, task)
+    else
+      append(times, at, task)
+      earliest = math.min(earliest, at)
+    end
+  end
+  redis.call('HSET', versions, unpack(its_version))
+  if #new > 0 then redis.call('HSET', queued_at, unpack(new)) end
+  if #times > 0 then redis.call('ZADD', queue, 'LT', unpack(times)) end
+  if #kept_times > 0 then
+    redis.call('ZADD', queue, 'NX', unpack(kept_times))
+    for i = 2, #kept_times, 2 do
+      earliest = math.min(earliest, tonumber(redis.call('ZSCORE', queue, kept_times[i])))
+    end
+  end
+  return earliest
 end
 
--- Appends what a worker has to know about a task that it claims: the task, its version, its failures,
--- 1 if it is a suspect (`trip.lua`), and for how many milliseconds it has been queued.
-local function append_claimed(claimed, task)
-  claimed[#claimed + 1] = task
-  claimed[#claimed + 1] = redis.call('HGET', versions, task) or ''
-  claimed[#claimed + 1] = tonumber(redis.call('HGET', failures, task) or 0)
-  claimed[#claimed + 1] = redis.call('HGET', suspects, task) == 'own' and 1 or 0
-  local since = tonumber(redis.call('HGET', queued_at, task) or now)
-  claimed[#claimed + 1] = math.max(0, now - since)
-end
-
--- Makes sure that a worker is woken within this many milliseconds, or within MAX_ALARM.
-local function set_alarm(milliseconds)
+-- Makes sure that a worker is woken within this many milliseconds, or within MAX_ALARM. `left` is
+-- the alarm's remaining time, if it is known.
+local function set_alarm(milliseconds, left)
   milliseconds = math.min(milliseconds, MAX_ALARM)
-  local left = redis.call('PTTL', alarm)
+  left = left or redis.call('PTTL', alarm)
   if left < 0 or left > milliseconds then
     redis.call('SET', alarm, 1, 'PX', math.max(1, math.ceil(milliseconds)))
   end
@@ -207,50 +199,17 @@ local function publish()
   return reached
 end
 
--- Wakes a worker for a due task. Does not publish if a worker holds the lease (it looks again
--- before it releases the lease) or if a wake-up is pending. While the worker may send no request,
--- the alarm suffices. Returns true if the task is due, or soon.
-local function wake(task)
-  local at = tonumber(redis.call('ZSCORE', queue, task) or nil)
-  if not at or at > now + DEBOUNCE_WINDOW and at <= FAR then return end
+-- Wakes a worker if `at`, the millisecond at which a task is due, has come or will soon. Does not
+-- publish if a worker holds the lease (it looks again before it releases the lease) or if a wake-up
+-- is pending. While the worker may send no request, the alarm suffices.
+local function wake(at)
+  if at > now + DEBOUNCE_WINDOW and at <= FAR then return end
+  local is_woken = redis.call('EXISTS', lease, wake_pending) > 0
+  local left = redis.call('PTTL', alarm)
+  if is_woken and left >= 0 and left <= SAFETY_ALARM then return end
   local wait = request_wait()
-  set_alarm(wait > 0 and wait or SAFETY_ALARM)
-  if wait == 0 and redis.call('EXISTS', lease, wake_pending) == 0 then publish() end
-  return true
-end
-
--- Whether the caller holds the lease; renews it. Every operation of the worker starts with this
--- write: if Redis's memory is full, it refuses a script whose first write needs memory, but allows
--- every later write. The worker's writes are small, and completing tasks frees memory.
-local function holds_lease(token)
-  return redis.call('GET', lease) == token and redis.call('PEXPIRE', lease, LEASE_TTL) == 1
-end
-
--- The caller has lost the lease. Its write may be older than one by the new holder, so the task is
--- queued again: the holder then writes last. With a place in a list, the caller has written what the
--- list had elsewhere, too: the whole list is queued.
-local function requeue_without_lease(task)
-  redis.call('DEL', wake_pending)
-  enqueue(task, unique())
-  local list = string.match(task, '^(.*)#')
-  if list then enqueue(list, unique()) end
-  wake(task)
-end
-
--- A part of the application gives a sign of life: `worker`, or `expired` for Redis's report of an
--- expired key.
-local function sign_of_life(part)
-  local last = tonumber(redis.call('HGET', health, part .. '_at') or nil)
-  if not last or last > now or now - last > ALIVE_TTL then
-    redis.call('HSET', health, part .. '_since', now)
-  end
-  redis.call('HSET', health, part .. '_at', now)
-end
-
--- Whether the origin fails, for the status page.
-local function set_origin_fails(fails)
-  if fails then redis.call('HDEL', health, 'origin_since')
-  else redis.call('HSETNX', health, 'origin_since', now) end
+  set_alarm(wait > 0 and wait or SAFETY_ALARM, left)
+  if wait == 0 and not is_woken then publish() end
 end
 
 -- The operations by name. Each gets the arguments that follow its name.

@@ -12,6 +12,6 @@ function operations.queue_reconciliation(token, interval, configuration)
     local probe = next_probe()
     if probe and probe > now or at <= now and now < at + interval then return 0 end
   end
-  enqueue('reconcile', unique() .. '-worker')
+  enqueue({'reconcile'}, unique() .. '-worker')
   return 1
 end

@@ -1,4 +1,7 @@
 
+-- The circuit breaker closes when more tasks than this are allowed at once: a full batch.
+local MAX_ALLOWED = 100
+
 -- A request succeeded while the circuit breaker was not closed. Allows twice as many tasks as in
 -- the last claim, because an origin that answers one request may not answer a hundred. Closes the
 -- breaker when the next claim would exceed MAX_ALLOWED, or when the last claim held all due tasks.

@@ -21,11 +21,11 @@ function operations.report(checks, ...)
   end
   local counted = {...}
   for i = 1, #counted, 2 do
-    local counter, count = counted[i], counted[i + 1]
-    local id = string.match(counter, '^(%d+):answered$')
-    if not id then redis.pcall('HINCRBY', metrics, counter, count)
+    local name, count = counted[i], counted[i + 1]
+    local id = string.match(name, '^(%d+):answered$')
+    if not id then redis.pcall('HINCRBY', metrics, name, count)
     elseif redis.call('HEXISTS', events, id) == 1 then
-      redis.pcall('HSET', events, counter, count)
+      redis.pcall('HSET', events, name, count)
     end
   end
   return {reached, caller_wakes}

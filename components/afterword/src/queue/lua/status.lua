@@ -57,6 +57,45 @@ local function queued_tasks()
   return counts, tasks[1] and tasks[1].queued or 0, listed
 end
 
+-- An event for the status page; nil if it is unknown, or old enough to be cut from the texts in
+-- `waiting`. `state` is 'queued', 'claimed', 'fresh' or
+-- 'failing', with the error of one of its tasks.
+local function event(id)
+  local text, left, fresh, answered = unpack(redis.call('HMGET', events,
+    id, id .. ':left', id .. ':fresh', id .. ':answered'))
+  if not text then return nil end
+  local received, source, count, first = string.match(text, '^(%d+) (%w+) (%d+) (.*)$')
+  if not received then return nil end
+  local state, failure = 'queued', nil
+  local claimed_to = tonumber(redis.call('HGET', health, 'claimed_to') or nil) or 0
+  local is_claimed = redis.call('EXISTS', lease) == 1
+  local tasks, is_waiting = {}, false
+  local function waits(task)
+    local ids = ' ' .. (redis.call('HGET', waiting, task) or '') .. ' '
+    return string.find(ids, ' ' .. id .. ' ', 1, true)
+  end
+  for task in string.gmatch(first, '[^ ]+') do
+    tasks[#tasks + 1] = task
+    -- The list may have taken over from its place (`fold.lua`).
+    local list = string.match(task, '^(.*)#')
+    if list and not waits(task) then task = list end
+    if left and waits(task) then
+      is_waiting = true
+      local at = tonumber(redis.call('ZSCORE', queue, task) or nil)
+      if state == 'queued' and at and is_claimed and at <= claimed_to then state = 'claimed' end
+      if redis.call('HEXISTS', failures, task) == 1 then
+        state, failure = 'failing', redis.call('HGET', errors, task) or ''
+      end
+    end
+  end
+  if left and not is_waiting and tonumber(count) <= MAX_EVENT_TASKS then return nil end
+  if fresh then state = 'fresh' end
+  return {
+    id = id, received = received, source = source, count = count, tasks = tasks, state = state,
+    failure = failure, fresh = fresh or nil, answered = answered or nil,
+  }
+end
+
 -- The seconds since Redis's start; nil if the user may not ask.
 local function uptime()
   local info = redis.pcall('INFO', 'server')
@@ -67,7 +106,9 @@ function operations.status()
   local counts, oldest, listed = queued_tasks()
   local last = {}
   local ids = event_ids()
-  for i = 1, math.min(#ids, MAX_EVENTS) do last[#last + 1] = event(ids[i]) end
+  for i = #ids, math.max(1, #ids - MAX_EVENTS + 1), -1 do
+    last[#last + 1] = event(string.format('%d', ids[i]))
+  end
   return cjson.encode({
     now = now, counts = counts, lag = oldest, tasks = listed, events = last, minutes = hash(lag),
     breaker = hash(breaker), health = hash(health), alive = redis.call('EXISTS', alive),

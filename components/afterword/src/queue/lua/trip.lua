@@ -1,4 +1,10 @@
 
+-- The longest delay of a suspect. What looks like the origin's failure may pass as quickly.
+local MAX_SUSPECT_DELAY = 8000
+
+-- After more failures than this, a suspect's delay is no longer capped at MAX_SUSPECT_DELAY.
+local MAX_SUSPECT_FAILURES = 6
+
 -- Tasks failed because the origin failed. The circuit breaker trips: the origin gets no request for
 -- `pause` milliseconds; with a pause of 0, for a second, doubling with each trip in a row. Returns
 -- for how many milliseconds the breaker has been open; -1 if it stays closed; nil if another worker
