@@ -5,16 +5,17 @@
 //! | --- | --- |
 //! | `constant` | nothing |
 //! | `get` | one get from the key-value store, and its bytes as the response |
+//! | `get`, with the query `?headers` | the same, with the headers that a cached article needs |
 //! | `script` | the request's body, and one script in Redis over one kept connection |
 //!
-//! They have no time limits, no error responses and no headers but two. What they keep between
+//! They have no time limits, no error responses and no headers but two, unless the table says so. What they keep between
 //! requests, the store and the connection, Afterword keeps, too.
 
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
 use spin_sdk::wasip3::wit_bindgen::yield_async;
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
-/// A response with this content, in one TCP segment.
+/// A response with this content and two headers, in one TCP segment.
 ///
 /// `afterword::host::http_server::respond` says why `content-length` is set, and why the body's
 /// writer is spawned and polled twice before the response is returned: without that, the body would
@@ -23,11 +24,21 @@ use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 /// # Errors
 /// When the host refuses the headers.
 pub async fn respond(content: Vec<u8>) -> Result<Response, ErrorCode> {
+    respond_with(content, &[]).await
+}
+
+/// The same with more headers.
+///
+/// # Errors
+/// When the host refuses the headers.
+pub async fn respond_with(content: Vec<u8>, more: &[(&str, &str)]) -> Result<Response, ErrorCode> {
     let length = content.len().to_string().into_bytes();
-    let headers = [
+    let mut headers = vec![
         ("content-length".to_owned(), length),
         ("content-type".to_owned(), b"application/json".to_vec()),
     ];
+    let more = more.iter();
+    headers.extend(more.map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())));
     let headers = Fields::from_list(&headers).map_err(failed)?;
     let (_, no_trailers) = wit_future::new(|| Ok(None));
     let (mut writer, body) = wit_stream::new();

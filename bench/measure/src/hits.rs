@@ -1,4 +1,6 @@
-//! (a) A cached article, its 304 and the list of 25, beside one get of as many bytes.
+//! (a) A cached article, its 304 and the list of 25, beside one get of as many bytes. The article is
+//! also compared with a get whose component reads and sends the same headers: what is left between
+//! the two is Afterword's own work.
 
 use afterword_scenarios::Setup;
 use anyhow::Result;
@@ -29,6 +31,10 @@ pub async fn measure(wrk: &Wrk, rounds: usize) -> Result<Vec<Line>> {
             Request::get(own, "/articles/7").header("if-none-match", article.header("etag")),
         ),
         ("one get of an article", get(article.bytes.len())),
+        (
+            "one get with an article's headers",
+            Request::get(&least, format!("/get/{}?headers", article.bytes.len())),
+        ),
         ("list of 25", Request::get(own, "/articles")),
         ("one get of a list", get(list.bytes.len())),
         ("a constant", Request::get(&least, "/constant")),
@@ -36,7 +42,16 @@ pub async fn measure(wrk: &Wrk, rounds: usize) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     for connections in CONNECTIONS {
         let rates = rates(wrk, rounds, connections, &contenders).await?;
-        let [article, not_modified, get, list, get_list, constant] = &rates[..] else {
+        let [
+            article,
+            not_modified,
+            get,
+            get_with_headers,
+            list,
+            get_list,
+            constant,
+        ] = &rates[..]
+        else {
             unreachable!("there are as many rates as contenders");
         };
         let at = match connections {
@@ -56,6 +71,12 @@ pub async fn measure(wrk: &Wrk, rounds: usize) -> Result<Vec<Line>> {
                 baseline,
             ));
         }
+        lines.push(Line::compared(
+            'a',
+            format!("cached article, beside one get with the same headers, {at}"),
+            article,
+            get_with_headers,
+        ));
         let what = format!("for comparison: a constant, {at}");
         lines.push(Line::number('a', what, format!("{constant} /s")));
     }

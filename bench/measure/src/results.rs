@@ -37,20 +37,22 @@ impl Line {
         rate: &Series,
         baseline: &Series,
     ) -> Self {
-        let ratio = rate.ratio(baseline);
+        let is_met = rate.ratio(baseline).median() >= target;
         Self {
-            letter,
-            what,
-            target: Some((
-                format!("≥ {target:.2} of the baseline"),
-                ratio.median() >= target,
-            )),
-            measured: format!(
-                "{ratio:.2}: {:.0} of {:.0} /s",
-                rate.median(),
-                baseline.median()
-            ),
+            target: Some((format!("≥ {target:.2} of the baseline"), is_met)),
+            ..Self::compared(letter, what, rate, baseline)
         }
+    }
+
+    /// A rate, and its ratio to another one.
+    pub fn compared(letter: char, what: String, rate: &Series, other: &Series) -> Self {
+        let measured = format!(
+            "{:.2}: {:.0} of {:.0} /s",
+            rate.ratio(other),
+            rate.median(),
+            other.median()
+        );
+        Self::number(letter, what, measured)
     }
 
     /// A number that may be at most `target`.

@@ -1258,7 +1258,9 @@ async fn old_events_are_forgotten_and_nothing_of_them_remains() {
     // Each event has up to three fields, and one in 128 removes all but 200.
     assert!(fields.len() < 3 * 1_800, "{}", fields.len());
     // The oldest of them are not known any more either.
-    let cut = fields.iter().filter_map(|field| field.strip_suffix(":left"));
+    let cut = fields
+        .iter()
+        .filter_map(|field| field.strip_suffix(":left"));
     for id in cut {
         assert_eq!(event(&mut queue, id.parse().unwrap()).await, None, "{id}");
     }
