@@ -36,7 +36,7 @@ pub mod window;
 
 use after_response::AfterResponse;
 use afterword::freshness::Freshness;
-use afterword::host::http_server::{self, Headers};
+use afterword::host::http_server::{self, Guest, Headers, Incoming, Outgoing};
 use afterword::key::Key;
 use afterword::log::{self, event};
 use afterword::response::Response;
@@ -48,8 +48,6 @@ use lookup::Stored;
 use miss::Outcome;
 use representation::{Ages, Preconditions};
 use settings::Settings;
-use spin_sdk::wasip3::exports::http::handler::Guest;
-use spin_sdk::wasip3::http::types;
 use window::{Unsupported, Window};
 
 const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
@@ -58,11 +56,11 @@ const ALLOWED_METHODS: &str = "GET, HEAD, OPTIONS";
 pub struct Articles;
 
 #[cfg(target_family = "wasm")]
-spin_sdk::wasip3::http::service::export!(Articles);
+http_server::export!(Articles);
 
 // `#[spin_sdk::http_service]` would copy all headers, and fail for an unusual `Host`.
 impl Guest for Articles {
-    async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
+    async fn handle(request: Incoming) -> Result<Outgoing, http_server::Error> {
         let method = http_server::method(&request);
         let (path, query) = http_server::path_and_query(&request);
         let headers = http_server::headers(&request);

@@ -5,7 +5,8 @@
 //! requests after their responses, and a scheduler sends one at least once a minute.
 
 use afterword::bearer;
-use afterword::host::{self, http_server};
+use afterword::host;
+use afterword::host::http_server::{self, Guest, Incoming, Outgoing};
 use afterword::log::{self, event};
 use afterword::problem::{self, Problem};
 use afterword::response::Response;
@@ -13,8 +14,6 @@ use afterword::variables::{self, Cached, invalid, once, required, seconds};
 use afterword::wake;
 use http::{Method, StatusCode};
 use serde::Serialize;
-use spin_sdk::wasip3::exports::http::handler::Guest;
-use spin_sdk::wasip3::http::types;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,12 +23,12 @@ const ALLOWED_METHODS: &str = "POST, OPTIONS";
 
 struct RefreshHttp;
 
-spin_sdk::wasip3::http::service::export!(RefreshHttp);
+http_server::export!(RefreshHttp);
 
 // `#[spin_sdk::http_service]` would convert the request to an `http::Request`, which fails for an
 // unusual `Host`.
 impl Guest for RefreshHttp {
-    async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
+    async fn handle(request: Incoming) -> Result<Outgoing, http_server::Error> {
         let (response, next) = match http_server::method(&request) {
             Method::POST => refresh(request)
                 .await
@@ -49,9 +48,7 @@ impl Guest for RefreshHttp {
 }
 
 /// The response, and the time after which the next request has to follow, if one has to.
-async fn refresh(
-    request: types::Request,
-) -> Result<(Response, Option<Duration>), &'static Problem> {
+async fn refresh(request: Incoming) -> Result<(Response, Option<Duration>), &'static Problem> {
     let settings = Settings::read().await.map_err(|error| {
         log::not_configured(&error).emit();
         &problem::NOT_CONFIGURED

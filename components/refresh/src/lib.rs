@@ -1,19 +1,22 @@
 //! The Redis-triggered shell of the [`worker`].
 
-#![expect(unsafe_code, reason = "the SDK's macro exports the handler with it")]
-
+use afterword::host::redis_trigger::{self, Guest};
 use afterword::log;
-use bytes::Bytes;
-use spin_sdk::redis_subscriber;
 use std::error::Error;
 
-/// An error is a line of the log: the SDK's macro prints it to standard error, and the host may
-/// print it, too.
-#[redis_subscriber]
-async fn handle(message: Bytes) -> Result<(), String> {
-    work(&message)
-        .await
-        .map_err(|error| worker::failure(&*error).to_string())
+struct Refresh;
+
+#[cfg(target_family = "wasm")]
+redis_trigger::export!(Refresh);
+
+impl Guest for Refresh {
+    /// An error is a line of the log: the module prints it to standard error, and the host may
+    /// print it, too.
+    async fn handle(message: Vec<u8>) -> Result<(), String> {
+        work(&message)
+            .await
+            .map_err(|error| worker::failure(&*error).to_string())
+    }
 }
 
 async fn work(message: &[u8]) -> Result<(), Box<dyn Error>> {

@@ -13,7 +13,8 @@ mod body;
 mod settings;
 pub mod webhook;
 
-use afterword::host::{self, http_server};
+use afterword::host;
+use afterword::host::http_server::{self, Guest, Incoming, Outgoing};
 use afterword::log::{self, Keys, Rate, event};
 use afterword::problem::{self, Problem};
 use afterword::queue::{self, Error, Redis, Task, script};
@@ -24,8 +25,6 @@ use body::{Body, authenticated};
 use http::{Method, StatusCode};
 use serde::Serialize;
 use settings::Settings;
-use spin_sdk::wasip3::exports::http::handler::Guest;
-use spin_sdk::wasip3::http::types;
 use std::time::{Duration, Instant};
 use webhook::Invalidation;
 
@@ -35,12 +34,12 @@ const ALLOWED_METHODS: &str = "POST, OPTIONS";
 pub struct Revalidate;
 
 #[cfg(target_family = "wasm")]
-spin_sdk::wasip3::http::service::export!(Revalidate);
+http_server::export!(Revalidate);
 
 // `#[spin_sdk::http_service]` would convert the request to an `http::Request`, which fails for an
 // unusual `Host`.
 impl Guest for Revalidate {
-    async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
+    async fn handle(request: Incoming) -> Result<Outgoing, http_server::Error> {
         let (response, wakes) = match http_server::method(&request) {
             Method::POST => acknowledge(request).await.unwrap_or_else(|problem| {
                 let failed = problem.status.is_server_error();
@@ -64,7 +63,7 @@ impl Guest for Revalidate {
 }
 
 /// The response, and whether a worker has to be woken after it.
-async fn acknowledge(request: types::Request) -> Result<(Response, bool), &'static Problem> {
+async fn acknowledge(request: Incoming) -> Result<(Response, bool), &'static Problem> {
     let received_at = Instant::now();
     let settings = Settings::read().await.map_err(|error| {
         log::not_configured(&error).emit();

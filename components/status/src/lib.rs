@@ -34,13 +34,12 @@ mod state;
 mod view;
 mod visit;
 
+use afterword::host::http_server::{self, Guest, Incoming, Outgoing};
 use afterword::problem;
 use afterword::response::Response;
 use afterword::{host, log, wake};
 use http::{Method, StatusCode};
 use settings::Settings;
-use spin_sdk::wasip3::exports::http::handler::Guest;
-use spin_sdk::wasip3::http::types;
 use visit::{Visit, redirect};
 
 const READ: &str = "GET, HEAD, OPTIONS";
@@ -51,12 +50,12 @@ const READ_AND_ACT: &str = "GET, HEAD, POST, OPTIONS";
 pub struct Status;
 
 #[cfg(target_family = "wasm")]
-spin_sdk::wasip3::http::service::export!(Status);
+http_server::export!(Status);
 
 // `#[spin_sdk::http_service]` would convert the request to an `http::Request`, which fails for an
 // unusual `Host`.
 impl Guest for Status {
-    async fn handle(request: types::Request) -> Result<types::Response, types::ErrorCode> {
+    async fn handle(request: Incoming) -> Result<Outgoing, http_server::Error> {
         let (response, wakes) = match Settings::read().await {
             Ok(settings) => respond(Visit::of(request, settings)).await,
             Err(error) => {

@@ -3,24 +3,26 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, bail};
 use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 use wasmtime::Engine;
-use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::handler::ProxyPre;
+use wasmtime_wasi_http::{p2, p3};
 
 use crate::allow_list::AllowList;
-use crate::bindings::RedisServicePre;
+use crate::bindings::{RedisComponentPre, RedisServicePre};
 use crate::component::Component;
 use crate::dials::Dials;
 use crate::engine::engine;
 use crate::http_instances::Instances;
 use crate::http_trigger::HttpTrigger;
+use crate::instance::State;
 use crate::key_value::Backend;
 use crate::linker::{self, Linked};
 use crate::manifest::{self, Manifest};
 use crate::options::Options;
-use crate::redis_trigger::{Channels, Handler, RedisTrigger};
+use crate::redis_trigger::{Channels, Handler, RedisPre, RedisTrigger};
 use crate::routes::Routes;
 use crate::runtime_config;
 use crate::variables::Variables;
@@ -168,12 +170,8 @@ impl Application {
         ids.dedup();
         let components = ids.into_iter().map(|id| {
             let (component, linked) = &self.components[id];
-            let service = ServicePre::new(linked.clone()).map_err(Error::from);
-            let service = service.with_context(|| {
-                format!(
-                    "component {id:?} has a [[trigger.http]], but is no HTTP component of WASI 0.3"
-                )
-            })?;
+            let service = http_service(linked)
+                .with_context(|| format!("component {id:?} has a [[trigger.http]]"))?;
             Ok(Instances {
                 engine: self.engine.clone(),
                 component: component.clone(),
@@ -197,12 +195,8 @@ impl Application {
             let address = variables.fill(&trigger.address).with_context(place)?;
             let channel = variables.fill(&trigger.channel).with_context(place)?;
             let (component, linked) = &self.components[id];
-            let service = RedisServicePre::new(linked.clone()).map_err(Error::from);
-            let service = service.with_context(|| {
-                format!(
-                    "component {id:?} has a [[trigger.redis]], but is no component of spin:redis 3"
-                )
-            })?;
+            let service = redis_service(linked)
+                .with_context(|| format!("component {id:?} has a [[trigger.redis]]"))?;
             let channels = servers.entry(address).or_default();
             channels.entry(channel).or_default().push(Handler {
                 engine: self.engine.clone(),
@@ -211,5 +205,35 @@ impl Application {
             });
         }
         Ok(servers)
+    }
+}
+
+/// The handler of an HTTP component. As in Spin, what a component exports tells its kind.
+fn http_service(linked: &Linked) -> Result<ProxyPre<State>> {
+    let wasi02 = p2::bindings::ProxyPre::new(linked.clone());
+    let wasi03 = p3::bindings::ServicePre::new(linked.clone());
+    match (wasi02, wasi03) {
+        (Ok(wasi02), Err(_)) => Ok(ProxyPre::P2(wasi02)),
+        (Err(_), Ok(wasi03)) => Ok(ProxyPre::P3(wasi03)),
+        (Ok(_), Ok(_)) => bail!("it exports the HTTP handlers of WASI 0.2 and of WASI 0.3"),
+        (Err(_), Err(_)) => bail!(
+            "it is no HTTP component: it exports neither wasi:http/incoming-handler (WASI 0.2) nor \
+             wasi:http/handler (WASI 0.3)"
+        ),
+    }
+}
+
+/// The handler of a component behind a Redis trigger.
+fn redis_service(linked: &Linked) -> Result<RedisPre> {
+    let wasi02 = RedisComponentPre::new(linked.clone());
+    let wasi03 = RedisServicePre::new(linked.clone());
+    match (wasi02, wasi03) {
+        (Ok(wasi02), Err(_)) => Ok(RedisPre::Wasi02(wasi02)),
+        (Err(_), Ok(wasi03)) => Ok(RedisPre::Wasi03(wasi03)),
+        (Ok(_), Ok(_)) => bail!("it exports the handlers of fermyon:spin and of spin:redis 3"),
+        (Err(_), Err(_)) => bail!(
+            "it exports neither fermyon:spin/inbound-redis (WASI 0.2) nor \
+             spin:redis/inbound-redis 3 (WASI 0.3)"
+        ),
     }
 }

@@ -1,6 +1,7 @@
 //! Instances of HTTP components: how many requests each takes, and when it ends.
 //!
-//! The numbers are `spin up`'s defaults for WASI 0.3 (Spin: `crates/trigger-http/src/lib.rs`).
+//! The numbers are `spin up`'s defaults for WASI 0.3 (Spin: `crates/trigger-http/src/lib.rs`). An
+//! instance of WASI 0.2 takes one request.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,16 +14,15 @@ use wasmtime::component::GuestTaskId;
 use wasmtime::{Engine, Store, StoreContextMut};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, Proxy, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+    HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
-use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::component::Component;
 use crate::instance::{State, new_store};
 use crate::measure;
 use crate::service_chaining::Chaining;
 
-/// Requests that an instance takes in its life.
+/// Requests that an instance of WASI 0.3 takes in its life.
 const MAX_REQUESTS: usize = 128;
 /// Requests that an instance takes at the same time.
 const MAX_CONCURRENT_REQUESTS: usize = 16;
@@ -33,7 +33,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Instances {
     pub engine: Engine,
     pub component: Arc<Component>,
-    pub service: ServicePre<State>,
+    pub service: ProxyPre<State>,
     /// The other HTTP components, as soon as the server knows them.
     pub chaining: Option<Chaining>,
 }
@@ -45,13 +45,20 @@ impl HandlerState for Instances {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, IdleTimeout, RequestLimits>> {
         let mut store = new_store(&self.component, &self.engine, self.chaining.clone())?;
-        let service = self.service.instantiate_async(&mut store).await?;
+        let proxy = self.service.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,
-            proxy: Proxy::P3(service),
+            proxy,
             view: State::http,
             expiration: IdleTimeout(Box::pin(sleep(IDLE_TIMEOUT))),
-            state: RequestLimits::new(self.component.clone()),
+            state: RequestLimits {
+                component: self.component.clone(),
+                max_requests: match self.service {
+                    ProxyPre::P2(_) => 1,
+                    ProxyPre::P3(_) => MAX_REQUESTS,
+                },
+                requests: AtomicUsize::new(0),
+            },
         })
     }
 }
@@ -83,16 +90,8 @@ impl WorkerExpiration for IdleTimeout {
 /// Limits the requests of one instance, and counts them.
 pub(crate) struct RequestLimits {
     component: Arc<Component>,
+    max_requests: usize,
     requests: AtomicUsize,
-}
-
-impl RequestLimits {
-    fn new(component: Arc<Component>) -> Self {
-        Self {
-            component,
-            requests: AtomicUsize::new(0),
-        }
-    }
 }
 
 impl WorkerState for RequestLimits {
@@ -100,7 +99,7 @@ impl WorkerState for RequestLimits {
     type RequestData = ();
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        if total >= MAX_REQUESTS {
+        if total >= self.max_requests {
             ShouldAccept::Never
         } else if concurrent >= MAX_CONCURRENT_REQUESTS {
             ShouldAccept::No

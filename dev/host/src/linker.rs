@@ -6,7 +6,7 @@ use anyhow::{Context, Error, Result};
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
-use crate::bindings::spin;
+use crate::bindings::{fermyon, spin};
 use crate::instance::State;
 
 /// A compiled component with its imports resolved. The exports of its trigger are not looked up
@@ -21,11 +21,16 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     // Rust's standard library on wasm32-wasip2 imports WASI 0.2, spin-sdk 7 imports 0.3.
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     spin::key_value::key_value::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     spin::redis::redis::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     spin::variables::variables::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    fermyon::spin2_0_0::key_value::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    fermyon::spin2_0_0::redis::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    fermyon::spin2_0_0::variables::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    fermyon::spin::redis_types::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     Ok(linker)
 }
 

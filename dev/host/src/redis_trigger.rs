@@ -8,9 +8,9 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use redis::aio::PubSub;
 use redis::{Client, Msg};
-use wasmtime::Engine;
+use wasmtime::{Engine, Store};
 
-use crate::bindings::RedisServicePre;
+use crate::bindings::{RedisComponentPre, RedisServicePre};
 use crate::component::Component;
 use crate::instance::{State, new_store};
 use crate::measure;
@@ -20,7 +20,14 @@ use crate::measure;
 pub(crate) struct Handler {
     pub engine: Engine,
     pub component: Arc<Component>,
-    pub service: RedisServicePre<State>,
+    pub service: RedisPre,
+}
+
+/// A component with its imports resolved.
+#[derive(Clone)]
+pub(crate) enum RedisPre {
+    Wasi02(RedisComponentPre<State>),
+    Wasi03(RedisServicePre<State>),
 }
 
 /// The handlers of each channel.
@@ -95,13 +102,31 @@ impl Handler {
     /// Runs a new instance. It ends when the handler returns, with everything that it spawned.
     async fn dispatch(&self, payload: &[u8]) -> Result<()> {
         let mut store = new_store(&self.component, &self.engine, None)?;
-        let service = self.service.instantiate_async(&mut store).await?;
-        let handler = service.spin_redis_inbound_redis();
-        let payload = payload.to_vec();
-        let handled = store
-            .run_concurrent(async |accessor| handler.call_handle_message(accessor, payload).await);
-        let handled = handled.await;
+        let handled = self.service.handle(&mut store, payload).await;
         measure::log(&store, 1);
-        handled??.context("Redis handler returned an error")
+        handled
+    }
+}
+
+impl RedisPre {
+    async fn handle(&self, store: &mut Store<State>, payload: &[u8]) -> Result<()> {
+        const FAILED: &str = "Redis handler returned an error";
+        let payload = payload.to_vec();
+        match self {
+            Self::Wasi02(service) => {
+                let service = service.instantiate_async(&mut *store).await?;
+                let handler = service.fermyon_spin_inbound_redis();
+                let handled = handler.call_handle_message(store, &payload).await?;
+                handled.context(FAILED)
+            }
+            Self::Wasi03(service) => {
+                let service = service.instantiate_async(&mut *store).await?;
+                let handler = service.spin_redis_inbound_redis();
+                let handled = store.run_concurrent(async |accessor| {
+                    handler.call_handle_message(accessor, payload).await
+                });
+                handled.await??.context(FAILED)
+            }
+        }
     }
 }

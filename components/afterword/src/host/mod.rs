@@ -1,34 +1,29 @@
 //! The host: the only module that calls Spin or WASI. The other modules are plain Rust and run
 //! natively in unit tests.
 //!
+//! There are two implementations. `wasi03`, for Spin 4.1 and later, is the default; the cargo feature
+//! `wasi-02` chooses `wasi02`, for older hosts. Both offer the same:
+//!
 //! | module | host interface |
 //! | --- | --- |
 //! | [`http_server`] | requests to this application and their responses (`wasi:http`) |
 //! | [`http_client`] | requests to the origin (`wasi:http`) |
-//! | [`key_value`] | `spin:key-value` |
-//! | [`redis`] | `spin:redis` |
-//! | [`signal`] | waking the tasks of other requests (the component model's streams) |
-//! | this file | variables, clock, random numbers, tasks |
+//! | [`redis_trigger`] | messages of Redis |
+//! | [`key_value`] | Spin's key-value store |
+//! | [`redis`] | Spin's outbound Redis |
+//! | [`signal`] | waking other tasks |
+//! | the module itself | variables, clock, random numbers, tasks |
 //!
 //! The host sets no useful time limits; callers add their own with [`limit`](crate::limit).
 
-mod body;
-pub mod http_client;
-pub mod http_server;
-pub mod signal;
+#[cfg(feature = "wasi-02")]
+#[path = "wasi02/mod.rs"]
+mod wasi;
+#[cfg(not(feature = "wasi-02"))]
+#[path = "wasi03/mod.rs"]
+mod wasi;
 
-pub use body::{Body, BodyError};
-pub use spin_sdk::time::sleep;
-pub use spin_sdk::wasip3::random::random::get_random_u64 as random;
-pub use spin_sdk::wasip3::spawn;
-pub use spin_sdk::wasip3::wit_bindgen::yield_async as yield_now;
-pub use spin_sdk::{key_value, redis};
-
-/// The value of an application variable, or `None` if it is not set. The host's own error is
-/// dropped because it may quote the value.
-pub async fn variable(name: &str) -> Option<String> {
-    spin_sdk::variables::get(name).await.ok()
-}
+pub use wasi::*;
 
 /// The wall clock, in milliseconds since 1970.
 pub fn now() -> u64 {

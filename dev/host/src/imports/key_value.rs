@@ -25,12 +25,9 @@ impl HostStore for State {
 impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
     async fn open(accessor: &Accessor<T, Self>, label: String) -> Result<Resource<Store>, Error> {
         let component = accessor.with(|mut access| access.get().component.clone());
-        if !component.key_value_stores.contains(&label) {
-            return Err(Error::AccessDenied);
-        }
-        around(&component, Call::KeyValueOpen, component.key_value.open()).await?;
+        let store = component.open_store(label).await?;
         accessor.with(|mut access| {
-            let pushed = access.get().table.push(OpenStore { label });
+            let pushed = access.get().table.push(store);
             pushed.map_err(|_| Error::StoreTableFull)
         })
     }
@@ -41,13 +38,7 @@ impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
         key: String,
     ) -> Result<Option<Vec<u8>>, Error> {
         let (component, store) = find(accessor, &store)?;
-        let get = async {
-            if component.dials.hide_keys() {
-                return Ok(None);
-            }
-            component.key_value.get(&store.label, &key).await
-        };
-        around(&component, Call::KeyValueGet, get).await
+        component.get(&store, &key).await
     }
 
     async fn exists(
@@ -56,13 +47,7 @@ impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
         key: String,
     ) -> Result<bool, Error> {
         let (component, store) = find(accessor, &store)?;
-        let exists = async {
-            if component.dials.hide_keys() {
-                return Ok(false);
-            }
-            component.key_value.exists(&store.label, &key).await
-        };
-        around(&component, Call::KeyValueExists, exists).await
+        component.exists(&store, &key).await
     }
 
     async fn set(
@@ -72,8 +57,7 @@ impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
         value: Vec<u8>,
     ) -> Result<(), Error> {
         let (component, store) = find(accessor, &store)?;
-        let set = component.key_value.set(&store.label, &key, &value);
-        around(&component, Call::KeyValueSet, set).await
+        component.set(&store, &key, &value).await
     }
 
     async fn delete(
@@ -82,8 +66,7 @@ impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
         key: String,
     ) -> Result<(), Error> {
         let (component, store) = find(accessor, &store)?;
-        let delete = component.key_value.delete(&store.label, &key);
-        around(&component, Call::KeyValueDelete, delete).await
+        component.delete(&store, &key).await
     }
 
     async fn get_keys(
@@ -91,11 +74,7 @@ impl<T: Send> HostStoreWithStore<T> for HasSelf<State> {
         store: Resource<Store>,
     ) -> wasmtime::Result<Readers> {
         let (component, store) = find(accessor, &store)?;
-        let keys = component.key_value.keys(&store.label);
-        let listing = around(&component, Call::KeyValueGetKeys, keys).await;
-        let listing = listing
-            .unwrap_or_else(Listing::failed)
-            .slowed(component.dials.pause_per_key());
+        let listing = component.list(&store).await;
         accessor.with(|access| listing.into_readers(access))
     }
 }
@@ -112,12 +91,66 @@ fn find<T: Send>(
     })
 }
 
-/// Makes a call as far as the dials allow.
-async fn around<R>(
-    component: &Component,
-    call: Call,
-    make_call: impl Future<Output = Result<R, Error>>,
-) -> Result<R, Error> {
-    let failure = || component.key_value.failure();
-    component.dials.around(call, failure, make_call).await
+/// The calls of a component, as far as the manifest and the dials allow.
+impl Component {
+    pub(super) async fn open_store(&self, label: String) -> Result<OpenStore, Error> {
+        if !self.key_value_stores.contains(&label) {
+            return Err(Error::AccessDenied);
+        }
+        self.around(Call::KeyValueOpen, self.key_value.open())
+            .await?;
+        Ok(OpenStore { label })
+    }
+
+    pub(super) async fn get(&self, store: &OpenStore, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        let get = async {
+            if self.dials.hide_keys() {
+                return Ok(None);
+            }
+            self.key_value.get(&store.label, key).await
+        };
+        self.around(Call::KeyValueGet, get).await
+    }
+
+    pub(super) async fn exists(&self, store: &OpenStore, key: &str) -> Result<bool, Error> {
+        let exists = async {
+            if self.dials.hide_keys() {
+                return Ok(false);
+            }
+            self.key_value.exists(&store.label, key).await
+        };
+        self.around(Call::KeyValueExists, exists).await
+    }
+
+    pub(super) async fn set(
+        &self,
+        store: &OpenStore,
+        key: &str,
+        value: &[u8],
+    ) -> Result<(), Error> {
+        let set = self.key_value.set(&store.label, key, value);
+        self.around(Call::KeyValueSet, set).await
+    }
+
+    pub(super) async fn delete(&self, store: &OpenStore, key: &str) -> Result<(), Error> {
+        let delete = self.key_value.delete(&store.label, key);
+        self.around(Call::KeyValueDelete, delete).await
+    }
+
+    /// All keys. If it fails, so does the listing.
+    pub(super) async fn list(&self, store: &OpenStore) -> Listing {
+        let keys = self.key_value.keys(&store.label);
+        let listing = self.around(Call::KeyValueGetKeys, keys).await;
+        let listing = listing.unwrap_or_else(Listing::failed);
+        listing.slowed(self.dials.pause_per_key())
+    }
+
+    async fn around<R>(
+        &self,
+        call: Call,
+        make_call: impl Future<Output = Result<R, Error>>,
+    ) -> Result<R, Error> {
+        let failure = || self.key_value.failure();
+        self.dials.around(call, failure, make_call).await
+    }
 }

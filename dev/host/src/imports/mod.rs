@@ -3,3 +3,4 @@
 mod key_value;
 mod redis;
 mod variables;
+mod wasi02;

@@ -10,6 +10,7 @@ use crate::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, RedisParameter, RedisResult as Reply,
 };
 use crate::call::Call;
+use crate::component::Component;
 use crate::instance::State;
 use crate::resources::RedisConnection;
 
@@ -37,20 +38,7 @@ impl<T: Send> HostConnectionWithStore<T> for HasSelf<State> {
         address: String,
     ) -> Result<Resource<RedisConnection>, Error> {
         let component = accessor.with(|mut access| access.get().component.clone());
-        let allowed = component.may_connect(&address);
-        if !allowed.map_err(|reason| Error::Other(reason.to_owned()))? {
-            return Err(Error::InvalidAddress);
-        }
-        let make_call = async {
-            let client = Client::open(address).map_err(|_| Error::InvalidAddress)?;
-            let connection = client.get_multiplexed_async_connection().await;
-            connection.map(RedisConnection).map_err(other)
-        };
-        let refused = || failure(io::ErrorKind::ConnectionRefused);
-        let connection = component
-            .dials
-            .around(Call::RedisOpen, refused, make_call)
-            .await?;
+        let connection = component.open_redis(address).await?;
         accessor.with(|mut access| {
             let pushed = access.get().table.push(connection);
             pushed.map_err(|_| Error::TooManyConnections)
@@ -63,14 +51,44 @@ impl<T: Send> HostConnectionWithStore<T> for HasSelf<State> {
         command: String,
         arguments: Vec<RedisParameter>,
     ) -> Result<Vec<Reply>, Error> {
-        let (component, mut connection) = accessor.with(|mut access| {
+        let (component, connection) = accessor.with(|mut access| {
             let state = access.get();
             let connection = state.table.get(&connection).cloned();
             connection
                 .map(|connection| (state.component.clone(), connection))
-                .map_err(|_| Error::Other("could not find connection for resource".to_owned()))
+                .map_err(|_| unknown_connection())
         })?;
-        let mut command = redis::cmd(&command);
+        component.execute(connection, &command, arguments).await
+    }
+}
+
+pub(super) fn unknown_connection() -> Error {
+    Error::Other("could not find connection for resource".to_owned())
+}
+
+/// The calls of a component, as far as the manifest and the dials allow.
+impl Component {
+    pub(super) async fn open_redis(&self, address: String) -> Result<RedisConnection, Error> {
+        let allowed = self.may_connect(&address);
+        if !allowed.map_err(|reason| Error::Other(reason.to_owned()))? {
+            return Err(Error::InvalidAddress);
+        }
+        let make_call = async {
+            let client = Client::open(address).map_err(|_| Error::InvalidAddress)?;
+            let connection = client.get_multiplexed_async_connection().await;
+            connection.map(RedisConnection).map_err(other)
+        };
+        let refused = || failure(io::ErrorKind::ConnectionRefused);
+        self.dials.around(Call::RedisOpen, refused, make_call).await
+    }
+
+    pub(super) async fn execute(
+        &self,
+        mut connection: RedisConnection,
+        command: &str,
+        arguments: Vec<RedisParameter>,
+    ) -> Result<Vec<Reply>, Error> {
+        let mut command = redis::cmd(command);
         for argument in arguments {
             match argument {
                 RedisParameter::Int64(number) => command.arg(number),
@@ -82,8 +100,7 @@ impl<T: Send> HostConnectionWithStore<T> for HasSelf<State> {
             reply.and_then(flatten).map_err(other)
         };
         let broken = || failure(io::ErrorKind::BrokenPipe);
-        component
-            .dials
+        self.dials
             .around(Call::RedisExecute, broken, make_call)
             .await
     }

@@ -77,13 +77,14 @@ impl Listing {
     }
 
     /// All keys and the outcome.
-    #[cfg(test)]
     pub(crate) async fn collect(mut self) -> (Vec<String>, Result<(), Error>) {
         let mut keys = Vec::new();
         while let Some(key) = self.keys.recv().await {
             keys.push(key);
         }
-        (keys, self.outcome.await.unwrap())
+        let ended = || Error::Other("the listing ended early".to_owned());
+        let outcome = self.outcome.await;
+        (keys, outcome.unwrap_or_else(|_| Err(ended())))
     }
 }
 

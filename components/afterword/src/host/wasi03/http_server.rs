@@ -11,6 +11,10 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response, Scheme
 use spin_sdk::wasip3::wit_bindgen::{FutureWriter, StreamWriter, yield_async};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
+/// The HTTP handler of a component.
+pub use spin_sdk::wasip3::exports::http::handler::Guest;
+/// Exports a [`Guest`].
+pub use spin_sdk::wasip3::http::service::export;
 pub use spin_sdk::wasip3::http::types::{
     ErrorCode as Error, Request as Incoming, Response as Outgoing,
 };

@@ -1,0 +1,145 @@
+//! Runs the tasks of an instance.
+//!
+//! spin-sdk 5.2 has an executor, but neither `spawn` nor timers.
+
+use futures_util::future::LocalBoxFuture;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+use wasi::clocks::monotonic_clock::subscribe_duration;
+use wasi::io::poll::{Pollable, poll};
+
+thread_local! {
+    /// Tasks that have not been polled.
+    static SPAWNED: RefCell<Vec<Task>> = const { RefCell::new(Vec::new()) };
+    /// What tasks wait for. A future that is dropped takes its own along.
+    static WAITING: RefCell<Vec<Weak<Wait>>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Task {
+    future: LocalBoxFuture<'static, ()>,
+    woken: Arc<Woken>,
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// A task that waits for the host.
+struct Wait {
+    pollable: Pollable,
+    waker: RefCell<Waker>,
+    is_over: Cell<bool>,
+}
+
+/// Starts a task. After an HTTP response the instance lives until all its tasks have ended.
+pub fn spawn(task: impl Future<Output = ()> + 'static) {
+    let future = Box::pin(task);
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    SPAWNED.with_borrow_mut(|spawned| spawned.push(Task { future, woken }));
+}
+
+/// Runs spawned tasks until all have ended.
+pub(super) fn run_spawned() {
+    let mut tasks = Vec::new();
+    while poll_tasks(&mut tasks) {
+        wait(tasks.iter().any(|task| task.woken.0.load(Relaxed)));
+    }
+}
+
+/// Runs a future to its end. Unfinished tasks that it spawned are dropped.
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(woken.clone());
+    let mut tasks = Vec::new();
+    loop {
+        if woken.0.swap(false, Relaxed)
+            && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
+        {
+            return output;
+        }
+        poll_tasks(&mut tasks);
+        wait(woken.0.load(Relaxed) || tasks.iter().any(|task| task.woken.0.load(Relaxed)));
+    }
+}
+
+/// Polls the woken tasks, each once. Returns whether any is left.
+fn poll_tasks(tasks: &mut Vec<Task>) -> bool {
+    tasks.append(&mut SPAWNED.take());
+    tasks.retain_mut(|task| {
+        let is_woken = task.woken.0.swap(false, Relaxed);
+        let waker = Waker::from(task.woken.clone());
+        let mut context = Context::from_waker(&waker);
+        !is_woken || task.future.as_mut().poll(&mut context).is_pending()
+    });
+    tasks.append(&mut SPAWNED.take());
+    !tasks.is_empty()
+}
+
+/// Wakes the tasks whose waiting is over. Blocks until there is one, unless a task is `busy`.
+fn wait(busy: bool) {
+    let waiting: Vec<_> = WAITING.with_borrow_mut(|waiting| {
+        waiting.retain(|wait| wait.upgrade().is_some_and(|wait| !wait.is_over.get()));
+        waiting.iter().filter_map(Weak::upgrade).collect()
+    });
+    if waiting.is_empty() {
+        assert!(busy, "every task waits for another one");
+        return;
+    }
+    let at_once = busy.then(|| subscribe_duration(0));
+    let pollables = waiting.iter().map(|wait| &wait.pollable);
+    let pollables: Vec<_> = pollables.chain(&at_once).collect();
+    for index in poll(&pollables) {
+        if let Some(wait) = waiting.get(index as usize) {
+            wait.is_over.set(true);
+            wait.waker.borrow().wake_by_ref();
+        }
+    }
+}
+
+/// Waits until the host is ready.
+pub(super) async fn ready(pollable: Pollable) {
+    let wait = Rc::new(Wait {
+        pollable,
+        waker: RefCell::new(Waker::noop().clone()),
+        is_over: Cell::new(false),
+    });
+    WAITING.with_borrow_mut(|waiting| waiting.push(Rc::downgrade(&wait)));
+    poll_fn(|context| {
+        if wait.is_over.get() {
+            return Poll::Ready(());
+        }
+        wait.waker.borrow_mut().clone_from(context.waker());
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Waits for this time.
+pub async fn sleep(duration: Duration) {
+    let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    ready(subscribe_duration(nanoseconds)).await;
+}
+
+/// Lets the other tasks go on.
+pub async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
