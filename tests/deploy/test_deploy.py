@@ -20,14 +20,36 @@ from programs import DEPLOY, HERE, ROOT, TOOLS, needs, output
 PAGES = ROOT / "docs" / "deploy"
 MONITORING = ROOT / "docs" / "monitoring.md"
 
+# The oldest Spin that runs the build for WASI 0.2: that of SpinKube's shim 0.24.
+OLDEST_SPIN = "v3.6.3"
+
 # The one image of Spin that every file names.
 IMAGE = "ghcr.io/spinframework/spin:v4.1.0"
+
+
+# From core.spinkube.dev/v1alpha1 of spin-operator 0.6.1.
+SPIN_APP_FIELDS = {
+    "checks", "components", "deploymentAnnotations", "enableAutoscaling", "executor", "image",
+    "imagePullSecrets", "invocationLimits", "podAnnotations", "podLabels", "replicas", "resources",
+    "runtimeConfig", "serviceAccountName", "serviceAnnotations", "serviceLabels", "variables",
+    "volumeMounts", "volumes",
+}  # fmt: skip
+SPIN_APP_EXECUTOR_FIELDS = {
+    "caCertSecret", "installDefaultCACerts", "otel", "runtimeClassName", "spinImage",
+}  # fmt: skip
+
+MANIFESTS = ["spin.toml", "spin.http.toml", "spin.wasi02.toml", "spin.cloud.toml"]
 
 
 def manifest_variables(manifest):
     text = (ROOT / manifest).read_text()
     section = text.split("[variables]")[1].split("\n[")[0]
     return set(re.findall(r"^(\w+) = \{", section, re.MULTILINE))
+
+
+def required_variables(manifest):
+    text = (ROOT / manifest).read_text()
+    return set(re.findall(r"(?m)^(\w+) = \{ required = true", text))
 
 
 def manifest_components(manifest):
@@ -145,7 +167,7 @@ class Kubernetes(unittest.TestCase):
             self.assertIn(("Service", service), names)
 
     def test_every_component_runs_in_one_deployment(self):
-        for folder in ("kubernetes", "spinkube"):
+        for folder, manifest in [("kubernetes", "spin.toml"), ("spinkube", "spin.wasi02.toml")]:
             components = []
             for it in self.objects(DEPLOY / folder):
                 if it["kind"] == "Deployment":
@@ -153,7 +175,7 @@ class Kubernetes(unittest.TestCase):
                         components += values_of("--component-id", container["args"])
                 elif it["kind"] == "SpinApp":
                     components += it["spec"]["components"]
-            self.assertEqual(sorted(components), manifest_components("spin.toml"), folder)
+            self.assertEqual(sorted(components), manifest_components(manifest), folder)
 
     def test_an_overlay_as_the_page_has_it_names_the_application(self):
         for page, folder in [("kubernetes.md", "kubernetes"), ("spinkube.md", "spinkube")]:
@@ -165,6 +187,10 @@ class Kubernetes(unittest.TestCase):
                 (Path(parent) / "overlay").mkdir()
                 (Path(parent) / "overlay" / "kustomization.yaml").write_text(overlay)
                 objects = self.objects(Path(parent) / "overlay")
+            if folder == "spinkube":
+                images = [it["spec"]["image"] for it in objects if it["kind"] == "SpinApp"]
+                self.assertEqual(images, ["registry.example/a:1"] * 2)
+                continue
             variables = [
                 it["data"]
                 for it in objects
@@ -172,28 +198,31 @@ class Kubernetes(unittest.TestCase):
             ]
             self.assertEqual([it["APPLICATION"] for it in variables], ["registry.example/a:1"])
             self.assertEqual(variables[0]["SPIN_VARIABLE_REDIS_URL"], "redis://queue:6379")
-            images = {it["spec"]["image"] for it in objects if it["kind"] == "SpinApp"}
-            self.assertEqual(images, {"registry.example/a:1"} if folder == "spinkube" else set())
 
-    def test_the_spin_app_has_the_fields_of_its_definition(self):
-        # From core.spinkube.dev/v1alpha1 of spin-operator 0.6.1.
-        app_fields = {
-            "checks", "components", "deploymentAnnotations", "enableAutoscaling", "executor",
-            "image", "imagePullSecrets", "invocationLimits", "podAnnotations", "podLabels",
-            "replicas", "resources", "runtimeConfig", "serviceAccountName", "serviceAnnotations",
-            "serviceLabels", "variables", "volumeMounts", "volumes",
-        }  # fmt: skip
+    def test_the_spin_apps_have_the_fields_of_their_definition(self):
         objects = self.objects(DEPLOY / "spinkube")
-        (app,) = [it for it in objects if it["kind"] == "SpinApp"]
+        apps = [it for it in objects if it["kind"] == "SpinApp"]
         (executor,) = [it for it in objects if it["kind"] == "SpinAppExecutor"]
-        self.assertEqual(app["apiVersion"], "core.spinkube.dev/v1alpha1")
-        self.assertLessEqual(app["spec"].keys(), app_fields)
-        self.assertEqual(app["spec"]["executor"], executor["metadata"]["name"])
-        self.assertEqual(executor["spec"]["deploymentConfig"]["spinImage"], IMAGE)
-        variables = {variable["name"] for variable in app["spec"]["variables"]}
-        self.assertLessEqual(variables, manifest_variables("spin.toml"))
-        deployments = [it["metadata"]["name"] for it in objects if it["kind"] == "Deployment"]
-        self.assertEqual(deployments, ["worker"])
+        self.assertLessEqual(executor["spec"]["deploymentConfig"].keys(), SPIN_APP_EXECUTOR_FIELDS)
+        self.assertEqual(len(apps), 2)
+        for app in apps:
+            self.assertEqual(app["apiVersion"], "core.spinkube.dev/v1alpha1")
+            self.assertLessEqual(app["spec"].keys(), SPIN_APP_FIELDS)
+            self.assertEqual(app["spec"]["executor"], executor["metadata"]["name"])
+            self.assertGreater(app["spec"]["replicas"], 0)
+            variables = {variable["name"] for variable in app["spec"]["variables"]}
+            self.assertLessEqual(variables, manifest_variables("spin.wasi02.toml"))
+            # Spin resolves the variables of all components, also of those that do not run.
+            self.assertLessEqual(required_variables("spin.wasi02.toml"), variables)
+        self.assertEqual([it for it in objects if it["kind"] == "Deployment"], [])
+
+    def test_the_pods_of_the_spin_apps_reach_redis(self):
+        objects = self.objects(DEPLOY / "spinkube")
+        (policy,) = [it for it in objects if it["kind"] == "NetworkPolicy"]
+        (rule,) = policy["spec"]["ingress"]
+        (admitted,) = rule["from"][0]["podSelector"]["matchExpressions"]
+        labels = [it["spec"]["podLabels"] for it in objects if it["kind"] == "SpinApp"]
+        self.assertEqual(sorted(it[admitted["key"]] for it in labels), sorted(admitted["values"]))
 
 
 class Systemd(unittest.TestCase):
@@ -264,7 +293,7 @@ class HealthChecks(unittest.TestCase):
         for file in [
             DEPLOY / "compose" / "compose.yaml",
             DEPLOY / "kubernetes" / "web.yaml",
-            DEPLOY / "spinkube" / "spin-app.yaml",
+            DEPLOY / "spinkube" / "spin-apps.yaml",
         ]:
             paths = re.findall(r"(?:GET |httpGet:.*\s+path: )(/\S*)", file.read_text())
             self.assertIn("/readyz", paths, file)
@@ -273,11 +302,10 @@ class HealthChecks(unittest.TestCase):
 
 class Package(unittest.TestCase):
     def test_it_has_every_file_that_a_host_needs(self):
-        manifests = ["spin.toml", "spin.http.toml"]
-        texts = [(ROOT / manifest).read_text() for manifest in manifests]
+        texts = [(ROOT / manifest).read_text() for manifest in MANIFESTS]
         sources = {it for text in texts for it in re.findall(r'(?m)^source = "(.*)"$', text)}
         if not all((ROOT / source).exists() for source in sources):
-            self.skipTest("not built: cargo xtask build")
+            self.skipTest("not built: cargo xtask build, and cargo xtask build --wasi 0.2")
         (version,) = {re.search(r'(?m)^version = "(.*)"$', text)[1] for text in texts}
         output(str(DEPLOY / "package"), version)
         folder = ROOT / "target" / "package"
@@ -285,13 +313,32 @@ class Package(unittest.TestCase):
             packed = {name.partition("/")[2] for name in archive.getnames()}
         tracked = output("git", "ls-files", "deploy", "docs", "supabase", cwd=ROOT)
         self.assertEqual(packed & sources, sources)
-        self.assertLessEqual({*manifests, *tracked.splitlines()}, packed)
+        self.assertLessEqual({*MANIFESTS, *tracked.splitlines()}, packed)
         sums = (folder / "SHA256SUMS").read_text()
         for source in sources:
-            self.assertIn(f" ./{Path(source).name}\n", sums)
+            name = Path(source).stem + ("-wasi02" if "wasi02" in source else "")
+            self.assertIn(f" ./{name}.wasm\n", sums)
 
 
 class Workflows(unittest.TestCase):
+    FOLDER = ROOT / ".github" / "workflows"
+
+    def test_a_release_publishes_every_manifest(self):
+        release = (self.FOLDER / "release.yml").read_text()
+        pushed = re.findall(r"(?m)^ +push (\S+\.toml) ", release)
+        self.assertEqual(sorted(pushed), sorted(MANIFESTS))
+        attested = re.findall(r"subject-digest: \$\{\{ steps\.push\.outputs\.([\w-]+) ", release)
+        self.assertEqual(len(set(attested)), len(MANIFESTS))
+
+    def test_ci_runs_each_build_under_its_spin(self):
+        jobs = yaml.safe_load((self.FOLDER / "ci.yml").read_text())["jobs"]
+        for job in ("embedded", "spin"):
+            self.assertEqual(jobs[job]["strategy"]["matrix"]["wasi"], ["0.3", "0.2"])
+        include = jobs["spin"]["strategy"]["matrix"]["include"]
+        self.assertEqual({it["wasi"]: it["spin"] for it in include}["0.2"], OLDEST_SPIN)
+        release = yaml.safe_load((self.FOLDER / "release.yml").read_text())
+        self.assertEqual(release["env"]["OLDEST_SPIN"], OLDEST_SPIN)
+
     def test_they_conform_to_the_schema(self):
         files = sorted(map(str, (ROOT / ".github" / "workflows").glob("*.yml")))
         check = str(TOOLS / "check-jsonschema")
@@ -300,7 +347,7 @@ class Workflows(unittest.TestCase):
 
 class Variables(unittest.TestCase):
     def test_every_variable_that_is_set_is_in_the_manifest(self):
-        known = manifest_variables("spin.toml") | manifest_variables("spin.http.toml")
+        known = set().union(*map(manifest_variables, MANIFESTS))
         for file in [*DEPLOY.rglob("*"), *PAGES.glob("*.md")]:
             if file.is_file():
                 text = file.read_text()
@@ -315,10 +362,10 @@ class Variables(unittest.TestCase):
             ("spin.toml", DEPLOY / "systemd" / "afterword.env.example"),
             ("spin.toml", DEPLOY / "compose" / "afterword.env.example"),
             ("spin.http.toml", PAGES / "akamai-functions.md"),
-            ("spin.http.toml", PAGES / "fermyon-cloud.md"),
+            ("spin.cloud.toml", PAGES / "fermyon-cloud.md"),
+            ("spin.wasi02.toml", PAGES / "spinkube.md"),
         ]:
-            text = (ROOT / manifest).read_text()
-            for name in re.findall(r"(?m)^(\w+) = \{ required = true", text):
+            for name in required_variables(manifest):
                 self.assertRegex(page.read_text().lower(), rf"(spin_variable_|variable ){name}=")
 
     def test_images_are_of_one_version_of_spin(self):

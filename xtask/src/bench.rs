@@ -10,6 +10,7 @@ use clap::Args;
 use crate::debian::wrk;
 use crate::host::{self, HostKind, Spin};
 use crate::packages::{BENCH, HOST};
+use crate::wasi::Wasi;
 use crate::wasm_target::TargetSource;
 use crate::{build, redis_server, scenarios, workspace};
 
@@ -44,10 +45,10 @@ pub struct Flags {
 ///
 /// When something is missing or does not compile.
 pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
-    let host = host::choose(Some(flags.host)).await?;
+    let host = host::choose(Some(flags.host), Wasi::V03).await?;
     let redis = redis_server::program().await?;
     let wrk = wrk().await?;
-    build::components(source).await?;
+    build::components(Wasi::V03, source).await?;
     build::baselines(source).await?;
     build::programs(&[HOST, BENCH]).await?;
 
@@ -78,7 +79,7 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
 
 /// The host's name in the table.
 async fn name(host: &Host) -> Result<String> {
-    Ok(match (host, Spin::find().await?) {
+    Ok(match (host, Spin::find(Wasi::V03).await?) {
         (Host::Spin(_), Spin::Usable { version, .. }) => format!("Spin {version}"),
         (Host::Spin(_), _) => "Spin".to_owned(),
         (Host::Embedded(_), _) => "The embedded host, a development build".to_owned(),

@@ -14,6 +14,7 @@ use crate::debian::Chromium;
 use crate::manifest::ManifestKind;
 use crate::packages::{HOST_WITH_FAULTS, SUPABASE};
 use crate::prerequisite::Prerequisite;
+use crate::wasi::Wasi;
 use crate::{build, node, stand_in, workspace};
 
 /// Chromium's names on the `PATH`.
@@ -134,7 +135,7 @@ impl Application {
         let state = dir.join("state");
         std::fs::create_dir_all(&state).with_context(|| format!("making {}", state.display()))?;
         let app = |components: &[&str], supabase_url: &str| App {
-            manifest: ManifestKind::Redis.path(),
+            manifest: ManifestKind::Redis.path(Wasi::V03),
             components: components.iter().map(|&name| name.to_owned()).collect(),
             state_dir: state.clone(),
             variables: variables(supabase_url, &redis.url()),

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::host::Spin;
 use crate::packages::WASM_TARGET;
 use crate::prerequisite::Prerequisite;
+use crate::wasi::Wasi;
 use crate::wasm_target::{self, TargetSource};
 use crate::{browser, fuzz, node, redis_server, workspace};
 
@@ -46,13 +47,13 @@ pub async fn run(source: TargetSource) -> Result<ExitCode> {
             Prerequisite::Missing(text) => print_row(name, "optional", &text),
         }
     }
-    let (state, text) = match Spin::find().await {
+    let (state, text) = match Spin::find(Wasi::V03).await {
         Ok(Spin::Usable { program, version }) => {
             ("here", format!("{version}, {}", program.display()))
         }
         Ok(Spin::TooOld { version }) => (
             "too old",
-            format!("{version}, but 4.1 is needed; `up` uses the embedded host"),
+            format!("{version}, but 4.1 is needed (3.6 for WASI 0.2); `up` uses the embedded host"),
         ),
         Ok(Spin::Missing) => (
             "optional",

@@ -8,16 +8,13 @@ use clap::ValueEnum;
 use tokio::process::Command;
 
 use crate::packages::HOST;
+use crate::wasi::Wasi;
 use crate::workspace;
-
-/// The first Spin that runs components of the final WASI 0.3, which spin-sdk 7 makes. Its
-/// pre-releases run them, too.
-const MIN_SPIN: (u64, u64) = (4, 1);
 
 /// What runs the components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum HostKind {
-    /// The `spin` program, 4.1 or later
+    /// The `spin` program: 4.1 or later, or 3.6 for WASI 0.2
     Spin,
     /// The embedded host of this repository, for development
     Embedded,
@@ -28,12 +25,12 @@ pub enum HostKind {
 pub enum Spin {
     /// There is none.
     Missing,
-    /// It cannot run these components.
+    /// It cannot run the components.
     TooOld {
         /// Its version.
         version: String,
     },
-    /// It can run these components.
+    /// It can run the components.
     Usable {
         /// Its path.
         program: PathBuf,
@@ -43,12 +40,12 @@ pub enum Spin {
 }
 
 impl Spin {
-    /// Finds the program and its version.
+    /// Finds the program and its version, for the components of a build.
     ///
     /// # Errors
     ///
     /// When it does not run, or does not print a version.
-    pub async fn find() -> Result<Self> {
+    pub async fn find(wasi: Wasi) -> Result<Self> {
         let Some(program) = find_program("spin") else {
             return Ok(Self::Missing);
         };
@@ -62,7 +59,7 @@ impl Spin {
             .to_owned();
         let number = major_and_minor(&version)
             .with_context(|| format!("`spin --version` prints {text:?}, which is no version"))?;
-        Ok(if number < MIN_SPIN {
+        Ok(if number < wasi.min_spin() {
             Self::TooOld { version }
         } else {
             Self::Usable { program, version }
@@ -76,33 +73,36 @@ fn major_and_minor(version: &str) -> Option<(u64, u64)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// The host of `kind`. Without a kind, a usable Spin, or else the embedded host.
+/// The host of `kind` for the components of a build. Without a kind, a usable Spin, or else the
+/// embedded host.
 ///
 /// # Errors
 ///
 /// When `kind` is Spin and there is no usable one.
-pub async fn choose(kind: Option<HostKind>) -> Result<Host> {
+pub async fn choose(kind: Option<HostKind>, wasi: Wasi) -> Result<Host> {
     let embedded = Host::Embedded(workspace::built_program(HOST));
     if kind == Some(HostKind::Embedded) {
         return Ok(embedded);
     }
-    match (Spin::find().await?, kind) {
+    let (major, minor) = wasi.min_spin();
+    match (Spin::find(wasi).await?, kind) {
         (Spin::Usable { program, .. }, _) => Ok(Host::Spin(program)),
         (Spin::Missing, None) => Ok(embedded),
         (Spin::TooOld { version }, None) => {
             eprintln!(
-                "Spin {version} is too old for these components (4.1 or later); using the \
-                 embedded host"
+                "Spin {version} is too old for these components ({major}.{minor} or later); using \
+                 the embedded host"
             );
             Ok(embedded)
         }
         (Spin::Missing, Some(_)) => bail!(
-            "there is no `spin` on the PATH; install Spin 4.1 or later \
+            "there is no `spin` on the PATH; install Spin {major}.{minor} or later \
              (https://spinframework.dev), or use `--host embedded`"
         ),
         (Spin::TooOld { version }, Some(_)) => bail!(
-            "Spin {version} is too old for these components; install 4.1 or later, or use \
-             `--host embedded`"
+            "Spin {version} is too old for components of WASI {}; install {major}.{minor} or \
+             later, or use `--host embedded`",
+            wasi.name()
         ),
     }
 }
@@ -116,8 +116,9 @@ mod tests {
         assert_eq!(major_and_minor("4.1.0-pre0"), Some((4, 1)));
         assert_eq!(major_and_minor("4.0.2"), Some((4, 0)));
         assert_eq!(major_and_minor("10.0.0"), Some((10, 0)));
-        assert!(major_and_minor("4.10.0").unwrap() > MIN_SPIN);
-        assert!(major_and_minor("3.9.1").unwrap() < MIN_SPIN);
+        let min_spin = Wasi::V03.min_spin();
+        assert!(major_and_minor("4.10.0").unwrap() > min_spin);
+        assert!(major_and_minor("3.9.1").unwrap() < min_spin);
         assert_eq!(major_and_minor("canary"), None);
     }
 }

@@ -1,14 +1,14 @@
 //! `cargo xtask`: builds, runs and tests Afterword.
 //!
-//! - Commands: [`up`], [`build`], [`test`](mod@test), [`contract`], [`browser`],
-//!   [`bench`](mod@bench), [`fuzz`], [`deployments`] and [`doctor`]; [`admin`] has those for a running
-//!   application.
+//! - Commands: [`up`], [`build`], [`manifests`](manifest), [`test`](mod@test), [`contract`],
+//!   [`browser`], [`bench`](mod@bench), [`fuzz`], [`deployments`] and [`doctor`]; [`admin`] has
+//!   those for a running application.
 //! - What they need: [`wasm_target`] (the target of the components), [`host`], [`redis_server`] and
 //!   [`node`]. [`stand_in`] holds the keys of the stand-in for Supabase.
 //!   A [`prerequisite`] tells whether it is there. [`debian`] fetches some of it from Debian.
 //!   [`former`] builds the components of another commit.
 //!   [`scenarios`] is what the library of the scenarios needs.
-//!   [`manifest`] is one of the two manifests.
+//!   [`wasi`] is one of the two builds of the components, [`manifest`] one of the four manifests.
 //! - [`workspace`] knows the folders and calls cargo. [`packages`] are the names of what it builds.
 
 mod admin;
@@ -31,6 +31,7 @@ mod scenarios;
 mod stand_in;
 mod test;
 mod up;
+mod wasi;
 mod wasm_target;
 mod workspace;
 
@@ -38,6 +39,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use wasi::Wasi;
 use wasm_target::TargetSource;
 
 /// Builds, runs and tests Afterword.
@@ -77,7 +79,9 @@ enum Command {
     /// Refresh a key, or everything, and wait until the cache is fresh
     Refresh(admin::RefreshFlags),
     /// Build the components and the development tools
-    Build,
+    Build(build::Flags),
+    /// Write the four manifests (spin.toml and the others) as their template has them
+    Manifests,
     /// Run every test
     Test(test::Flags),
     /// Run Supabase's own JavaScript clients against the stand-in for Supabase
@@ -110,19 +114,22 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(flags) => up::run(flags, cli.wasm_target).await?,
         Command::Status(flags) => return admin::status(flags),
         Command::Refresh(flags) => return admin::refresh(flags),
-        Command::Build => build::run(cli.wasm_target).await?,
+        Command::Build(flags) => build::run(flags, cli.wasm_target).await?,
+        Command::Manifests => manifest::write()?,
         Command::Test(flags) => return test::run(flags, cli.wasm_target).await,
         Command::Contract => contract::run().await?,
         Command::Browser => {
             let redis = redis_server::program().await?;
-            build::components(cli.wasm_target).await?;
+            build::components(Wasi::V03, cli.wasm_target).await?;
             browser::run(&redis).await?;
         }
         Command::Bench(flags) => return bench::run(flags, cli.wasm_target).await,
         Command::Fuzz(flags) => fuzz::run(flags).await?,
         Command::Deployments => {
             let redis = redis_server::program().await?;
-            build::components(cli.wasm_target).await?;
+            for wasi in Wasi::ALL {
+                build::components(wasi, cli.wasm_target).await?;
+            }
             deployments::run(&redis, deployments::Missing::Fail).await?;
         }
         Command::Doctor => return doctor::run(cli.wasm_target).await,

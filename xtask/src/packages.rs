@@ -12,6 +12,9 @@ pub const COMPONENTS: [&str; 5] = [
 /// The target that components are compiled for: Rust's name of WASI components.
 pub const WASM_TARGET: &str = "wasm32-wasip2";
 
+/// The cargo feature of a component that builds it for WASI 0.2.
+pub const WASI_02: &str = "wasi-02";
+
 /// The program of the embedded host.
 pub const HOST: &str = "afterword-host";
 

@@ -11,16 +11,23 @@ use crate::host::{self, HostKind};
 use crate::manifest::ManifestKind;
 use crate::packages::{FAULTS, HOST_WITH_FAULTS, SCENARIOS};
 use crate::prerequisite::Prerequisite;
+use crate::wasi::Wasi;
 use crate::wasm_target::TargetSource;
 use crate::{
-    browser, build, contract, deployments, former, fuzz, node, redis_server, scenarios, workspace,
+    browser, build, contract, deployments, former, fuzz, manifest, node, redis_server, scenarios,
+    workspace,
 };
+
+/// With spin.toml, the tests that know no manifest run, too. It is also the one that former
+/// versions have.
+const FIRST: (ManifestKind, Wasi) = (ManifestKind::Redis, Wasi::V03);
 
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask test                      everything, on the embedded host: the scenarios with each
-                                        manifest in turn
-  cargo xtask test --manifest http      the scenarios with spin.http.toml
+                                        manifest of each build in turn
+  cargo xtask test --manifest http      the scenarios with spin.http.toml and spin.cloud.toml
+  cargo xtask test --wasi 0.2           the scenarios with spin.wasi02.toml and spin.cloud.toml
   cargo xtask test webhook              the tests with `webhook` in their names
   cargo xtask test model --rounds 2000  many rounds of random histories
   cargo xtask test rollout --rollout-from HEAD~1
@@ -39,11 +46,15 @@ pub struct Flags {
     #[arg(long, value_name = "COMMIT")]
     rollout_from: Option<String>,
 
-    /// Run the scenarios with this manifest only [default: with each in turn]
+    /// Run the scenarios with this kind of manifest only [default: with each in turn]
     ///
-    /// With `redis`, the tests of the tools run, too: they know no manifest.
+    /// With `redis` and WASI 0.3, the tests of the tools run, too: they know no manifest.
     #[arg(long, value_enum)]
     manifest: Option<ManifestKind>,
+
+    /// Run the scenarios with this build of the components only [default: with each in turn]
+    #[arg(long, value_enum)]
+    wasi: Option<Wasi>,
 
     /// The rounds of the fault tests; thousands take hours [default: a few]
     #[arg(long)]
@@ -61,16 +72,20 @@ pub struct Flags {
 ///
 /// When something that the tests need is missing or does not compile.
 pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
-    let host = host::choose(Some(flags.host)).await?;
+    manifest::check()?;
+    let builds = flags.wasi.map_or(Wasi::ALL.to_vec(), |wasi| vec![wasi]);
+    let kinds = flags
+        .manifest
+        .map_or(ManifestKind::ALL.to_vec(), |kind| vec![kind]);
+    let newest = builds.first().copied().unwrap_or(Wasi::V03);
+    let host = host::choose(Some(flags.host), newest).await?;
     let redis = redis_server::program().await?;
-    build::components(source).await?;
-    build::print_sizes()?;
-    let manifests = match flags.manifest {
-        Some(manifest) => vec![manifest],
-        None => vec![ManifestKind::Redis, ManifestKind::Http],
-    };
+    for &wasi in &builds {
+        build::components(wasi, source).await?;
+        build::print_sizes(wasi)?;
+    }
     let is_whole = flags.filter.is_none() && flags.host == HostKind::Embedded;
-    if is_whole && manifests.contains(&ManifestKind::Redis) {
+    if is_whole && builds.contains(&Wasi::V03) && kinds.contains(&ManifestKind::Redis) {
         run_unless_missing("contract", node::prerequisite().await?, contract::run()).await?;
         run_unless_missing("fuzz", fuzz::prerequisite(), fuzz::briefly()).await?;
         deployments::run(&redis, deployments::Missing::LeaveOut).await?;
@@ -84,13 +99,13 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
         Some(commit) => Some(former::build(commit, source).await?),
         None => None,
     };
-    for manifest in manifests {
-        println!("with {}", manifest.file_name());
-        // Former versions have the one manifest.
-        let former = former
-            .as_deref()
-            .filter(|_| manifest == ManifestKind::Redis);
-        let mut cargo = cargo_test(&flags, manifest, &host, &redis, former)?;
+    let combinations = builds
+        .iter()
+        .flat_map(|&wasi| kinds.iter().map(move |&kind| (kind, wasi)));
+    for (kind, wasi) in combinations {
+        println!("with {}", kind.file_name(wasi));
+        let former = former.as_deref().filter(|_| (kind, wasi) == FIRST);
+        let mut cargo = cargo_test(&flags, (kind, wasi), &host, &redis, former)?;
         let status = cargo.status().await.context("starting cargo")?;
         if !status.success() {
             let code = status.code().and_then(|code| u8::try_from(code).ok());
@@ -103,20 +118,22 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
 /// `cargo test` with this manifest.
 fn cargo_test(
     flags: &Flags,
-    manifest: ManifestKind,
+    (kind, wasi): (ManifestKind, Wasi),
     host: &Host,
     redis: &Path,
     former: Option<&Path>,
 ) -> Result<tokio::process::Command> {
     let mut cargo = workspace::cargo("test");
     cargo.args(["--workspace", "--features", FAULTS]);
-    match manifest {
+    if (kind, wasi) == FIRST {
         // No doc tests: there are none, and their empty run would be the last output.
-        ManifestKind::Redis => cargo.args(["--lib", "--bins", "--tests"]),
-        ManifestKind::Http => cargo.args(["--test", SCENARIOS]),
-    };
+        cargo.args(["--lib", "--bins", "--tests"]);
+    } else {
+        cargo.args(["--test", SCENARIOS]);
+    }
     cargo.args(&flags.filter);
-    cargo.env("AFTERWORD_TEST_MANIFEST", manifest.name());
+    cargo.env("AFTERWORD_TEST_MANIFEST", kind.name());
+    cargo.env("AFTERWORD_TEST_WASI", wasi.name());
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
         // More than one per processor, since scenarios mostly wait.
         cargo.env("RUST_TEST_THREADS", "4");

@@ -51,7 +51,8 @@ fn find(starts: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
     })
 }
 
-/// Cargo's target folder: always the one in `spin.toml`, whatever `CARGO_TARGET_DIR` is.
+/// Cargo's target folder: always the one in `spin.toml`, whatever `CARGO_TARGET_DIR` is. A build of
+/// the components may have another: [`crate::wasi::Wasi::folder`].
 pub fn target() -> PathBuf {
     root().join("target")
 }
@@ -63,12 +64,17 @@ pub fn built_program(name: &str) -> PathBuf {
 
 /// `cargo <subcommand>` in this workspace.
 pub fn cargo(subcommand: &str) -> Command {
+    cargo_into(subcommand, &target())
+}
+
+/// `cargo <subcommand>` in this workspace, with another target folder.
+pub fn cargo_into(subcommand: &str, target: &Path) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command
         .arg(subcommand)
         .arg("--target-dir")
-        .arg(target())
+        .arg(target)
         .current_dir(root())
         .kill_on_drop(true);
     // `cargo xtask` sets variables about the package xtask. Some build scripts read them, so that

@@ -16,6 +16,7 @@ use super::{output, worker};
 use crate::manifest::ManifestKind;
 use crate::packages::SUPABASE;
 use crate::stand_in::{self, SERVICE_KEY};
+use crate::wasi::Wasi;
 use crate::workspace;
 
 /// How long a start may take. At the first one, the host compiles the components.
@@ -59,7 +60,7 @@ impl Children {
 
         let variables = variables(plan, stand_in.as_deref(), &redis_url, redis_address);
         let app = |components: &[&str]| App {
-            manifest: plan.manifest.path(),
+            manifest: plan.manifest.path(plan.wasi),
             components: components.iter().map(|&name| name.to_owned()).collect(),
             state_dir: plan.state.path().to_owned(),
             runtime_config: plan.runtime_config.clone(),
@@ -255,6 +256,10 @@ fn variables(
     }
     if plan.manifest == ManifestKind::Http {
         set("refresh_secret", &plan.refresh_secret);
+        if plan.wasi == Wasi::V02 {
+            // As on Fermyon Cloud, which has no service chaining.
+            set("refresh_url", &format!("http://{}", plan.reachable()));
+        }
     }
     set("admin_token", &plan.admin_token);
     // Only this machine reaches the default address, and whoever looks needs no token.

@@ -7,12 +7,15 @@ use clap::Args;
 
 use crate::host::HostKind;
 use crate::manifest::ManifestKind;
+use crate::wasi::Wasi;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask up                        everything on this machine, with sample articles
   cargo xtask up --listen 127.0.0.1:8080
   cargo xtask up --manifest http        without a Redis trigger, as on hosts that have none
+  cargo xtask up --manifest http --wasi 0.2
+                                        as on Fermyon Cloud, with its limits
   SUPABASE_URL=https://abc.supabase.co SUPABASE_ANON_KEY=… cargo xtask up
                                         in front of a real Supabase project
 
@@ -20,13 +23,17 @@ SPIN_VARIABLE_<NAME> sets another variable of the application, such as SPIN_VARI
 README.md lists them. Set keys and secrets in the environment, not as arguments: every user of a
 machine can read arguments.")]
 pub struct Flags {
-    /// What runs the components [default: spin if 4.1 or later is on the PATH, else embedded]
+    /// What runs the components [default: spin if it is on the PATH and new enough, else embedded]
     #[arg(long, value_enum)]
     pub host: Option<HostKind>,
 
-    /// The manifest of the application
+    /// What wakes the worker
     #[arg(long, value_enum, default_value_t = ManifestKind::Redis)]
     pub manifest: ManifestKind,
+
+    /// The version of WASI that the components are built for
+    #[arg(long, value_enum, default_value_t = Wasi::V03)]
+    pub wasi: Wasi,
 
     /// The address to serve
     #[arg(long, default_value = "127.0.0.1:3000", value_parser = address)]

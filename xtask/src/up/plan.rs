@@ -17,6 +17,7 @@ use super::state::StateDir;
 use super::variables::Variables;
 use crate::manifest::ManifestKind;
 use crate::packages::{HOST, SUPABASE};
+use crate::wasi::Wasi;
 use crate::wasm_target::TargetSource;
 use crate::{build, host, redis_server, workspace};
 
@@ -24,8 +25,10 @@ use crate::{build, host, redis_server, workspace};
 pub struct Plan {
     /// What runs the components.
     pub host: Host,
-    /// What describes the application.
+    /// What wakes the worker.
     pub manifest: ManifestKind,
+    /// The build of the components.
+    pub wasi: Wasi,
     /// The address of the HTTP process.
     pub listen: SocketAddr,
     /// The folder that outlives the run.
@@ -40,7 +43,7 @@ pub struct Plan {
     pub webhook_secret: String,
     /// The variable `admin_token`.
     pub admin_token: String,
-    /// The variable `refresh_secret`, which only `spin.http.toml` has.
+    /// The variable `refresh_secret`, which only manifests without a Redis trigger have.
     pub refresh_secret: String,
     /// The application's other variables.
     pub variables: Variables,
@@ -66,7 +69,7 @@ impl Plan {
         // Report wrong flags before minutes of building.
         let listen = free_address(flags.listen)?;
         let environment = |name: &str| std::env::var(name).ok();
-        let mut variables = Variables::read(&flags.manifest.path(), environment)?;
+        let mut variables = Variables::read(&flags.manifest.path(flags.wasi), environment)?;
         let (schema, table) = (non_empty(flags.schema), non_empty(flags.table));
         let has_table = schema.is_some() || table.is_some();
         for (name, value) in [("schema", schema), ("table", table)] {
@@ -115,7 +118,7 @@ impl Plan {
         if let Some(redis) = &running {
             redis.check().await?;
         }
-        let host = host::choose(flags.host).await?;
+        let host = host::choose(flags.host, flags.wasi).await?;
         let dir = flags
             .state_dir
             .unwrap_or_else(|| workspace::root().join(".spin"));
@@ -128,7 +131,7 @@ impl Plan {
             Some(redis) => Redis::Running(redis),
             None => Redis::Own(redis_server::program().await?),
         };
-        build::components(source).await?;
+        build::components(flags.wasi, source).await?;
         let mut programs = Vec::new();
         if let Host::Embedded(_) = host {
             programs.push(HOST);
@@ -151,6 +154,7 @@ impl Plan {
         Ok(Self {
             host,
             manifest: flags.manifest,
+            wasi: flags.wasi,
             listen,
             state,
             runtime_config: flags.runtime_config_file,
