@@ -2,9 +2,10 @@
 //! remember an error.
 
 use crate::failure::Failure;
+use crate::fetch_lock;
 use crate::lookup::lookup;
+use crate::refresh_request::{Requested, request_refresh};
 use crate::settings::Settings;
-use crate::{fetch_lock, refresh_request};
 use afterword::key::Key;
 use afterword::log::{self, event};
 use afterword::{freshness, host, variables, wake};
@@ -23,8 +24,14 @@ pub enum AfterResponse {
         /// When the entry was fetched.
         fetched_at: u64,
     },
-    /// The key was missing and was fetched: release the fetch lock and request a refresh.
-    ReleaseLock(Key),
+    /// The key was missing or expired, and was fetched: release the fetch lock and request a
+    /// refresh.
+    ReleaseLock {
+        /// The key.
+        key: Key,
+        /// It was missing.
+        is_new: bool,
+    },
     /// The key was fetched because the store cannot return its content: release the fetch lock. A
     /// refresh for each such read would only add load.
     ReleaseLockOnly(Key),
@@ -35,12 +42,22 @@ pub enum AfterResponse {
 impl AfterResponse {
     /// Does the work. Failures are logged.
     pub async fn run(self) {
-        match self.call_redis().await {
-            Ok(false) => {}
-            Ok(true) => wake::wake().await,
-            Err(error) => self.not_reported().error(error).emit(),
+        let requested = match self.call_redis().await {
+            Ok(requested) => requested,
+            Err(error) => {
+                self.not_reported().error(error).emit();
+                Requested {
+                    caller_wakes: false,
+                    is_expected: true,
+                }
+            }
+        };
+        if requested.caller_wakes {
+            wake::wake().await;
         }
-        if let Self::RequestRefresh { key, fetched_at } = self {
+        if let Self::RequestRefresh { key, fetched_at } = self
+            && requested.is_expected
+        {
             log_if_still_stale(&key, fetched_at).await;
         }
     }
@@ -48,31 +65,34 @@ impl AfterResponse {
     /// The log line of work that failed.
     fn not_reported(&self) -> log::Line {
         let (Self::RequestRefresh { key, .. }
-        | Self::ReleaseLock(key)
+        | Self::ReleaseLock { key, .. }
         | Self::ReleaseLockOnly(key)
         | Self::Remember(key, _)) = self;
         let message = format!("could not update Redis after a read of {key}");
         log::event(event::READ_NOT_REPORTED, message).key(key)
     }
 
-    /// Returns whether the caller has to wake a worker.
-    async fn call_redis(&self) -> Result<bool, Box<dyn Error>> {
+    async fn call_redis(&self) -> Result<Requested, Box<dyn Error>> {
         let redis = variables::redis().await?;
         Ok(match self {
-            Self::RequestRefresh { key, .. } => {
-                refresh_request::request_refresh(&redis, key).await?
+            Self::RequestRefresh { key, .. } => request_refresh(&redis, key).await?,
+            Self::ReleaseLock { key, is_new } => {
+                let caller_wakes = fetch_lock::release(&redis, key, *is_new).await?;
+                Requested {
+                    caller_wakes,
+                    is_expected: true,
+                }
             }
-            Self::ReleaseLock(key) => fetch_lock::release(&redis, key).await?,
             Self::ReleaseLockOnly(key) => {
                 // An outcome that expires at once replaces the lock: that releases it.
                 let status = StatusCode::OK.as_u16();
                 fetch_lock::remember(&redis, key, status, Duration::ZERO).await?;
-                false
+                Requested::default()
             }
             Self::Remember(key, failure) => {
                 let status = failure.problem.status.as_u16();
                 fetch_lock::remember(&redis, key, status, failure.remembered_for()).await?;
-                false
+                Requested::default()
             }
         })
     }
