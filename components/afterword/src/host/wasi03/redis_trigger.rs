@@ -7,12 +7,28 @@ pub use crate::__export_redis_handler as export;
 // For `export!`.
 #[doc(hidden)]
 pub mod bindings {
+    // All of `redis`, as spin-sdk has it: the linker merges the two in any order.
     spin_sdk::wit_bindgen::generate!({
         inline: "
             package spin:redis@3.0.0;
             interface redis {
                 variant error { invalid-address, too-many-connections, type-error, other(string) }
+                resource connection {
+                    open: static async func(address: string) -> result<connection, error>;
+                    publish: async func(channel: string, payload: payload) -> result<_, error>;
+                    get: async func(key: string) -> result<option<payload>, error>;
+                    set: async func(key: string, value: payload) -> result<_, error>;
+                    incr: async func(key: string) -> result<s64, error>;
+                    del: async func(keys: list<string>) -> result<u32, error>;
+                    sadd: async func(key: string, values: list<string>) -> result<u32, error>;
+                    smembers: async func(key: string) -> result<list<string>, error>;
+                    srem: async func(key: string, values: list<string>) -> result<u32, error>;
+                    execute: async func(command: string, arguments: list<redis-parameter>)
+                        -> result<list<redis-result>, error>;
+                }
                 type payload = list<u8>;
+                variant redis-parameter { int64(s64), binary(payload) }
+                variant redis-result { nil, status(string), int64(s64), binary(payload) }
             }
             interface inbound-redis {
                 use redis.{payload, error};
@@ -20,6 +36,7 @@ pub mod bindings {
             }
             world redis-trigger { export inbound-redis; }
         ",
+        with: { "spin:redis/redis@3.0.0": spin_sdk::redis::wit::redis },
         runtime_path: "spin_sdk::wit_bindgen::rt",
         pub_export_macro: true,
     });
