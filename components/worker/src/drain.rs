@@ -117,6 +117,7 @@ async fn run<'a>(
             let Some(claim) = claim.await? else {
                 return Ok(None);
             };
+            refresher.writer.log_if_full().await;
             if must_count && !claim.tasks.is_empty() {
                 // No job has begun: a listing must be the instance's only call to the store.
                 must_count = false;

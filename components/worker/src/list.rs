@@ -185,7 +185,15 @@ impl ListRefresher<'_> {
                 written.await?
             }
             Content::NoRoom => {
-                // An entry without content: readers ask the origin.
+                let was_too_large =
+                    matches!(former, StoredList::Entry(entry) if entry.is_too_large());
+                if !was_too_large {
+                    let message = "the list is read from the origin each time, because it has more \
+                                   chunks than `max_keys` allows";
+                    let line = log::event(event::ENTRY_TOO_LARGE, message);
+                    line.key(Key::List).emit();
+                }
+                // An entry without content.
                 let none = Some(Bytes::new());
                 writer.write(&Key::List, none, fetched_at, claimed).await?
             }
@@ -244,7 +252,6 @@ impl ListRefresher<'_> {
                 for cut in cuts.drain(..) {
                     if chunks.len() == self.writer.capacity.max_chunks() {
                         has_room = false;
-                        self.writer.log_full(&Key::List.to_string()).await;
                     }
                     // The other pages are fetched for the comparison.
                     if !has_room {

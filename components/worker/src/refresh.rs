@@ -79,7 +79,6 @@ impl Refresher<'_> {
             if self.writer.has_room(&name).await.unwrap_or(true) {
                 others.push(claimed);
             } else {
-                self.writer.log_full(&name).await;
                 without_room.push(claimed);
             }
         }

@@ -141,9 +141,7 @@ impl Writer<'_> {
                 Ok(false) => {}
                 Err(error) => return Ok(Err(NotWritten::Failed(error.to_string()))),
             }
-            let item = self.capacity.any_item().filter(|_| is_of_list);
-            self.log_full(item.as_deref().unwrap_or(name)).await;
-            let Some(item) = item else {
+            let Some(item) = self.capacity.any_item().filter(|_| is_of_list) else {
                 return Ok(Err(NotWritten::NoRoom));
             };
             if !self.may_write().await? {
@@ -169,17 +167,16 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Logs once a day that the store is full, with one of the keys that it does not have.
-    pub async fn log_full(&self, name: &str) {
-        let is_logged = self.capacity.is_logged.replace(true);
-        if is_logged || !self.lease.queue.is_first_of_the_day("store-full").await {
+    /// Logs once a day that the store is full.
+    pub async fn log_if_full(&self) {
+        let is_new =
+            self.capacity.is_full() == Some(true) && !self.capacity.is_logged.replace(true);
+        if !is_new || !self.lease.queue.is_first_of_the_day("store-full").await {
             return;
         }
-        let message = format!(
-            "the store has as many keys as `max_keys` allows: {name} and others are read from the \
-             origin each time"
-        );
-        log::event(event::STORE_FULL, message).key(name).emit();
+        let message = "the store has as many keys as `max_keys` allows: what it lacks is read from \
+                       the origin each time";
+        log::event(event::STORE_FULL, message).emit();
     }
 
     /// The largest value that the host's store takes.
