@@ -2,10 +2,9 @@
 //! remember an error.
 
 use crate::failure::Failure;
-use crate::fetch_lock;
 use crate::lookup::lookup;
-use crate::refresh_request::{Requested, request_refresh};
 use crate::settings::Settings;
+use crate::{fetch_lock, refresh_request};
 use afterword::key::Key;
 use afterword::log::{self, event};
 use afterword::{freshness, host, variables, wake};
@@ -42,22 +41,12 @@ pub enum AfterResponse {
 impl AfterResponse {
     /// Does the work. Failures are logged.
     pub async fn run(self) {
-        let requested = match self.call_redis().await {
-            Ok(requested) => requested,
-            Err(error) => {
-                self.not_reported().error(error).emit();
-                Requested {
-                    caller_wakes: false,
-                    is_expected: true,
-                }
-            }
-        };
-        if requested.caller_wakes {
-            wake::wake().await;
+        match self.call_redis().await {
+            Ok(false) => {}
+            Ok(true) => wake::wake().await,
+            Err(error) => self.not_reported().error(error).emit(),
         }
-        if let Self::RequestRefresh { key, fetched_at } = self
-            && requested.is_expected
-        {
+        if let Self::RequestRefresh { key, fetched_at } = self {
             log_if_still_stale(&key, fetched_at).await;
         }
     }
@@ -72,27 +61,24 @@ impl AfterResponse {
         log::event(event::READ_NOT_REPORTED, message).key(key)
     }
 
-    async fn call_redis(&self) -> Result<Requested, Box<dyn Error>> {
+    /// Returns whether the caller has to wake a worker.
+    async fn call_redis(&self) -> Result<bool, Box<dyn Error>> {
         let redis = variables::redis().await?;
         Ok(match self {
-            Self::RequestRefresh { key, .. } => request_refresh(&redis, key).await?,
-            Self::ReleaseLock { key, is_new } => {
-                let caller_wakes = fetch_lock::release(&redis, key, *is_new).await?;
-                Requested {
-                    caller_wakes,
-                    is_expected: true,
-                }
+            Self::RequestRefresh { key, .. } => {
+                refresh_request::request_refresh(&redis, key).await?
             }
+            Self::ReleaseLock { key, is_new } => fetch_lock::release(&redis, key, *is_new).await?,
             Self::ReleaseLockOnly(key) => {
                 // An outcome that expires at once replaces the lock: that releases it.
                 let status = StatusCode::OK.as_u16();
                 fetch_lock::remember(&redis, key, status, Duration::ZERO).await?;
-                Requested::default()
+                false
             }
             Self::Remember(key, failure) => {
                 let status = failure.problem.status.as_u16();
                 fetch_lock::remember(&redis, key, status, failure.remembered_for()).await?;
-                Requested::default()
+                false
             }
         })
     }
@@ -128,6 +114,7 @@ async fn log_if_still_stale(key: &Key, fetched_at: u64) {
     host::sleep(GRACE).await;
     if let Ok(Some(entry)) = lookup(key, &settings).await
         && entry.fetched_at() <= fetched_at
+        && !refresh_request::worker_is_paused()
     {
         let stale_for = stale_for();
         let message = format!(

@@ -281,3 +281,21 @@ async fn the_worker_stops_at_the_limit_of_requests_and_readers_are_still_served(
     afterword.redis_command::<u64>(&delete).await.unwrap();
     afterword.wait_for_hit("/articles/20").await;
 }
+
+#[tokio::test]
+async fn a_stale_entry_is_served_without_a_complaint_while_the_requests_are_used_up() {
+    const LIMIT: &str = "100000";
+    let setup = Setup::default().variable("max_requests_per_hour", LIMIT);
+    let afterword = setup.no_webhooks().start().await;
+    afterword.wait_for_hit("/articles/7").await;
+    afterword.wait_until_drained().await.unwrap();
+    let used_up = ["HSET", &redis_key("requests"), "count", LIMIT];
+    afterword.redis_command::<u64>(&used_up).await.unwrap();
+    store_file::make_old(&afterword, "/articles/7", Duration::from_secs(400));
+    let response = afterword.get("/articles/7").await;
+    assert!(response.cache_status().contains("hit"), "{response:?}");
+    afterword.wait_for_queue(&["/articles/7"]).await;
+    // The reader would look again after five seconds.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!(afterword.logged_about("entry-stays-stale"), []);
+}
