@@ -1,6 +1,9 @@
 //! Counters. An instance adds up, and reports the sums to Redis after a response, at most once a
 //! second. So a cached read costs no Redis call.
 //!
+//! On a host that starts an instance for each request, nothing adds up. There, one cached read in 64
+//! is reported, and counts for all of them.
+//!
 //! The report also checks that a worker is at work, at most once in ten seconds.
 
 use crate::host;
@@ -87,9 +90,17 @@ type Counts = [u32; ALL.len()];
 /// The shortest time between two reports of an instance.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time from a response to the first report. Spin sends the headers of a response alone if a
-/// host call follows at once, and the body then waits 40 ms for a delayed ACK.
-const DELAY: Duration = Duration::from_millis(100);
+/// The time from a response to the first report. With WASI 0.3, Spin sends the headers of a response
+/// alone if a host call follows at once, and the body then waits 40 ms for a delayed ACK. With WASI
+/// 0.2, headers and body leave together, and a delay would only keep the instance alive.
+const DELAY: Duration = if host::REUSES_INSTANCES {
+    Duration::from_millis(100)
+} else {
+    Duration::ZERO
+};
+
+/// Without reused instances, one cached read in this many is reported.
+const HITS_PER_REPORT: u32 = 64;
 
 /// The time between two checks of an instance, and after a report that failed.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
@@ -132,7 +143,9 @@ pub fn acknowledged(id: i64, after: Duration) {
 
 /// Schedules a report of this instance, unless one is scheduled. To be called after each response.
 pub fn report_later() {
-    if IS_SCHEDULED.replace(true) {
+    let is_reported = host::REUSES_INSTANCES
+        || COUNTED.with_borrow_mut(|counted| sample(counted, host::random()));
+    if !is_reported || IS_SCHEDULED.replace(true) {
         return;
     }
     let wait = NEXT_AT.get().map_or(DELAY, |at| {
@@ -157,6 +170,17 @@ pub fn report_later() {
             }
         }
     });
+}
+
+/// Whether to report what a single request has counted. If it is at most a cached read, one in
+/// [`HITS_PER_REPORT`] is reported, and counts for the others.
+fn sample(counted: &mut Counts, random: u64) -> bool {
+    let mut others = (0..).zip(&*counted).filter(|(at, _)| *at != READ_HIT.0);
+    if others.any(|(_, count)| *count > 0) {
+        return true;
+    }
+    counted[READ_HIT.0] *= HITS_PER_REPORT;
+    random.is_multiple_of(HITS_PER_REPORT.into())
 }
 
 /// Reports what this instance has counted. Returns whether the caller has to wake a worker
@@ -206,6 +230,30 @@ mod tests {
         let hits = r#"reads_total{outcome="hit"}"#;
         let misses = r#"reads_total{outcome="miss"}"#;
         assert_eq!(texts, ["1", hits, "2", misses, "1", "41:answered", "3"]);
+    }
+
+    #[test]
+    fn of_single_requests_one_hit_in_64_is_reported_and_counts_for_all() {
+        let counts = |counters: &[Counter]| {
+            let mut counts = [0; ALL.len()];
+            counters.iter().for_each(|counter| counts[counter.0] += 1);
+            counts
+        };
+        let mut reported = 0;
+        for random in 0..640 {
+            let mut hit = counts(&[READ_HIT]);
+            if sample(&mut hit, random) {
+                reported += hit[READ_HIT.0];
+            }
+        }
+        assert_eq!(reported, 640);
+        let nothing = (0..640).filter(|random| sample(&mut counts(&[]), *random));
+        assert_eq!(nothing.count(), 10);
+        for others in [&[READ_MISS, READER_REQUEST_OK][..], &[WEBHOOK_REFUSED]] {
+            let mut counted = counts(others);
+            assert!((0..64).all(|random| sample(&mut counted, random)));
+            assert_eq!(counted, counts(others));
+        }
     }
 
     #[test]

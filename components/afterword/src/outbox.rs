@@ -37,6 +37,11 @@ pub async fn put(tasks: &[Task]) -> Result<(), Error> {
     .await?
 }
 
+/// Whether this is a key of the outbox.
+pub fn has(key: &str) -> bool {
+    matches!(key, FLAG | EMPTYING) || key.starts_with(PREFIX)
+}
+
 /// Whether there may be records.
 pub async fn is_flagged(store: &Store) -> Result<bool, Error> {
     Ok(pending(store).await?.is_some())

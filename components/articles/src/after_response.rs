@@ -23,8 +23,14 @@ pub enum AfterResponse {
         /// When the entry was fetched.
         fetched_at: u64,
     },
-    /// The key was missing and was fetched: release the fetch lock and request a refresh.
-    ReleaseLock(Key),
+    /// The key was missing or expired, and was fetched: release the fetch lock and request a
+    /// refresh.
+    ReleaseLock {
+        /// The key.
+        key: Key,
+        /// It was missing.
+        is_new: bool,
+    },
     /// The key was fetched because the store cannot return its content: release the fetch lock. A
     /// refresh for each such read would only add load.
     ReleaseLockOnly(Key),
@@ -48,7 +54,7 @@ impl AfterResponse {
     /// The log line of work that failed.
     fn not_reported(&self) -> log::Line {
         let (Self::RequestRefresh { key, .. }
-        | Self::ReleaseLock(key)
+        | Self::ReleaseLock { key, .. }
         | Self::ReleaseLockOnly(key)
         | Self::Remember(key, _)) = self;
         let message = format!("could not update Redis after a read of {key}");
@@ -62,7 +68,7 @@ impl AfterResponse {
             Self::RequestRefresh { key, .. } => {
                 refresh_request::request_refresh(&redis, key).await?
             }
-            Self::ReleaseLock(key) => fetch_lock::release(&redis, key).await?,
+            Self::ReleaseLock { key, is_new } => fetch_lock::release(&redis, key, *is_new).await?,
             Self::ReleaseLockOnly(key) => {
                 // An outcome that expires at once replaces the lock: that releases it.
                 let status = StatusCode::OK.as_u16();
@@ -79,13 +85,15 @@ impl AfterResponse {
 }
 
 /// Logs an entry that no worker refreshes although readers request it. An instance looks at most
-/// once a minute.
+/// once a minute. If each read has an instance of its own, one in `READS_PER_LOOK` looks, because a
+/// look keeps the instance alive.
 async fn log_if_still_stale(key: &Key, fetched_at: u64) {
     /// Entries that have been stale for less time are ignored.
     const OVERDUE: Duration = Duration::from_secs(60);
     const INTERVAL: Duration = Duration::from_secs(60);
     /// A healthy worker refreshes the entry in this time.
     const GRACE: Duration = Duration::from_secs(5);
+    const READS_PER_LOOK: u64 = 64;
     thread_local! {
         static LOOKED_AT: Cell<Option<Instant>> = const { Cell::new(None) };
     }
@@ -99,10 +107,14 @@ async fn log_if_still_stale(key: &Key, fetched_at: u64) {
     if stale_for() < OVERDUE || LOOKED_AT.get().is_some_and(|at| at.elapsed() < INTERVAL) {
         return;
     }
+    if !host::REUSES_INSTANCES && !host::random().is_multiple_of(READS_PER_LOOK) {
+        return;
+    }
     LOOKED_AT.set(Some(Instant::now()));
     host::sleep(GRACE).await;
     if let Ok(Some(entry)) = lookup(key, &settings).await
         && entry.fetched_at() <= fetched_at
+        && !refresh_request::worker_is_paused()
     {
         let stale_for = stale_for();
         let message = format!(

@@ -58,10 +58,14 @@ pub async fn acquire(redis: &Redis, key: &Key) -> Result<FetchLock, Error> {
     })
 }
 
-/// Releases the lock after a successful fetch, and requests the refresh that stores the content.
-/// Returns whether the caller has to [wake](afterword::wake) a worker.
-pub async fn release(redis: &Redis, key: &Key) -> Result<bool, Error> {
-    let arguments = [name(key), b"releases_fetch_lock".to_vec()];
+/// Releases the lock after a successful fetch, and requests the refresh that stores the content,
+/// unless the key is new and the store is full. Returns whether the caller has to
+/// [wake](afterword::wake) a worker.
+pub async fn release(redis: &Redis, key: &Key, is_new: bool) -> Result<bool, Error> {
+    let mut arguments = vec![name(key), b"releases_fetch_lock".to_vec()];
+    if is_new {
+        arguments.push(b"is_new".to_vec());
+    }
     let reply = queue::run(redis, script::REQUEST_REFRESH, &arguments).await?;
     reply.caller_wakes()
 }

@@ -128,7 +128,9 @@ pub async fn miss(
         }
         (Outcome::Fetched(entry, status), _) => {
             let after = if why.leads_to_an_entry() {
-                AfterResponse::ReleaseLock(key)
+                // The list takes precedence over items: there is always room for it.
+                let is_new = why == Forward::UriMiss && key != Key::List;
+                AfterResponse::ReleaseLock { key, is_new }
             } else {
                 AfterResponse::ReleaseLockOnly(key)
             };

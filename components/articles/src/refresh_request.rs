@@ -2,8 +2,18 @@
 
 use afterword::key::Key;
 use afterword::queue::{self, Error, Redis, script};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
+
+thread_local! {
+    /// Whether the requests of this hour were used up at the last refresh request.
+    static IS_PAUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the worker waits, because `max_requests_per_hour` is used up.
+pub fn worker_is_paused() -> bool {
+    IS_PAUSED.get()
+}
 
 /// Queues `key` unless it is queued, and wakes a worker. An instance does this at most once a
 /// second for each key, because a thousand readers of a stale entry need one refresh. Returns
@@ -26,5 +36,7 @@ pub async fn request_refresh(redis: &Redis, key: &Key) -> Result<bool, Error> {
     }
     let arguments = [key.to_string().into_bytes()];
     let reply = queue::run(redis, script::REQUEST_REFRESH, &arguments).await?;
-    reply.caller_wakes()
+    let [_, caller_wakes, is_paused] = reply.integers()?;
+    IS_PAUSED.set(is_paused == 1);
+    Ok(caller_wakes == 1)
 }

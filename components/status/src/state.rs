@@ -149,7 +149,7 @@ fn build(
     let now = redis.as_ref().map_or(host_now, |report| whole(report.now));
     let parts = Parts {
         redis: redis_part(&redis, store),
-        store: store_part(store),
+        store: store_part(store, redis.as_ref().ok()),
         supabase: redis
             .as_ref()
             .map_or_else(|_| unknown(REDIS_KNOWS), supabase),
@@ -210,12 +210,16 @@ fn redis_part(redis: &Result<Report, String>, store: StoreState) -> Part {
     }
 }
 
-fn store_part(store: StoreState) -> Part {
-    let (state, detail) = if store.is_up {
-        (State::Up, "It holds the entries.")
-    } else {
+fn store_part(store: StoreState, report: Option<&Report>) -> Part {
+    let is_full = report.is_some_and(|report| field(&report.health, "full_at").is_some());
+    let (state, detail) = if !store.is_up {
         let why = "It does not respond. Readers are served from Supabase.";
         (State::Down, why)
+    } else if is_full {
+        let why = "It holds as many entries as `max_keys` allows. Other reads go to Supabase.";
+        (State::Up, why)
+    } else {
+        (State::Up, "It holds the entries.")
     };
     Part {
         state,

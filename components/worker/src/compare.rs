@@ -23,6 +23,8 @@ pub struct Rules<'a> {
     pub source: Source,
     /// How long an item is served.
     pub lifetime: Lifetime,
+    /// Whether the number of keys is limited. Then an item that nobody reads makes room for others.
+    pub evicts_unread: bool,
 }
 
 /// A comparison that is under way.
@@ -133,6 +135,7 @@ impl Rules<'_> {
         let shows_all = self.shows_all && matches!(shown, Shown::Nothing);
         let expired = || self.lifetime.judge(entry.fetched_at, now) == Freshness::Expired;
         match shown {
+            Shown::Row(_) if self.evicts_unread && expired() => Verdict::Evict,
             // Readers get the content from the origin.
             Shown::Row(_) if entry.is_too_large() => Verdict::Keep,
             Shown::Row(row) if row::agree(&entry.identity.content, row, self.related) => {
@@ -166,6 +169,7 @@ mod tests {
                 stale_while_revalidate: Duration::from_secs(600),
                 stale_if_error: Duration::from_secs(900),
             },
+            evicts_unread: false,
         }
     }
 
@@ -223,6 +227,18 @@ mod tests {
         };
         assert_eq!(verdict(&limited, &item(1_200), None), Verdict::Keep);
         assert_eq!(verdict(&limited, &item(1_201), None), Verdict::Evict);
+    }
+
+    #[test]
+    fn an_unread_item_that_the_list_shows_is_evicted_only_if_keys_are_limited() {
+        let limited = Rules {
+            evicts_unread: true,
+            ..rules()
+        };
+        let row = Some(r#"{"id":7,"title":"T"}"#);
+        assert_eq!(verdict(&rules(), &item(1_201), row), Verdict::Keep);
+        assert_eq!(verdict(&limited, &item(1_200), row), Verdict::Keep);
+        assert_eq!(verdict(&limited, &item(1_201), row), Verdict::Evict);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use afterword::host;
 use afterword::key::Key;
 use afterword::log::{self, event};
 use afterword::queue::{Error, Task};
+use afterword::store;
 use futures_util::future::{Either, LocalBoxFuture, select, select_all};
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -94,6 +95,8 @@ async fn run<'a>(
     let mut outbox = OutboxState::default();
     let mut upkeep_at: Option<Instant> = None;
     let mut quota_is_logged = false;
+    let capacity = &refresher.writer.capacity;
+    let mut must_count = capacity.is_limited();
     let max_requests = refresher.writer.settings.limits.requests_per_hour;
     // If writes wait for each other, so would the jobs, and each would fetch a few rows.
     let max_claimed = MAX_CLAIMED.min(refresher.writer.pace.max_under_way());
@@ -109,10 +112,20 @@ async fn run<'a>(
         if !stop && jobs.len() < max_jobs && !outbox.flagged && reconciliations.is_empty() {
             let sent = refresher.origin.take_sent();
             let configuration = &failures.configuration;
-            let claim = lease.claim(max_claimed, configuration, sent, max_requests);
+            let is_full = capacity.is_full();
+            let claim = lease.claim(max_claimed, configuration, sent, max_requests, is_full);
             let Some(claim) = claim.await? else {
                 return Ok(None);
             };
+            refresher.writer.log_if_full().await;
+            if must_count && !claim.tasks.is_empty() {
+                // No job has begun: a listing must be the instance's only call to the store.
+                must_count = false;
+                match list_store(store, lease.queue, false).await {
+                    Ok(listed) => capacity.listed(listed.keys),
+                    Err(error) => log_not_listed(&error),
+                }
+            }
             if let Some(wait) = claim.quota_wait
                 && !quota_is_logged
             {
@@ -159,8 +172,12 @@ async fn run<'a>(
         if !stop && jobs.is_empty() && (outbox.flagged || !reconciliations.is_empty()) {
             // A listing must be the instance's only call to the store: see `Store::keys`.
             let claimed = std::mem::take(&mut reconciliations);
-            let listed = list_store(store, lease.queue, outbox.flagged).await;
+            let mut listed = list_store(store, lease.queue, outbox.flagged).await;
             outbox.tried(listed.as_ref().is_ok_and(|listed| listed.outbox_is_empty));
+            if let Ok(listed) = &mut listed {
+                must_count = false;
+                capacity.listed(std::mem::take(&mut listed.keys));
+            }
             match listed {
                 Ok(listed) if !claimed.is_empty() => {
                     let of_list = std::mem::take(&mut of_list);
@@ -176,9 +193,7 @@ async fn run<'a>(
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    log::event(event::STORE_NOT_LISTED, "could not list the store")
-                        .error(&error)
-                        .emit();
+                    log_not_listed(&error);
                     if !claimed.is_empty() {
                         failures.back_off(&claimed, &error.to_string()).await?;
                     }
@@ -209,6 +224,12 @@ async fn run<'a>(
             }
         }
     }
+}
+
+fn log_not_listed(error: &store::Error) {
+    log::event(event::STORE_NOT_LISTED, "could not list the store")
+        .error(error)
+        .emit();
 }
 
 fn tasks(claimed: &[Claimed]) -> Vec<Task> {

@@ -170,7 +170,7 @@ impl<'a> Lease<'a> {
     /// Claims up to `limit` due tasks; `None` if the lease is lost. While the circuit
     /// breaker is open, claims one task every 5 s. `configuration` is a digest of the configuration
     /// that decides the origin's responses. `sent` is the number of requests since the last claim,
-    /// `max_requests` their limit for an hour.
+    /// `max_requests` their limit for an hour. `is_full`: the store has no room for more keys.
     ///
     /// A name that Afterword did not write is removed, because it would stay due forever.
     pub async fn claim(
@@ -179,12 +179,14 @@ impl<'a> Lease<'a> {
         configuration: &str,
         sent: u32,
         max_requests: Option<u32>,
+        is_full: Option<bool>,
     ) -> Result<Option<Claim>, Error> {
         let arguments = vec![
             number(limit),
             configuration.into(),
             number(sent),
             number(max_requests.unwrap_or(0)),
+            is_full.map_or_else(Vec::new, |is_full| number(u8::from(is_full))),
         ];
         let reply = self.run(script::CLAIM, arguments).await?;
         if reply.is_nil() {

@@ -17,11 +17,12 @@
 //! | `failures`, `retry` | back-off and circuit breaker |
 //! | `work_queue`, `lease` | the operations in Redis |
 //! | `application` | refuses to share a prefix with another application |
-//! | `pace` | spaces the writes |
+//! | `capacity`, `pace` | the number of keys in the store; spaces the writes |
 //! | `settings` | the variables that only the worker needs |
 
 mod application;
 mod batches;
+mod capacity;
 mod chunking;
 mod compare;
 mod compress;
@@ -44,6 +45,7 @@ use afterword::log::{self, event};
 use afterword::store::Store;
 use afterword::{host, metrics, variables};
 use application::Application;
+use capacity::Capacity;
 use drain::Deadline;
 use failures::Failures;
 use futures_util::future::{Either, pending, select};
@@ -151,6 +153,7 @@ async fn run(
         failures: &failures,
         settings: &settings,
         pace: Pace::new(settings.limits.writes_per_second),
+        capacity: Capacity::new(settings.limits.keys),
     };
     let refresher = Refresher {
         lease: &lease,

@@ -8,8 +8,8 @@ use crate::compare::Comparison;
 use crate::failures::Failures;
 use crate::lease::{Claimed, Lease};
 use crate::places::{Ranges, Run};
-use crate::write::{Writer, Written};
-use crate::write_list::{NotWritten, StoredList};
+use crate::write::{NotWritten, Writer, Written};
+use crate::write_list::StoredList;
 use afterword::chunk::ChunkName;
 use afterword::directory::{ChunkRecord, Directory};
 use afterword::host;
@@ -19,6 +19,7 @@ use afterword::postgrest::rows::Rows;
 use afterword::postgrest::{Error as OriginError, Origin, Page, Pages};
 use afterword::queue::{Error, Task};
 use afterword::row;
+use bytes::Bytes;
 use futures_util::future::join_all;
 use std::collections::HashMap;
 
@@ -88,6 +89,8 @@ enum Content {
     Value(Vec<u8>),
     /// A long list, whose chunks are in the store.
     Chunks(Vec<ChunkRecord>),
+    /// A long list, for whose chunks the store has no room.
+    NoRoom,
 }
 
 impl ListRefresher<'_> {
@@ -181,9 +184,23 @@ impl ListRefresher<'_> {
                 let written = writer.write_directory(chunks, fetched_at, former, claimed);
                 written.await?
             }
+            Content::NoRoom => {
+                let was_too_large =
+                    matches!(former, StoredList::Entry(entry) if entry.is_too_large());
+                if !was_too_large {
+                    let message = "the list is read from the origin each time, because it has more \
+                                   chunks than `max_keys` allows";
+                    let line = log::event(event::ENTRY_TOO_LARGE, message);
+                    line.key(Key::List).emit();
+                }
+                // An entry without content.
+                let none = Some(Bytes::new());
+                writer.write(&Key::List, none, fetched_at, claimed).await?
+            }
         };
         Ok(match written {
             Written::Stored(bytes) => Ok(bytes),
+            Written::NoRoom => Ok(0),
             Written::Failed(why) => Err(NoList::NotWritten(why)),
             Written::LeaseLost => Err(NoList::LeaseLost),
         })
@@ -202,7 +219,7 @@ impl ListRefresher<'_> {
         let mut chunking = Chunking::new(self.writer.max_chunk(), former.chunks());
         let mut pages = self.origin.list();
         let (mut cuts, mut chunks) = (Vec::new(), Vec::new());
-        let (mut length, mut is_complete) = (2, false);
+        let (mut length, mut is_complete, mut has_room) = (2, false, true);
         while !is_complete {
             match self.origin.next_page(&mut pages).await {
                 Ok(Page::Rows(rows, _)) => {
@@ -233,8 +250,16 @@ impl ListRefresher<'_> {
             cuts.extend(std::iter::from_fn(|| chunking.next()));
             if length > longest_value {
                 for cut in cuts.drain(..) {
+                    if chunks.len() == self.writer.capacity.max_chunks() {
+                        has_room = false;
+                    }
+                    // The other pages are fetched for the comparison.
+                    if !has_room {
+                        continue;
+                    }
                     match self.writer.write_chunk(cut, &kept, true).await? {
                         Ok(chunk) => chunks.push(chunk),
+                        Err(NotWritten::NoRoom) => has_room = false,
                         Err(NotWritten::Failed(why)) => return Ok(Err(NoList::NotWritten(why))),
                         Err(NotWritten::LeaseLost) => return Ok(Err(NoList::LeaseLost)),
                     }
@@ -242,7 +267,9 @@ impl ListRefresher<'_> {
             }
         }
         self.failures.succeeded(trips).await?;
-        let content = if chunks.is_empty() {
+        let content = if !has_room {
+            Content::NoRoom
+        } else if chunks.is_empty() {
             Content::Value(joined(&cuts))
         } else {
             Content::Chunks(chunks)
@@ -343,6 +370,7 @@ impl ListRefresher<'_> {
                         Err(NotWritten::Failed(why)) => {
                             self.failures.back_off(&tasks, &why).await?;
                         }
+                        Err(NotWritten::NoRoom) => return Ok(false),
                         Err(NotWritten::LeaseLost) => return Ok(true),
                     },
                     Ok(None) => return Ok(false),
@@ -368,7 +396,7 @@ impl ListRefresher<'_> {
                 self.failures.back_off(&list, &why).await?;
             }
             Some(Written::LeaseLost) => {}
-            None => return Ok(false),
+            Some(Written::NoRoom) | None => return Ok(false),
         }
         Ok(true)
     }
@@ -439,7 +467,8 @@ impl ListRefresher<'_> {
         };
         let max = self.writer.settings.max_list_bytes;
         let is_too_short = new.length() <= self.writer.longest_value(stored) as u64;
-        let is_too_long = max.is_some_and(|max| new.length() > u64::from(max));
+        let is_too_long = max.is_some_and(|max| new.length() > u64::from(max))
+            || new.chunks.len() > self.writer.capacity.max_chunks();
         let order = self.origin.resource.list_query.by_id_ranges();
         // The rows must be where their ids say that they are.
         let is_in_order = order.is_some_and(|order| Ranges::of(&new, order).is_some());

@@ -49,6 +49,8 @@ pub struct Listed {
     pub stored: Vec<Key>,
     /// The chunks of lists.
     pub chunks: Vec<ChunkName>,
+    /// All keys but those of the outbox.
+    pub keys: Vec<String>,
     /// Whether the outbox is empty.
     pub outbox_is_empty: bool,
 }
@@ -61,7 +63,9 @@ pub async fn list_store(
     flagged: bool,
 ) -> Result<Listed, store::Error> {
     if flagged {
-        outbox::begin_emptying(store).await?;
+        // A full store may refuse it. The records are moved nevertheless, which makes room, and the
+        // flag stays set: the worker looks again.
+        let _: Result<(), store::Error> = outbox::begin_emptying(store).await;
     }
     let names = store.keys().await?;
     let emptied = empty_outbox(store, queue, &names).await;
@@ -79,12 +83,17 @@ pub async fn list_store(
             .error(why)
             .emit(),
     }
+    let outbox_is_empty = emptied.is_ok();
     let stored = names.iter().filter_map(|name| Key::from_canonical(name));
     let chunks = names.iter().filter_map(|name| ChunkName::parse(name));
+    let (stored, chunks) = (stored.collect(), chunks.collect());
+    let mut keys = names;
+    keys.retain(|key| !outbox::has(key));
     Ok(Listed {
-        stored: stored.collect(),
-        chunks: chunks.collect(),
-        outbox_is_empty: emptied.is_ok(),
+        stored,
+        chunks,
+        keys,
+        outbox_is_empty,
     })
 }
 

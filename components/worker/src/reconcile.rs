@@ -108,6 +108,7 @@ impl Reconciler<'_> {
             id_column: &resource.table.id_column,
             source: self.origin.item_source(),
             lifetime: self.lifetime,
+            evicts_unread: self.writer.capacity.is_limited(),
         };
         let probes: Vec<Task> = listed
             .stored

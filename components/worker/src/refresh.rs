@@ -9,6 +9,7 @@ use afterword::postgrest::{Blame, Origin};
 use afterword::queue::Error;
 use bytes::Bytes;
 use std::slice;
+use std::time::Duration;
 
 /// Fetches and writes items.
 pub struct Refresher<'a> {
@@ -30,7 +31,8 @@ impl Refresher<'_> {
     /// request of suspects that fails as if the origin failed. If too many requests fail in a row,
     /// the origin is at fault after all.
     pub async fn refresh(&self, batch: Vec<Claimed>) -> Result<(), Error> {
-        let mut parts = vec![batch];
+        let batch = self.complete_without_room(batch).await?;
+        let mut parts = Vec::from_iter(Some(batch).filter(|batch| !batch.is_empty()));
         let trips = self.failures.trips();
         while let Some(part) = parts.pop() {
             // Another request has tripped the circuit breaker. The rest stays queued.
@@ -67,6 +69,23 @@ impl Refresher<'_> {
         Ok(())
     }
 
+    /// Completes the tasks of items that a full store does not have, without a request to the origin:
+    /// there is nothing to write or to remove. Returns the others.
+    async fn complete_without_room(&self, batch: Vec<Claimed>) -> Result<Vec<Claimed>, Error> {
+        let (mut others, mut without_room) = (Vec::with_capacity(batch.len()), Vec::new());
+        for claimed in batch {
+            // If the store fails, so will the write.
+            let name = claimed.task.to_string();
+            if self.writer.has_room(&name).await.unwrap_or(true) {
+                others.push(claimed);
+            } else {
+                without_room.push(claimed);
+            }
+        }
+        self.lease.complete(&without_room, Duration::ZERO).await?;
+        Ok(others)
+    }
+
     /// Writes the entries of these tasks from the fetched rows, and completes the tasks.
     async fn write(
         &self,
@@ -84,7 +103,7 @@ impl Refresher<'_> {
             let alone = slice::from_ref(claimed);
             let written = self.writer.write(key, content, fetched_at, alone);
             match written.await? {
-                Written::Stored(_) => done.push(claimed.clone()),
+                Written::Stored(_) | Written::NoRoom => done.push(claimed.clone()),
                 Written::Failed(why) => {
                     self.failures.back_off(alone, &why).await?;
                 }

@@ -17,6 +17,8 @@ pub struct Settings {
 pub struct Limits {
     /// `max_value_bytes`: the size of a value in the store.
     pub value_bytes: Option<u32>,
+    /// `max_keys`: the keys in the store.
+    pub keys: Option<u32>,
     /// `max_writes_per_second`: the writes to the store.
     pub writes_per_second: Option<u32>,
     /// `max_requests_per_hour`: the HTTP requests.
@@ -35,6 +37,7 @@ impl Settings {
             max_list_bytes: maximum("max_list_bytes").await?,
             limits: Limits {
                 value_bytes: maximum("max_value_bytes").await?,
+                keys: maximum("max_keys").await?,
                 writes_per_second: maximum("max_writes_per_second").await?,
                 requests_per_hour: maximum("max_requests_per_hour").await?,
             },

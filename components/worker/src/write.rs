@@ -1,5 +1,6 @@
 //! Writes entries, under the lease.
 
+use crate::capacity::Capacity;
 use crate::compress::compress;
 use crate::failures::Failures;
 use crate::lease::{Claimed, Lease, longest_queued};
@@ -33,16 +34,40 @@ pub struct Writer<'a> {
     pub settings: &'a Settings,
     /// Spaces the writes.
     pub pace: Pace,
+    /// The keys in the store.
+    pub capacity: Capacity,
 }
 
 /// The result of a write.
 pub enum Written {
     /// The store has it: this many bytes.
     Stored(usize),
+    /// The store does not have the key, and has no room for it.
+    NoRoom,
     /// The store failed, with this error.
     Failed(String),
     /// Another worker holds the lease.
     LeaseLost,
+}
+
+/// Why a key has not been written.
+pub enum NotWritten {
+    /// The store does not have it, and has no room for it.
+    NoRoom,
+    /// The store failed, with this error.
+    Failed(String),
+    /// Another worker holds the lease.
+    LeaseLost,
+}
+
+impl From<NotWritten> for Written {
+    fn from(not_written: NotWritten) -> Self {
+        match not_written {
+            NotWritten::NoRoom => Self::NoRoom,
+            NotWritten::Failed(why) => Self::Failed(why),
+            NotWritten::LeaseLost => Self::LeaseLost,
+        }
+    }
 }
 
 impl Writer<'_> {
@@ -59,6 +84,9 @@ impl Writer<'_> {
         let name = key.to_string();
         let entry = match content {
             Some(content) => {
+                if let Err(not_written) = self.take_room(&name, key.id().is_none()).await? {
+                    return Ok(not_written.into());
+                }
                 let entry = Entry::new(content, fetched_at, self.origin.source(key));
                 Some(self.prepare(&name, entry).await)
             }
@@ -76,7 +104,7 @@ impl Writer<'_> {
                 metrics::ENTRY_WRITTEN,
             ),
             None => (
-                self.store.delete(&name).await,
+                self.delete(&name).await,
                 event::ENTRY_REMOVED,
                 "removed from cache",
                 metrics::ENTRY_REMOVED,
@@ -95,6 +123,60 @@ impl Writer<'_> {
     pub async fn may_write(&self) -> Result<bool, Error> {
         self.pace.wait().await;
         self.lease.permits_write().await
+    }
+
+    /// Takes the room for a key before it is written. If the store is full, a key of the list takes
+    /// the room of an item. Readers then get that item from the origin.
+    pub async fn take_room(
+        &self,
+        name: &str,
+        is_of_list: bool,
+    ) -> Result<Result<(), NotWritten>, Error> {
+        loop {
+            match self.has_room(name).await {
+                Ok(true) => {
+                    self.capacity.add(name);
+                    return Ok(Ok(()));
+                }
+                Ok(false) => {}
+                Err(error) => return Ok(Err(NotWritten::Failed(error.to_string()))),
+            }
+            let Some(item) = self.capacity.any_item().filter(|_| is_of_list) else {
+                return Ok(Err(NotWritten::NoRoom));
+            };
+            if !self.may_write().await? {
+                return Ok(Err(NotWritten::LeaseLost));
+            }
+            if let Err(error) = self.delete(&item).await {
+                return Ok(Err(NotWritten::Failed(error.to_string())));
+            }
+            metrics::count(metrics::ENTRY_REMOVED);
+        }
+    }
+
+    /// Whether the store has a key, or room for it.
+    pub async fn has_room(&self, name: &str) -> Result<bool, store::Error> {
+        // The store of a full cache is asked, because a listing may lag behind.
+        Ok(self.capacity.admits(name) || self.store.exists(name).await?)
+    }
+
+    /// Deletes a key.
+    pub async fn delete(&self, name: &str) -> Result<(), store::Error> {
+        self.store.delete(name).await?;
+        self.capacity.remove(name);
+        Ok(())
+    }
+
+    /// Logs once a day that the store is full.
+    pub async fn log_if_full(&self) {
+        let is_new =
+            self.capacity.is_full() == Some(true) && !self.capacity.is_logged.replace(true);
+        if !is_new || !self.lease.queue.is_first_of_the_day("store-full").await {
+            return;
+        }
+        let message = "the store has as many keys as `max_keys` allows: what it lacks is read from \
+                       the origin each time";
+        log::event(event::STORE_FULL, message).emit();
     }
 
     /// The largest value that the host's store takes.
@@ -161,7 +243,7 @@ impl Writer<'_> {
             if !self.may_write().await? {
                 return Ok(false);
             }
-            if let Err(error) = self.store.delete(&name).await {
+            if let Err(error) = self.delete(&name).await {
                 let why = error.to_string();
                 self.failures
                     .back_off(slice::from_ref(claimed), &why)
@@ -194,7 +276,7 @@ impl Writer<'_> {
             if !self.may_write().await? {
                 return Ok(());
             }
-            let line = match self.store.delete(&name).await {
+            let line = match self.delete(&name).await {
                 Ok(()) => {
                     metrics::count(metrics::ENTRY_REMOVED);
                     log::event(

@@ -4,7 +4,7 @@
 use crate::chunking::{Cut, MaxChunk};
 use crate::compress::deflate;
 use crate::lease::{Claimed, longest_queued};
-use crate::write::{Writer, Written, log_too_large};
+use crate::write::{NotWritten, Writer, Written, log_too_large};
 use afterword::chunk::{Chunk, ChunkName};
 use afterword::directory::{ChunkRecord, Directory, Retired};
 use afterword::entry::Entry;
@@ -69,14 +69,6 @@ impl StoredList {
     }
 }
 
-/// Why a chunk was not written.
-pub enum NotWritten {
-    /// The store failed, with this error.
-    Failed(String),
-    /// Another worker holds the lease.
-    LeaseLost,
-}
-
 impl Writer<'_> {
     /// The stored list.
     pub async fn stored_list(&self) -> StoredList {
@@ -129,6 +121,9 @@ impl Writer<'_> {
             if !checked || self.has_chunk(&record).await {
                 return Ok(Ok(record));
             }
+        }
+        if let Err(not_written) = self.take_room(&key, true).await? {
+            return Ok(Err(not_written));
         }
         let content = Bytes::from(cut.content);
         let deflated = deflate(&content).unwrap_or_default().into();
@@ -197,6 +192,9 @@ impl Writer<'_> {
             let entry = Entry::new(Bytes::new(), fetched_at, source);
             value = entry.encode();
         }
+        if let Err(not_written) = self.take_room(&name, true).await? {
+            return Ok(not_written.into());
+        }
         if !self.may_write().await? {
             return Ok(Written::LeaseLost);
         }
@@ -251,7 +249,7 @@ impl Writer<'_> {
     /// Removes a chunk. A failure is no reason to stop: a reconciliation finds it again.
     async fn remove_chunk(&self, name: ChunkName) -> Result<(), Error> {
         if self.may_write().await? {
-            let _: Result<(), store::Error> = self.store.delete(&name.to_string()).await;
+            let _: Result<(), store::Error> = self.delete(&name.to_string()).await;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@
 //! | [`key_value`] | Spin's key-value store |
 //! | [`redis`] | Spin's outbound Redis |
 //! | [`signal`] | waking other tasks |
-//! | the module itself | variables, clock, random numbers, tasks |
+//! | the module itself | variables, clock, random numbers, tasks, whether instances are reused |
 //!
 //! The host sets no useful time limits; callers add their own with [`limit`](crate::limit).
 

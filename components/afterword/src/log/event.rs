@@ -47,7 +47,7 @@ const fn error(name: &'static str) -> Event {
 }
 
 /// All events.
-pub const ALL: [Event; 40] = [
+pub const ALL: [Event; 41] = [
     NOT_CONFIGURED,
     WAKE_UP_FAILED,
     ENTRY_NOT_READ,
@@ -65,6 +65,7 @@ pub const ALL: [Event; 40] = [
     ENTRY_EXPIRED,
     ENTRY_NOT_REMOVED,
     ENTRY_TOO_LARGE,
+    STORE_FULL,
     KEY_BACKS_OFF,
     STUCK,
     BREAKER_TRIPPED,
@@ -140,6 +141,9 @@ pub const ENTRY_NOT_REMOVED: Event = warn("entry-not-removed");
 
 /// A row or the list is larger than the host allows.
 pub const ENTRY_TOO_LARGE: Event = warn("entry-too-large");
+
+/// The store has as many keys as `max_keys` allows.
+pub const STORE_FULL: Event = warn("store-full");
 
 /// Tasks failed, and are tried again later.
 pub const KEY_BACKS_OFF: Event = warn("key-backs-off");

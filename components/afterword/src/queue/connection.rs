@@ -88,18 +88,25 @@ impl Reply {
         }
     }
 
-    /// Two integers.
-    pub fn integers(&self) -> Result<[i64; 2], Error> {
-        match self.0[..] {
-            [RedisResult::Int64(first), RedisResult::Int64(second)] => Ok([first, second]),
-            _ => Err(Error::Reply),
+    /// Several integers.
+    pub fn integers<const N: usize>(&self) -> Result<[i64; N], Error> {
+        let replies: &[RedisResult; N] = self.0[..].try_into().map_err(|_| Error::Reply)?;
+        let mut integers = [0; N];
+        for (integer, reply) in integers.iter_mut().zip(replies) {
+            let RedisResult::Int64(value) = reply else {
+                return Err(Error::Reply);
+            };
+            *integer = *value;
         }
+        Ok(integers)
     }
 
-    /// The second of two integers: whether the caller has to wake a worker.
+    /// The second integer: whether the caller has to wake a worker.
     pub fn caller_wakes(&self) -> Result<bool, Error> {
-        let [_, wakes] = self.integers()?;
-        Ok(wakes == 1)
+        match self.0[..] {
+            [_, RedisResult::Int64(wakes), ..] => Ok(wakes == 1),
+            _ => Err(Error::Reply),
+        }
     }
 
     /// A single string.

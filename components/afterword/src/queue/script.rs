@@ -89,7 +89,7 @@ script! {
     /// A reader found an entry missing or stale.
     READING: "fetch_lock" "request_refresh";
     queue counter versions queued_at failures completed lease wake_pending alarm breaker
-    fetch_locks requests channel
+    fetch_locks requests health channel
 }
 
 script! {

@@ -1,9 +1,12 @@
-//! Limits of the host: the size of a value, writes a second, HTTP requests an hour.
+//! Limits of the host: the size of a value, keys in the store, writes a second, HTTP requests an
+//! hour.
 
 use std::time::{Duration, Instant};
 
-use afterword_scenarios::{Afterword, Setup, redis_key, wait_at_most};
+use afterword_scenarios::{Afterword, Setup, host_has_dials, redis_key, wait_at_most, wait_until};
 use serde_json::json;
+
+use crate::store_file;
 
 async fn change_body(afterword: &Afterword, id: u32, body: &str) {
     let query = format!("?id=eq.{id}");
@@ -95,6 +98,138 @@ async fn codings_that_do_not_fit_are_left_out() {
     }
 }
 
+/// The application with two items, whose store is full.
+async fn with_a_full_store() -> Afterword {
+    // `application`, the list and two items.
+    let setup = Setup::default().variable("max_keys", "4");
+    let afterword = setup.no_webhooks().start().await;
+    for path in ["/articles/1", "/articles/2"] {
+        afterword.wait_for_hit(path).await;
+    }
+    afterword.wait_until_drained().await.unwrap();
+    afterword
+}
+
+#[tokio::test]
+async fn what_a_full_store_lacks_is_read_from_the_origin_at_one_request_each() {
+    let afterword = with_a_full_store().await;
+    afterword.supabase().clear_requests();
+    for _ in 0..3 {
+        let response = afterword.get("/articles/3").await;
+        assert_eq!(response.status, 200);
+        assert_eq!(
+            response.cache_status(),
+            "afterword; fwd=uri-miss; fwd-status=200"
+        );
+        afterword.wait_until_drained().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    assert_eq!(afterword.count_origin_requests_with("id=eq.3"), 3);
+    // The next drain finds the store full by a listing.
+    afterword.invalidate(3).await;
+    afterword.wait_until_drained().await.unwrap();
+    assert_eq!(afterword.count_origin_requests_with("id=eq.3"), 3);
+    assert_eq!(afterword.logged_about("store-full").len(), 1);
+    let store = &afterword.status().await["parts"]["store"];
+    assert!(
+        store["detail"].as_str().unwrap().contains("max_keys"),
+        "{store}"
+    );
+    assert_eq!(store_file::keys(&afterword).len(), 4);
+}
+
+#[tokio::test]
+async fn a_full_store_is_kept_up_to_date_and_a_deleted_row_makes_room() {
+    let afterword = with_a_full_store().await;
+    afterword.update_title_with_sql(1, "Changed");
+    afterword.invalidate(1).await;
+    afterword.wait_until_drained().await.unwrap();
+    afterword.assert_hit_has_title(1, "Changed").await;
+    afterword.assert_list_hit_equals_origin().await;
+    assert_eq!(afterword.get("/articles/3").await.status, 200);
+
+    afterword.execute("DELETE FROM articles WHERE id = 2");
+    afterword.invalidate(2).await;
+    afterword.wait_until_drained().await.unwrap();
+    afterword.wait_for_hit("/articles/3").await;
+    assert_eq!(afterword.get("/articles/2").await.status, 404);
+    assert_eq!(store_file::keys(&afterword).len(), 4);
+}
+
+#[tokio::test]
+async fn the_chunks_of_a_list_take_the_room_of_items() {
+    let setup = Setup::default().variable("max_value_bytes", "4000");
+    let mut afterword = setup.no_webhooks().start().await;
+    let ids = 1..=25;
+    for id in ids.clone() {
+        afterword.wait_for_hit(&format!("/articles/{id}")).await;
+    }
+    afterword.wait_until_drained().await.unwrap();
+    let keys = store_file::keys(&afterword).len();
+    let max_keys = keys.to_string();
+    let variables = [("max_keys", max_keys.as_str())];
+    afterword.reconfigure(&variables).await.unwrap();
+    afterword.start_worker().await.unwrap();
+    for id in [3, 9, 15] {
+        afterword.update_title_with_sql(id, "Changed");
+        afterword.invalidate(id).await;
+        afterword.wait_until_drained().await.unwrap();
+        afterword.assert_list_hit_equals_origin().await;
+    }
+    assert_eq!(store_file::keys(&afterword).len(), keys);
+    let items = store_file::keys(&afterword);
+    let items = items.iter().filter(|key| key.starts_with("/articles/"));
+    assert_eq!(items.count(), 22, "each change has made one chunk");
+    afterword.assert_responses_equal_origin(ids).await;
+}
+
+#[tokio::test]
+async fn a_list_with_too_many_chunks_for_the_store_is_read_from_the_origin() {
+    let setup = Setup::default().variable("max_value_bytes", "2000");
+    let afterword = setup.variable("max_keys", "10").start().await;
+    let response = afterword.get("/articles").await;
+    assert_eq!(response.json(), afterword.origin_list().await);
+    assert!(
+        response.cache_status().ends_with("detail=too-large"),
+        "{response:?}"
+    );
+    afterword.update_title(7, "Changed").await;
+    afterword.wait_until_drained().await.unwrap();
+    let response = afterword.get("/articles").await;
+    assert_eq!(response.json(), afterword.origin_list().await);
+    assert_eq!(afterword.logged_about("entry-too-large").len(), 1);
+    afterword.wait_for_hit("/articles/7").await;
+    assert!(store_file::keys(&afterword).len() <= 10);
+}
+
+#[tokio::test]
+async fn the_outbox_of_a_store_that_takes_no_more_keys_is_emptied() {
+    if !host_has_dials() {
+        return;
+    }
+    let afterword = Setup::default().dials().no_webhooks().start().await;
+    afterword.wait_for_hit("/articles/7").await;
+    store_file::insert(&afterword, "outbox/record", b"/articles/7\n");
+    store_file::insert(&afterword, "outbox", b"");
+    afterword.update_title_with_sql(7, "Changed");
+    let full = json!({"key-value.set": {"fail": true}});
+    afterword.set_worker_faults(full).await;
+    afterword.wake_worker().await;
+    afterword.wait_for_failures(1).await;
+    let exists = |name: &str| store_file::keys(&afterword).iter().any(|key| key == name);
+    assert!(!exists("outbox/record") && exists("outbox"));
+
+    afterword.set_worker_faults(json!({})).await;
+    afterword.wait_until_drained().await.unwrap();
+    afterword.assert_hit_has_title(7, "Changed").await;
+    afterword.wake_worker().await;
+    wait_until("the outbox is empty", async || {
+        anyhow::ensure!(!exists("outbox") && !exists("outbox-emptying"));
+        Ok(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn writes_are_spaced() {
     const KEYS: u32 = 11;
@@ -145,4 +280,22 @@ async fn the_worker_stops_at_the_limit_of_requests_and_readers_are_still_served(
     let delete = ["DEL", &redis_key("requests")];
     afterword.redis_command::<u64>(&delete).await.unwrap();
     afterword.wait_for_hit("/articles/20").await;
+}
+
+#[tokio::test]
+async fn a_stale_entry_is_served_without_a_complaint_while_the_requests_are_used_up() {
+    const LIMIT: &str = "100000";
+    let setup = Setup::default().variable("max_requests_per_hour", LIMIT);
+    let afterword = setup.no_webhooks().start().await;
+    afterword.wait_for_hit("/articles/7").await;
+    afterword.wait_until_drained().await.unwrap();
+    let used_up = ["HSET", &redis_key("requests"), "count", LIMIT];
+    afterword.redis_command::<u64>(&used_up).await.unwrap();
+    store_file::make_old(&afterword, "/articles/7", Duration::from_secs(400));
+    let response = afterword.get("/articles/7").await;
+    assert!(response.cache_status().contains("hit"), "{response:?}");
+    afterword.wait_for_queue(&["/articles/7"]).await;
+    // The reader would look again after five seconds.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!(afterword.logged_about("entry-stays-stale"), []);
 }

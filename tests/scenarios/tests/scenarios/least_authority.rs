@@ -39,10 +39,11 @@ const WEBHOOKS: [&str; 3] = ["webhook_secret", "webhook_tables", "related_tables
 
 const STATUS: [&str; 2] = ["admin_token", "status_public"];
 
-const WORK: [&str; 5] = [
+const WORK: [&str; 6] = [
     "replica_lag",
     "max_list_bytes",
     "max_value_bytes",
+    "max_keys",
     "max_writes_per_second",
     "max_requests_per_hour",
 ];

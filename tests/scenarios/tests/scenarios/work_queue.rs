@@ -120,7 +120,7 @@ impl Queue {
 
     /// 1 if the key was not queued.
     async fn request_refresh(&mut self, key: &str) -> i64 {
-        let [added, _]: [i64; 2] = self.run("request_refresh", &[key]).await;
+        let [added, _, _]: [i64; 3] = self.run("request_refresh", &[key]).await;
         added
     }
 
@@ -132,8 +132,8 @@ impl Queue {
 
     /// Whether the caller of an operation has to wake a worker.
     async fn caller_wakes(&mut self, operation: &str, arguments: &[&str]) -> bool {
-        let [_, wakes]: [i64; 2] = self.run(operation, arguments).await;
-        wakes == 1
+        let reply: Vec<i64> = self.run(operation, arguments).await;
+        reply[1] == 1
     }
 
     async fn acquire(&mut self) -> String {
@@ -962,6 +962,25 @@ async fn a_reconciliation_is_queued_first_then_at_intervals_and_with_a_new_confi
     let again: i64 = queue.run("queue_reconciliation", &arguments).await;
     assert_eq!(again, 0, "it is queued");
     assert_eq!(queue.version("reconcile").await, version);
+}
+
+#[tokio::test]
+async fn while_the_store_is_full_a_reader_of_a_missing_item_queues_nothing() {
+    let mut queue = Queue::start().await;
+    let token = queue.acquire().await;
+    let missing = ["/articles/1", "releases_fetch_lock", "is_new"];
+    for (full, is_queued) in [("1", false), ("", false), ("0", true)] {
+        let claim = [&token, "800", "this", "0", "0", full];
+        queue.run::<redis::Value>("claim", &claim).await;
+        let acquire = ["/articles/1", "3000"];
+        let [status, _]: [i64; 2] = queue.run("acquire_fetch_lock", &acquire).await;
+        assert_eq!(status, 0, "the lock was released");
+        let [added, _, _]: [i64; 3] = queue.run("request_refresh", &missing).await;
+        assert_eq!(added == 1, is_queued, "{full:?}");
+    }
+    let claim = [&token, "800", "this", "0", "0", "1"];
+    queue.run::<redis::Value>("claim", &claim).await;
+    assert_eq!(queue.request_refresh("/articles/2").await, 1, "it is stale");
 }
 
 #[tokio::test]

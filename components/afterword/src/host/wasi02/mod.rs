@@ -16,6 +16,9 @@ pub use body::{Body, BodyError};
 pub use executor::{run, sleep, spawn, yield_now};
 pub use wasi::random::random::get_random_u64 as random;
 
+/// Whether an instance may serve further requests.
+pub const REUSES_INSTANCES: bool = false;
+
 /// The value of an application variable, or `None` if it is not set. The host's own error is
 /// dropped because it may quote the value.
 pub async fn variable(name: &str) -> Option<String> {

@@ -13,6 +13,9 @@ pub use spin_sdk::wasip3::spawn;
 pub use spin_sdk::wasip3::wit_bindgen::yield_async as yield_now;
 pub use spin_sdk::{key_value, redis};
 
+/// Whether an instance may serve further requests.
+pub const REUSES_INSTANCES: bool = true;
+
 /// The value of an application variable, or `None` if it is not set. The host's own error is
 /// dropped because it may quote the value.
 pub async fn variable(name: &str) -> Option<String> {

@@ -10,6 +10,8 @@ local PROBE_INTERVAL = 5000
 -- none). If it is reached, no task is returned, and `quota_wait` is the number of milliseconds
 -- until the hour ends; else it is 0.
 --
+-- `full` is 1 if the store has no room for more keys, 0 if it has, and empty if that is unknown.
+--
 -- The versions are read before the worker fetches. A later change gives another version, so the
 -- task stays queued (`complete.lua`).
 --
@@ -17,8 +19,10 @@ local PROBE_INTERVAL = 5000
 -- `probe` PROBE_INTERVAL ahead. The task's request is the probe; its outcome may change `probe`.
 -- After a success, twice as many as in the last claim are returned. A breaker that another
 -- configuration tripped says nothing about this one: it is closed, and `closed` is 1.
-function operations.claim(token, limit, configuration, sent, max_requests)
+function operations.claim(token, limit, configuration, sent, max_requests, full)
   if not holds_lease(token) then return false end
+  if full == '1' then redis.call('HSET', health, 'full_at', now)
+  elseif full == '0' then redis.call('HDEL', health, 'full_at') end
   if max_requests == '0' then
     redis.call('DEL', requests)
   else

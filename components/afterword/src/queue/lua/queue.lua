@@ -51,6 +51,7 @@
 --                 expired_at     the millisecond of the last wake-up by an expired key
 --                 expired_since  the first one after a gap of ALIVE_TTL
 --                 origin_since   since when the origin has not failed; missing while it does
+--                 full_at        when a worker last found the store full; missing if it was not
 --                 claimed_to     the millisecond up to which due tasks were claimed
 --                 reconciled_at, reconciled_ms, entries, bytes, outdated, evicted
 --                                the last reconciliation
