@@ -6,7 +6,6 @@ use std::error::Error;
 
 struct Refresh;
 
-#[cfg(target_family = "wasm")]
 redis_trigger::export!(Refresh);
 
 impl Guest for Refresh {

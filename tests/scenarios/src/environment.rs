@@ -55,11 +55,39 @@ pub(crate) fn manifest() -> Manifest {
     }
 }
 
-/// Whether Redis wakes the worker, as with `spin.toml`. If not, prints that the scenario is skipped.
+/// The version of WASI that the components are built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wasi {
+    V02,
+    V03,
+}
+
+/// The version of WASI that `cargo xtask test` chose.
+pub(crate) fn wasi() -> Wasi {
+    match std::env::var("AFTERWORD_TEST_WASI").as_deref() {
+        Ok("0.2") => Wasi::V02,
+        _ => Wasi::V03,
+    }
+}
+
+/// Whether the host reuses instances, and calls of Redis and of the key-value store have time
+/// limits: with WASI 0.3. If not, prints that the scenario is skipped.
+pub fn instances_are_reused() -> bool {
+    let reused = wasi() == Wasi::V03;
+    if !reused {
+        eprintln!(
+            "skipped: this scenario needs reused instances or time limits on Redis and the store, \
+             which WASI 0.2 lacks"
+        );
+    }
+    reused
+}
+
+/// Whether Redis wakes the worker. If not, prints that the scenario is skipped.
 pub fn redis_wakes_workers() -> bool {
     let wakes = manifest() == Manifest::Redis;
     if !wakes {
-        eprintln!("skipped: this scenario is about the Redis trigger, which spin.http.toml lacks");
+        eprintln!("skipped: this scenario is about the Redis trigger, which this manifest lacks");
     }
     wakes
 }

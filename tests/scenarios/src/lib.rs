@@ -7,7 +7,7 @@
 //! | `setup` | how the application is started |
 //! | `environment` | what `cargo xtask test` passes |
 //! | `afterword` | its processes |
-//! | `manifest` | the two manifests, and how each wakes the worker |
+//! | `manifest` | the manifests, and how each wakes the worker |
 //! | `articles` | the origin's articles |
 //! | `requests` | requests to the application and to the origin |
 //! | `webhooks` | webhooks to the application |
@@ -44,7 +44,8 @@ mod webhooks;
 pub use afterword::{Afterword, OtherApplication, PATIENCE, SECRET};
 pub use cost::Cost;
 pub use environment::{
-    former_manifest, host, host_has_dials, host_measures, redis_program, redis_wakes_workers,
+    former_manifest, host, host_has_dials, host_measures, instances_are_reused, redis_program,
+    redis_wakes_workers,
 };
 pub use redis::{redis_info, redis_key};
 pub use response::Response;

@@ -1,4 +1,4 @@
-//! The two manifests of the application, and all differences between them that concern scenarios.
+//! The manifests of the application, and all differences between them that concern scenarios.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use afterword_stack::{App, Process, Redis, WakeUp, eventually};
 use anyhow::{Context, Result, ensure};
 
 use crate::afterword::{PATIENCE, serve};
+use crate::environment::{Wasi, wasi};
 use crate::log::Log;
 use crate::setup::REFRESH_SECRET;
 
@@ -17,12 +18,12 @@ const SCHEDULE: Duration = Duration::from_secs(1);
 /// The scheduler's time limit of a call, as in `supabase/migrations`.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// What describes the application.
+/// What wakes the worker. There is a manifest for each, and for each version of WASI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manifest {
-    /// `spin.toml`: Redis wakes the worker.
+    /// Redis: `spin.toml`, `spin.wasi02.toml`.
     Redis,
-    /// `spin.http.toml`: requests wake the worker.
+    /// Requests: `spin.http.toml`, `spin.cloud.toml`.
     Http,
 }
 
@@ -32,9 +33,11 @@ impl Manifest {
     pub(crate) fn path(self) -> Result<PathBuf> {
         let package = std::env::var_os("CARGO_MANIFEST_DIR");
         let package = package.context("CARGO_MANIFEST_DIR is not set; run `cargo xtask test`")?;
-        let name = match self {
-            Self::Redis => "spin.toml",
-            Self::Http => "spin.http.toml",
+        let name = match (self, wasi()) {
+            (Self::Redis, Wasi::V03) => "spin.toml",
+            (Self::Http, Wasi::V03) => "spin.http.toml",
+            (Self::Redis, Wasi::V02) => "spin.wasi02.toml",
+            (Self::Http, Wasi::V02) => "spin.cloud.toml",
         };
         Ok(Path::new(&package).join("../..").join(name))
     }
