@@ -133,6 +133,9 @@ impl Afterword {
             let dials = Port::free();
             app.listen = Some(address);
             app.dials = setup.dials.then(|| dials.address());
+            if setup.one_process {
+                app.variables.extend(setup.manifest.own_url(address));
+            }
             Ok((dials, serve_articles(&logs, "http", &app, address).await?))
         })
         .await?;

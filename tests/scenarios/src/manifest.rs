@@ -45,12 +45,28 @@ impl Manifest {
     /// The variables that only this manifest has, with a worker at this address. Without an
     /// address, the components call the worker of their own process.
     pub(crate) fn variables(self, worker: Option<SocketAddr>) -> Vec<(String, String)> {
-        match self {
-            Self::Redis => Vec::new(),
-            Self::Http => std::iter::once(("refresh_secret".to_owned(), REFRESH_SECRET.to_owned()))
-                .chain(worker.map(|address| ("refresh_url".to_owned(), url(address))))
-                .collect(),
+        let mut variables = Vec::new();
+        let mut set = |name: &str, value: &str| variables.push((name.to_owned(), value.to_owned()));
+        if self == Self::Http {
+            set("refresh_secret", REFRESH_SECRET);
+            if let Some(address) = worker {
+                set("refresh_url", &url(address));
+            }
+            if wasi() == Wasi::V02 {
+                // As with the other manifests, unless the scenario is about a limit.
+                set("max_keys", "0");
+                set("max_requests_per_hour", "0");
+                set("max_writes_per_second", "50");
+            }
         }
+        variables
+    }
+
+    /// The variable by which components call the worker in their own process, which serves this
+    /// address. The manifest for Fermyon Cloud has no service chaining.
+    pub(crate) fn own_url(self, address: SocketAddr) -> Option<(String, String)> {
+        let is_cloud = self == Self::Http && wasi() == Wasi::V02;
+        is_cloud.then(|| ("refresh_url".to_owned(), url(address)))
     }
 
     /// Starts a worker of this application; returns when it can be woken. It listens on `address`
