@@ -915,7 +915,7 @@ async fn every_queued_task_sets_an_alarm_of_at_most_two_seconds() {
         ("invalidate", &["webhook", "0", "/articles/1"][..]),
         ("request_refresh", &["/articles/2"]),
     ] {
-        queue.run::<[i64; 2]>(operation, arguments).await;
+        queue.run::<Vec<i64>>(operation, arguments).await;
         let left = queue.alarm().await;
         assert!((1..=2_000).contains(&left), "{operation}: {left}");
         let prolong = ["PEXPIRE", &redis_key("alarm"), "60000"];
