@@ -1,8 +1,8 @@
 //! Counters. An instance adds up, and reports the sums to Redis after a response, at most once a
 //! second. So a cached read costs no Redis call.
 //!
-//! On a host that starts an instance for each request, nothing adds up. There, one cached read in 64
-//! is reported, and counts for all of them.
+//! On a host that starts an instance for each request, nothing adds up. There, one cached read or
+//! refused webhook in 64 is reported, and counts for all of them.
 //!
 //! The report also checks that a worker is at work, at most once in ten seconds.
 
@@ -99,8 +99,13 @@ const DELAY: Duration = if host::REUSES_INSTANCES {
     Duration::ZERO
 };
 
-/// Without reused instances, one cached read in this many is reported.
-const HITS_PER_REPORT: u32 = 64;
+/// What costs no call of Redis, and is not to cost one because it is counted: cached reads, and
+/// webhooks that anybody can send.
+const SAMPLED: [Counter; 2] = [READ_HIT, WEBHOOK_REFUSED];
+
+/// Without reused instances, one request in this many is reported if it counts nothing but
+/// [`SAMPLED`].
+const REQUESTS_PER_REPORT: u32 = 64;
 
 /// The time between two checks of an instance, and after a report that failed.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
@@ -172,15 +177,18 @@ pub fn report_later() {
     });
 }
 
-/// Whether to report what a single request has counted. If it is at most a cached read, one in
-/// [`HITS_PER_REPORT`] is reported, and counts for the others.
+/// Whether to report what a single request has counted. Of those that count nothing but [`SAMPLED`],
+/// one in [`REQUESTS_PER_REPORT`] is reported, and counts for the others.
 fn sample(counted: &mut Counts, random: u64) -> bool {
-    let mut others = (0..).zip(&*counted).filter(|(at, _)| *at != READ_HIT.0);
+    let is_sampled = |at| SAMPLED.contains(&Counter(at));
+    let mut others = (0..).zip(&*counted).filter(|(at, _)| !is_sampled(*at));
     if others.any(|(_, count)| *count > 0) {
         return true;
     }
-    counted[READ_HIT.0] *= HITS_PER_REPORT;
-    random.is_multiple_of(HITS_PER_REPORT.into())
+    for counter in SAMPLED {
+        counted[counter.0] *= REQUESTS_PER_REPORT;
+    }
+    random.is_multiple_of(REQUESTS_PER_REPORT.into())
 }
 
 /// Reports what this instance has counted. Returns whether the caller has to wake a worker
@@ -233,23 +241,25 @@ mod tests {
     }
 
     #[test]
-    fn of_single_requests_one_hit_in_64_is_reported_and_counts_for_all() {
+    fn of_single_requests_one_in_64_is_reported_and_counts_for_all() {
         let counts = |counters: &[Counter]| {
             let mut counts = [0; ALL.len()];
             counters.iter().for_each(|counter| counts[counter.0] += 1);
             counts
         };
-        let mut reported = 0;
-        for random in 0..640 {
-            let mut hit = counts(&[READ_HIT]);
-            if sample(&mut hit, random) {
-                reported += hit[READ_HIT.0];
+        for counter in SAMPLED {
+            let mut reported = 0;
+            for random in 0..640 {
+                let mut counted = counts(&[counter]);
+                if sample(&mut counted, random) {
+                    reported += counted[counter.0];
+                }
             }
+            assert_eq!(reported, 640);
         }
-        assert_eq!(reported, 640);
         let nothing = (0..640).filter(|random| sample(&mut counts(&[]), *random));
         assert_eq!(nothing.count(), 10);
-        for others in [&[READ_MISS, READER_REQUEST_OK][..], &[WEBHOOK_REFUSED]] {
+        for others in [&[READ_MISS, READER_REQUEST_OK][..], &[WEBHOOK_FAILED]] {
             let mut counted = counts(others);
             assert!((0..64).all(|random| sample(&mut counted, random)));
             assert_eq!(counted, counts(others));

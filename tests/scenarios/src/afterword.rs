@@ -133,8 +133,10 @@ impl Afterword {
             let dials = Port::free();
             app.listen = Some(address);
             app.dials = setup.dials.then(|| dials.address());
-            if setup.one_process {
-                app.variables.extend(setup.manifest.own_url(address));
+            if setup.one_process
+                && let Some((name, url)) = setup.manifest.own_url(address)
+            {
+                app.variables.entry(name).or_insert(url);
             }
             Ok((dials, serve_articles(&logs, "http", &app, address).await?))
         })

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use afterword_stack::{Host, Redis};
 use afterword_supabase::Upstream;
+use serde_json::{Value, json};
 
 use crate::manifest::Manifest;
 
@@ -70,17 +71,28 @@ pub(crate) fn wasi() -> Wasi {
     }
 }
 
-/// Whether the host reuses instances, and calls of Redis and of the key-value store have time
-/// limits: with WASI 0.3. If not, prints that the scenario is skipped.
+/// Whether the host reuses instances: with WASI 0.3. If not, prints that the scenario is skipped.
 pub fn instances_are_reused() -> bool {
-    let reused = wasi() == Wasi::V03;
+    let reused = reuses_instances();
     if !reused {
-        eprintln!(
-            "skipped: this scenario needs reused instances or time limits on Redis and the store, \
-             which WASI 0.2 lacks"
-        );
+        eprintln!("skipped: this scenario needs reused instances, which WASI 0.2 lacks");
     }
     reused
+}
+
+/// Whether the host reuses instances: with WASI 0.3.
+pub fn reuses_instances() -> bool {
+    wasi() == Wasi::V03
+}
+
+/// Faults of a call of Redis or of the key-value store: it fails, or it hangs. With WASI 0.2, such a
+/// call has no time limit.
+pub fn failing_calls() -> Vec<Value> {
+    let mut faults = vec![json!({"fail": true})];
+    if wasi() == Wasi::V03 {
+        faults.push(json!({"delay_ms": 600_000}));
+    }
+    faults
 }
 
 /// Whether Redis wakes the worker. If not, prints that the scenario is skipped.

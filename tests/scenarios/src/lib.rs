@@ -44,8 +44,8 @@ mod webhooks;
 pub use afterword::{Afterword, OtherApplication, PATIENCE, SECRET};
 pub use cost::Cost;
 pub use environment::{
-    former_manifest, host, host_has_dials, host_measures, instances_are_reused, redis_program,
-    redis_wakes_workers,
+    failing_calls, former_manifest, host, host_has_dials, host_measures, instances_are_reused,
+    redis_program, redis_wakes_workers, reuses_instances,
 };
 pub use redis::{redis_info, redis_key};
 pub use response::Response;

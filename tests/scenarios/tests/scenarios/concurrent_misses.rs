@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use afterword_scenarios::{Afterword, Response, Setup, host_has_dials, redis_key, wait_until};
+use afterword_scenarios::{
+    Afterword, Response, Setup, failing_calls, host_has_dials, instances_are_reused, redis_key,
+    wait_until,
+};
 use afterword_supabase::{Fault, RestDial};
 use anyhow::ensure;
 use futures_util::future::join_all;
@@ -108,6 +111,9 @@ async fn a_crowd_on_two_replicas_costs_a_few_requests() {
 
 #[tokio::test]
 async fn without_redis_each_instance_fetches_once_a_second() {
+    if !instances_are_reused() {
+        return;
+    }
     if !host_has_dials() {
         return;
     }
@@ -143,7 +149,7 @@ async fn while_the_store_fails_the_origin_gets_one_request_at_a_time() {
     if !host_has_dials() {
         return;
     }
-    for fault in [json!({"fail": true}), json!({"delay_ms": 600_000})] {
+    for fault in failing_calls() {
         let afterword = Setup::default().dials().start().await;
         afterword.wait_for_hit("/articles/7").await;
         let faults = json!({ "key-value.get": fault });

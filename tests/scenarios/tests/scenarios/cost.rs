@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use afterword_scenarios::{Afterword, Setup, host_measures, redis_wakes_workers};
+use afterword_scenarios::{
+    Afterword, Setup, host_measures, instances_are_reused, redis_wakes_workers,
+};
 use futures_util::stream::{StreamExt, iter};
 use serde_json::json;
 
@@ -27,6 +29,9 @@ fn assert_fuel(what: &str, fuel: u64, limit: u64) {
 
 #[tokio::test]
 async fn a_hit_and_a_304_burn_little_fuel() {
+    if !instances_are_reused() {
+        return;
+    }
     if !host_measures() {
         return;
     }
@@ -47,6 +52,9 @@ async fn a_hit_and_a_304_burn_little_fuel() {
 
 #[tokio::test]
 async fn an_acknowledgement_burns_little_fuel() {
+    if !instances_are_reused() {
+        return;
+    }
     if !host_measures() {
         return;
     }

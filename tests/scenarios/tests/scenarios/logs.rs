@@ -1,6 +1,6 @@
 //! The log. Whether each line of each scenario is as docs/logs.md says, the harness checks.
 
-use afterword_scenarios::{REFRESH_SECRET, SECRET, Setup, wait_until};
+use afterword_scenarios::{REFRESH_SECRET, SECRET, Setup, instances_are_reused, wait_until};
 use afterword_supabase::{Fault, RestDial};
 use anyhow::{Context, ensure};
 use futures_util::StreamExt;
@@ -105,6 +105,9 @@ async fn the_end_of_an_outage_that_left_one_task_is_logged() {
 #[tokio::test]
 async fn under_load_some_acknowledgements_are_logged_and_the_others_are_counted() {
     const WEBHOOKS: u64 = 300;
+    if !instances_are_reused() {
+        return;
+    }
     let afterword = Setup::default().no_worker().start().await;
     let webhooks = (0..WEBHOOKS).map(async |_| {
         assert_eq!(afterword.webhook(INSERT).await.status, 202);

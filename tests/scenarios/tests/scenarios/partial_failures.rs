@@ -1,6 +1,6 @@
 //! What readers get, and what is kept, while one part fails.
 
-use afterword_scenarios::{Setup, host_has_dials, redis_wakes_workers};
+use afterword_scenarios::{Setup, failing_calls, host_has_dials, redis_wakes_workers};
 use afterword_supabase::{Fault, RestDial};
 use serde_json::json;
 
@@ -98,7 +98,7 @@ async fn a_failing_key_value_store_is_bypassed() {
     }
     let afterword = Setup::default().dials().start().await;
     afterword.wait_for_hit("/articles/7").await;
-    for fault in [json!({"fail": true}), json!({"delay_ms": 600_000})] {
+    for fault in failing_calls() {
         let faults = json!({ "key-value.get": fault });
         afterword.set_http_faults(faults).await;
         let response = afterword.get("/articles/7").await;
@@ -115,7 +115,7 @@ async fn a_slow_or_refusing_redis_fails_no_read_and_no_webhook() {
         return;
     }
     let afterword = Setup::default().dials().start().await;
-    for fault in [json!({"fail": true}), json!({"delay_ms": 600_000})] {
+    for fault in failing_calls() {
         let faults = json!({"redis.open": fault, "redis.execute": fault});
         afterword.set_http_faults(faults).await;
         assert_eq!(afterword.get("/articles/7").await.status, 200, "{fault}");

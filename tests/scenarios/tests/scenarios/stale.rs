@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use afterword_scenarios::{Afterword, Response, Setup, wait_until};
+use afterword_scenarios::{Afterword, Response, Setup, reuses_instances, wait_until};
 use afterword_supabase::{Fault, RestDial};
 use anyhow::ensure;
 use reqwest::Method;
@@ -127,10 +127,16 @@ async fn an_entry_that_stays_stale_is_logged() {
     make_old(&afterword, ITEM, Duration::from_secs(330));
     assert_eq!(cache_status(&afterword.get(ITEM).await), "afterword; hit");
     make_old(&afterword, ITEM, Duration::from_secs(400));
-    assert_eq!(cache_status(&afterword.get(ITEM).await), "afterword; hit");
+    // Without reused instances, one in 64 looks.
+    let reads = if reuses_instances() { 1 } else { 1_000 };
+    for _ in 0..reads {
+        assert_eq!(cache_status(&afterword.get(ITEM).await), "afterword; hit");
+    }
     let line = afterword.wait_for_http_log(MESSAGE).await;
     assert!(line.contains(ITEM), "{line}");
     assert!(line.contains("docs/operating.md"), "{line}");
-    let lines = afterword.log().matches(MESSAGE).count();
-    assert_eq!(lines, 1, "not for the younger entry");
+    if reuses_instances() {
+        let lines = afterword.log().matches(MESSAGE).count();
+        assert_eq!(lines, 1, "not for the younger entry");
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use afterword_scenarios::{Afterword, Response, Setup, host_has_dials};
+use afterword_scenarios::{
+    Afterword, Response, Setup, failing_calls, host_has_dials, instances_are_reused,
+};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -237,7 +239,7 @@ async fn a_webhook_that_neither_redis_nor_the_store_accepts_is_503() {
     let afterword = Setup::default().no_worker().dials().start().await;
     assert_eq!(afterword.webhook(INSERT).await.status, 202);
     afterword.redis.kill().await;
-    for fault in [json!({"fail": true}), json!({"delay_ms": 600_000})] {
+    for fault in failing_calls() {
         let faults = json!({ "key-value.set": fault });
         afterword.set_http_faults(faults).await;
         let response = afterword.webhook(INSERT).await;
@@ -258,6 +260,9 @@ async fn a_connection_that_redis_closed_is_replaced_within_the_request() {
 
 #[tokio::test]
 async fn an_acknowledgement_costs_one_command_on_a_connection_that_is_reused() {
+    if !instances_are_reused() {
+        return;
+    }
     let afterword = Setup::default().no_worker().start().await;
     // The first one sends the script to the server.
     assert_eq!(afterword.webhook(INSERT).await.status, 202);
