@@ -25,8 +25,8 @@ const FIRST: (ManifestKind, Wasi) = (ManifestKind::Redis, Wasi::V03);
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask test                      everything, on the embedded host: the scenarios with each
-                                        manifest of each build in turn
-  cargo xtask test --manifest http      the scenarios with spin.http.toml and spin.cloud.toml
+                                        manifest of the build for WASI 0.3 in turn
+  cargo xtask test --manifest http      the scenarios with spin.http.toml
   cargo xtask test --wasi 0.2           the scenarios with spin.wasi02.toml and spin.cloud.toml
   cargo xtask test webhook              the tests with `webhook` in their names
   cargo xtask test model --rounds 2000  many rounds of random histories
@@ -52,9 +52,9 @@ pub struct Flags {
     #[arg(long, value_enum)]
     manifest: Option<ManifestKind>,
 
-    /// Run the scenarios with this build of the components only [default: with each in turn]
-    #[arg(long, value_enum)]
-    wasi: Option<Wasi>,
+    /// The build of the components that the scenarios run with
+    #[arg(long, value_enum, default_value_t = Wasi::V03)]
+    wasi: Wasi,
 
     /// The rounds of the fault tests; thousands take hours [default: a few]
     #[arg(long)]
@@ -73,19 +73,16 @@ pub struct Flags {
 /// When something that the tests need is missing or does not compile.
 pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
     manifest::check()?;
-    let builds = flags.wasi.map_or(Wasi::ALL.to_vec(), |wasi| vec![wasi]);
+    let wasi = flags.wasi;
     let kinds = flags
         .manifest
         .map_or(ManifestKind::ALL.to_vec(), |kind| vec![kind]);
-    let newest = builds.first().copied().unwrap_or(Wasi::V03);
-    let host = host::choose(Some(flags.host), newest).await?;
+    let host = host::choose(Some(flags.host), wasi).await?;
     let redis = redis_server::program().await?;
-    for &wasi in &builds {
-        build::components(wasi, source).await?;
-        build::print_sizes(wasi)?;
-    }
+    build::components(wasi, source).await?;
+    build::print_sizes(wasi)?;
     let is_whole = flags.filter.is_none() && flags.host == HostKind::Embedded;
-    if is_whole && builds.contains(&Wasi::V03) && kinds.contains(&ManifestKind::Redis) {
+    if is_whole && kinds.iter().any(|&kind| (kind, wasi) == FIRST) {
         run_unless_missing("contract", node::prerequisite().await?, contract::run()).await?;
         run_unless_missing("fuzz", fuzz::prerequisite(), fuzz::briefly()).await?;
         deployments::run(&redis, deployments::Missing::LeaveOut).await?;
@@ -99,10 +96,7 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
         Some(commit) => Some(former::build(commit, source).await?),
         None => None,
     };
-    let combinations = builds
-        .iter()
-        .flat_map(|&wasi| kinds.iter().map(move |&kind| (kind, wasi)));
-    for (kind, wasi) in combinations {
+    for kind in kinds {
         println!("with {}", kind.file_name(wasi));
         let former = former.as_deref().filter(|_| (kind, wasi) == FIRST);
         let mut cargo = cargo_test(&flags, (kind, wasi), &host, &redis, former)?;
