@@ -76,6 +76,8 @@ async fn an_error_has_retry_after_and_the_origin_gets_no_request_until_then() {
         afterword.fail_origin_with(fault);
         let failed = afterword.get("/articles/8").await;
         assert_eq!((failed.status, failed.header("retry-after")), (status, "1"));
+        // It is remembered after the response.
+        afterword.wait_for_negative_hit("/articles/8").await;
         afterword.release_fetch_locks().await;
     }
     afterword.heal_origin();
