@@ -238,6 +238,7 @@ impl Afterword {
             };
             // It calls its own worker.
             app.variables.remove("refresh_url");
+            app.variables.extend(self.manifest.own_url(address));
             let process = serve_articles(&self.logs, "replica", &app, address).await?;
             let others = self.workers.len();
             self.manifest
