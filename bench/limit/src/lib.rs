@@ -8,8 +8,8 @@
 //! | `get`, with the query `?headers` | the same, with the headers that a cached article needs |
 //! | `script` | the request's body, and one script in Redis over one kept connection |
 //!
-//! They have no time limits, no error responses and no headers but two, unless the table says so. What they keep between
-//! requests, the store and the connection, Afterword keeps, too.
+//! They have no time limits, no error responses and, unless the table says so, no headers but two.
+//! What they keep between requests, the store and the connection, Afterword keeps, too.
 
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
 use spin_sdk::wasip3::wit_bindgen::yield_async;

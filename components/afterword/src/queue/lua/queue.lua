@@ -58,7 +58,7 @@
 -- last_change   string: the version of the last change that was reported
 -- channel       not a key: the channel that wakes a worker; the prefix alone if the callers wake it
 --
--- `script.rs` puts a line before this file that unpacks the keys which a script uses.
+-- `script.rs` puts a line before this file that unpacks the keys of the script.
 
 -- All durations are in milliseconds.
 

@@ -57,9 +57,8 @@ local function queued_tasks()
   return counts, tasks[1] and tasks[1].queued or 0, listed
 end
 
--- An event for the status page; nil if it is unknown, or old enough to be cut from the texts in
--- `waiting`. `state` is 'queued', 'claimed', 'fresh' or
--- 'failing', with the error of one of its tasks.
+-- An event for the status page; nil if it is unknown, or so old that `cut` has dropped its id.
+-- `state` is 'queued', 'claimed', 'fresh' or 'failing', with the error of one of its tasks.
 local function event(id)
   local text, left, fresh, answered = unpack(redis.call('HMGET', events,
     id, id .. ':left', id .. ':fresh', id .. ':answered'))
