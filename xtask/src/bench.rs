@@ -18,6 +18,7 @@ use crate::{build, redis_server, scenarios, workspace};
 #[command(after_help = "Examples:
   cargo xtask bench                     everything, on the embedded host
   cargo xtask bench --host spin         everything, under the `spin` on the PATH
+  cargo xtask bench --wasi 0.2          both builds side by side
   cargo xtask bench --only a,g          two of the measurements; prints the table only
 
 Measurements:
@@ -29,6 +30,11 @@ pub struct Flags {
     /// What runs the components
     #[arg(long, value_enum, default_value_t = HostKind::Embedded)]
     host: HostKind,
+
+    /// The version of WASI that the components are built for. With 0.2, the build for WASI 0.3 is
+    /// measured beside it
+    #[arg(long, value_enum, default_value_t = Wasi::V03)]
+    wasi: Wasi,
 
     /// The rounds of each measurement
     #[arg(long, default_value_t = 5)]
@@ -48,8 +54,14 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
     let host = host::choose(Some(flags.host), Wasi::V03).await?;
     let redis = redis_server::program().await?;
     let wrk = wrk().await?;
-    build::components(Wasi::V03, source).await?;
-    build::baselines(source).await?;
+    let builds = match flags.wasi {
+        Wasi::V03 => vec![Wasi::V03],
+        Wasi::V02 => Wasi::ALL.to_vec(),
+    };
+    for build in &builds {
+        build::components(*build, source).await?;
+        build::baselines(*build, source).await?;
+    }
     build::programs(&[HOST, BENCH]).await?;
 
     let mut bench = tokio::process::Command::new(workspace::built_program(BENCH));
@@ -57,6 +69,14 @@ pub async fn run(flags: Flags, source: TargetSource) -> Result<ExitCode> {
         .arg("--wrk")
         .arg(wrk)
         .args(["--rounds", &flags.rounds.to_string()])
+        .args([
+            "--wasi",
+            &builds
+                .iter()
+                .map(|it| it.name())
+                .collect::<Vec<_>>()
+                .join(","),
+        ])
         .args(["--host", &name(&host).await?])
         .args(["--commit", &commit().await])
         .envs(scenarios::environment(&host, &redis)?)

@@ -5,7 +5,7 @@ use clap::Args;
 use tokio::process::Command;
 
 use crate::packages::{
-    BASELINES, COMPONENTS, FAULTS, HOST, HOST_WITH_FAULTS, LIMIT, SUPABASE, WASM_TARGET,
+    COMPONENTS, FAULTS, HOST, HOST_WITH_FAULTS, LIMIT, LIMIT_02, SUPABASE, WASM_TARGET,
 };
 use crate::wasi::Wasi;
 use crate::wasm_target::{self, TargetSource};
@@ -101,18 +101,18 @@ pub async fn components(wasi: Wasi, source: TargetSource) -> Result<()> {
 /// # Errors
 ///
 /// When the target cannot be had, or cargo fails.
-pub async fn baselines(source: TargetSource) -> Result<()> {
+pub async fn baselines(wasi: Wasi, source: TargetSource) -> Result<()> {
     let environment = wasm_target::ensure(source).await?;
+    let package = match wasi {
+        Wasi::V02 => LIMIT_02,
+        Wasi::V03 => LIMIT,
+    };
     let mut cargo = workspace::cargo("build");
     cargo
-        .args(["--release", "--target", WASM_TARGET, "--package", LIMIT])
-        .args(
-            BASELINES
-                .iter()
-                .flat_map(|baseline| ["--example", baseline]),
-        )
+        .args(["--release", "--target", WASM_TARGET, "--examples"])
+        .args(["--package", package])
         .envs(environment);
-    build(cargo, LIMIT).await
+    build(cargo, package).await
 }
 
 /// Compiles native programs of this workspace.

@@ -27,10 +27,11 @@ pub const FAULTS: &str = "faults";
 /// The program of the stand-in for Supabase.
 pub const SUPABASE: &str = "afterword-supabase";
 
-/// The package of the benchmark's baselines, and its examples, each a component.
+/// The package of the benchmark's baselines. Each is an example.
 pub const LIMIT: &str = "afterword-limit";
-/// The examples of [`LIMIT`].
-pub const BASELINES: [&str; 3] = ["constant", "get", "script"];
+
+/// The same for WASI 0.2.
+pub const LIMIT_02: &str = "afterword-limit-wasi02";
 
 /// The program of the benchmark.
 pub const BENCH: &str = "afterword-bench";

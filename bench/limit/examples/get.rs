@@ -8,32 +8,11 @@ use std::cell::RefCell;
 use std::hint::black_box;
 use std::rc::Rc;
 
+use afterword_limit::article::{READ, SENT};
 use afterword_limit::{failed, respond, respond_with};
 use spin_sdk::key_value::Store;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
-
-/// The request headers that decide on the response.
-const READ: [&str; 4] = [
-    "accept",
-    "if-none-match",
-    "if-modified-since",
-    "accept-encoding",
-];
-
-/// Headers like those of a cached article, besides the two that each response has.
-const SENT: [(&str, &str); 7] = [
-    ("x-content-type-options", "nosniff"),
-    ("last-modified", "Sun, 29 Nov 2026 06:02:14 GMT"),
-    ("etag", "\"CnFDvIEnXXDa3bcQyy7XMQ\""),
-    ("vary", "Accept-Encoding"),
-    (
-        "cache-control",
-        "public, max-age=0, stale-while-revalidate=60",
-    ),
-    ("age", "17"),
-    ("cache-status", "\"Afterword\"; hit; ttl=283"),
-];
 
 thread_local! {
     /// The store that this instance keeps open between requests.

@@ -9,7 +9,10 @@
 //! | `script` | the request's body, and one script in Redis over one kept connection |
 //!
 //! They have no time limits, no error responses and, unless the table says so, no headers but two.
-//! What they keep between requests, the store and the connection, Afterword keeps, too.
+//! What they keep between requests, the store and the connection, Afterword keeps, too. The package
+//! in `wasi02` has the same baselines as WASI 0.2 components.
+
+pub mod article;
 
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
 use spin_sdk::wasip3::wit_bindgen::yield_async;

@@ -1,71 +1,61 @@
 //! (b) An acknowledgement, beside the least component that reads the body and runs one script.
 
-use afterword_scenarios::{SECRET, Setup};
+use afterword_scenarios::SECRET;
 use anyhow::Result;
 
-use crate::contest::rates;
+use crate::build::Build;
+use crate::contest::compare;
 use crate::limit::Limit;
 use crate::request::Request;
 use crate::results::Line;
+use crate::series::Series;
 use crate::wrk::Wrk;
 
 /// The least ratio to the baseline.
 const TARGET: f64 = 0.9;
 
-/// The numbers of connections.
-const CONNECTIONS: [usize; 2] = [1, 16];
-
-pub async fn measure(wrk: &Wrk, rounds: usize) -> Result<Vec<Line>> {
-    // Text, since the scenarios' library would parse each line of JSON on the same processors.
-    let setup = || {
-        Setup::default()
-            .variable("log_format", "text")
-            .no_webhooks()
-    };
-    let alone = setup().no_worker().start().await;
-    let drained = setup().start().await;
-    let limit = Limit::start(&alone.redis.url(), None).await?;
-    let contenders = [
-        (
-            "acknowledgement without a worker",
-            webhook(alone.address(), 7),
-        ),
-        (
-            "acknowledgement with a worker",
-            webhook(drained.address(), 7),
-        ),
-        (
-            "body and one script",
-            Request {
-                path: "/script".to_owned(),
-                ..webhook(&limit.address(), 7)
-            },
-        ),
-    ];
-    let mut lines = Vec::new();
-    for connections in CONNECTIONS {
-        let rates = rates(wrk, rounds, connections, &contenders).await?;
-        let [alone, drained, script] = &rates[..] else {
-            unreachable!("there are as many rates as contenders");
-        };
-        let at = match connections {
-            1 => "1 connection".to_owned(),
-            _ => format!("{connections} connections"),
-        };
-        for (name, rate) in [
-            ("acknowledgement, no worker", alone),
-            ("acknowledgement, the worker draining beside it", drained),
-        ] {
-            lines.push(Line::ratio(
-                'b',
-                format!("{name}, {at}"),
-                TARGET,
-                rate,
-                script,
-            ));
-        }
+pub async fn measure(wrk: &Wrk, rounds: usize, builds: &[Build]) -> Result<Vec<Vec<Line>>> {
+    let (mut running, mut contenders) = (Vec::new(), Vec::new());
+    for build in builds {
+        // Text, since the scenarios' library would parse each line of JSON on the same processors.
+        let setup = || build.setup().variable("log_format", "text").no_webhooks();
+        let alone = setup().no_worker().start().await;
+        let drained = setup().start().await;
+        let limit = Limit::start(*build, &alone.redis.url(), None).await?;
+        let requests = vec![
+            (
+                "acknowledgement without a worker",
+                webhook(alone.address(), 7),
+            ),
+            (
+                "acknowledgement with a worker",
+                webhook(drained.address(), 7),
+            ),
+            (
+                "body and one script",
+                Request {
+                    path: "/script".to_owned(),
+                    ..webhook(&limit.address(), 7)
+                },
+            ),
+        ];
+        contenders.push((*build, requests));
+        running.push((alone, drained, limit));
     }
-    Ok(lines)
+    compare(wrk, rounds, &contenders, lines).await
+}
+
+fn lines(at: &str, rates: &[Series]) -> Vec<Line> {
+    let [alone, drained, script] = rates else {
+        unreachable!("there are as many rates as requests");
+    };
+    let compared = [
+        ("acknowledgement, no worker", alone),
+        ("acknowledgement, the worker draining beside it", drained),
+    ];
+    compared
+        .map(|(name, rate)| Line::ratio('b', format!("{name}, {at}"), TARGET, rate, script))
+        .into()
 }
 
 /// A webhook about an update of an article, as Supabase sends it.

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use afterword_scenarios::{Afterword, Setup};
+use afterword_scenarios::Afterword;
 use anyhow::{Result, ensure};
 use tokio::task::JoinSet;
 
 use crate::acknowledgements::webhook;
+use crate::build::Build;
 use crate::connection::{Connection, read_until};
 use crate::request::Request;
 use crate::results::Line;
@@ -33,8 +34,9 @@ struct Measured {
     commands: Series,
 }
 
-pub async fn measure(rounds: usize) -> Result<Vec<Line>> {
-    let afterword = Setup::default()
+pub async fn measure(build: Build, rounds: usize) -> Result<Vec<Line>> {
+    let afterword = build
+        .setup()
         .variable("log_format", "text")
         .no_articles()
         .no_webhooks()

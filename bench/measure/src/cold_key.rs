@@ -1,8 +1,8 @@
 //! (f) A crowd that reads a key which is not stored.
 
-use afterword_scenarios::Setup;
 use anyhow::Result;
 
+use crate::build::Build;
 use crate::connection::send_many;
 use crate::request::Request;
 use crate::results::Line;
@@ -19,10 +19,10 @@ const MAX_REQUESTS: f64 = 8.0;
 /// The delay of the origin in milliseconds. Most of the crowd comes meanwhile.
 const DELAY: u64 = 100;
 
-pub async fn measure(rounds: usize) -> Result<Vec<Line>> {
+pub async fn measure(build: Build, rounds: usize) -> Result<Vec<Line>> {
     let mut requests = Series::default();
     for round in 0..rounds {
-        let afterword = Setup::default().start().await;
+        let afterword = build.setup().start().await;
         afterword.slow_origin(DELAY);
         afterword.supabase().clear_requests();
         let read = Request::get(afterword.address(), "/articles/7");

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use afterword_scenarios::{Afterword, Setup};
+use afterword_scenarios::Afterword;
 use anyhow::{Result, ensure};
 use tokio::time::sleep;
 
 use crate::acknowledgements::webhook;
+use crate::build::Build;
 use crate::connection::{Connection, read_until};
 use crate::request::Request;
 use crate::results::Line;
@@ -27,8 +28,8 @@ const ARTICLES: usize = 25;
 /// The debounce window (`lua/queue.lua`), within which a second change of a key waits, and some more.
 const DEBOUNCE_WINDOW: Duration = Duration::from_millis(600);
 
-pub async fn measure(rounds: usize) -> Result<Vec<Line>> {
-    let setup = Setup::default().no_articles().no_webhooks();
+pub async fn measure(build: Build, rounds: usize) -> Result<Vec<Line>> {
+    let setup = build.setup().no_articles().no_webhooks();
     let afterword = setup.start().await;
     afterword.insert_articles(ARTICLES);
     afterword.invalidate_list().await;

@@ -1,15 +1,16 @@
 //! (h) The WebAssembly instructions of a hit, a 304 and an acknowledgement. They do not depend on
 //! the machine. `tests/scenarios` limits them.
 
-use afterword_scenarios::{Setup, host_measures};
+use afterword_scenarios::host_measures;
 
+use crate::build::Build;
 use crate::results::Line;
 
-pub async fn measure() -> Vec<Line> {
+pub async fn measure(build: Build) -> Vec<Line> {
     if !host_measures() {
         return Vec::new();
     }
-    let afterword = Setup::default().no_webhooks().measure().start().await;
+    let afterword = build.setup().no_webhooks().measure().start().await;
     let article = afterword.wait_for_hit("/articles/7").await;
     let hit = afterword.fuel_of("articles", async || {
         assert_eq!(afterword.get("/articles/7").await.status, 200);

@@ -2,29 +2,37 @@
 //! also compared with a get whose component reads and sends the same headers: what is left between
 //! the two is Afterword's own work.
 
-use afterword_scenarios::Setup;
+use afterword_scenarios::Afterword;
 use anyhow::Result;
 
-use crate::contest::rates;
+use crate::build::Build;
+use crate::contest::compare;
 use crate::limit::Limit;
 use crate::request::Request;
 use crate::results::Line;
+use crate::series::Series;
 use crate::wrk::Wrk;
 
 /// The least ratio to the baseline.
 const TARGET: f64 = 0.95;
 
-/// The numbers of connections.
-const CONNECTIONS: [usize; 2] = [1, 16];
+pub async fn measure(wrk: &Wrk, rounds: usize, builds: &[Build]) -> Result<Vec<Vec<Line>>> {
+    let (mut running, mut contenders) = (Vec::new(), Vec::new());
+    for build in builds {
+        let afterword = build.setup().start().await;
+        let limit = Limit::start(*build, &afterword.redis.url(), None).await?;
+        contenders.push((*build, requests(&afterword, &limit).await));
+        running.push((afterword, limit));
+    }
+    compare(wrk, rounds, &contenders, lines).await
+}
 
-pub async fn measure(wrk: &Wrk, rounds: usize) -> Result<Vec<Line>> {
-    let afterword = Setup::default().start().await;
+async fn requests(afterword: &Afterword, limit: &Limit) -> Vec<(&'static str, Request)> {
     let article = afterword.wait_for_hit("/articles/7").await;
     let list = afterword.wait_for_hit("/articles").await;
-    let limit = Limit::start(&afterword.redis.url(), None).await?;
     let (own, least) = (afterword.address(), limit.address());
     let get = |bytes: usize| Request::get(&least, format!("/get/{bytes}"));
-    let contenders = [
+    vec![
         ("article", Request::get(own, "/articles/7")),
         (
             "304",
@@ -38,47 +46,39 @@ pub async fn measure(wrk: &Wrk, rounds: usize) -> Result<Vec<Line>> {
         ("list of 25", Request::get(own, "/articles")),
         ("one get of a list", get(list.bytes.len())),
         ("a constant", Request::get(&least, "/constant")),
+    ]
+}
+
+fn lines(at: &str, rates: &[Series]) -> Vec<Line> {
+    let [
+        article,
+        not_modified,
+        get,
+        get_with_headers,
+        list,
+        get_list,
+        constant,
+    ] = rates
+    else {
+        unreachable!("there are as many rates as requests");
+    };
+    let compared = [
+        ("cached article", article, get),
+        ("304", not_modified, get),
+        ("list of 25", list, get_list),
     ];
-    let mut lines = Vec::new();
-    for connections in CONNECTIONS {
-        let rates = rates(wrk, rounds, connections, &contenders).await?;
-        let [
-            article,
-            not_modified,
-            get,
-            get_with_headers,
-            list,
-            get_list,
-            constant,
-        ] = &rates[..]
-        else {
-            unreachable!("there are as many rates as contenders");
-        };
-        let at = match connections {
-            1 => "1 connection".to_owned(),
-            _ => format!("{connections} connections"),
-        };
-        for (name, rate, baseline) in [
-            ("cached article", article, get),
-            ("304", not_modified, get),
-            ("list of 25", list, get_list),
-        ] {
-            lines.push(Line::ratio(
-                'a',
-                format!("{name}, {at}"),
-                TARGET,
-                rate,
-                baseline,
-            ));
-        }
-        lines.push(Line::compared(
-            'a',
-            format!("cached article, beside one get with the same headers, {at}"),
-            article,
-            get_with_headers,
-        ));
-        let what = format!("for comparison: a constant, {at}");
-        lines.push(Line::number('a', what, format!("{constant} /s")));
-    }
-    Ok(lines)
+    let mut lines: Vec<_> = compared
+        .map(|(name, rate, baseline)| {
+            Line::ratio('a', format!("{name}, {at}"), TARGET, rate, baseline)
+        })
+        .into();
+    lines.push(Line::compared(
+        'a',
+        format!("cached article, beside one get with the same headers, {at}"),
+        article,
+        get_with_headers,
+    ));
+    let what = format!("for comparison: a constant, {at}");
+    lines.push(Line::number('a', what, format!("{constant} /s")));
+    lines
 }

@@ -7,6 +7,8 @@ use afterword_scenarios::host;
 use afterword_stack::{App, Port, Process, http_answers, on_free_port};
 use anyhow::Result;
 
+use crate::build::Build;
+
 /// How long the start may take: the host compiles the components.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
@@ -19,16 +21,21 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Starts the baselines with this Redis and this runtime configuration; returns when they
+    /// Starts a build's baselines with this Redis and this runtime configuration; returns when they
     /// respond.
     ///
     /// # Errors
     /// They do not start.
-    pub async fn start(redis_url: &str, runtime_config: Option<&Path>) -> Result<Self> {
+    pub async fn start(
+        build: Build,
+        redis_url: &str,
+        runtime_config: Option<&Path>,
+    ) -> Result<Self> {
+        let limit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../limit");
         let dir = tempfile::tempdir()?;
         let (port, process) = on_free_port(async |address| {
             let app = App {
-                manifest: Path::new(env!("CARGO_MANIFEST_DIR")).join("../limit/spin.toml"),
+                manifest: limit.join(build.baselines()),
                 listen: Some(address),
                 state_dir: dir.path().to_owned(),
                 runtime_config: runtime_config.map(Path::to_owned),

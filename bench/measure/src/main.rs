@@ -11,6 +11,7 @@
 //! | `cold_key` | (f) a crowd that reads a missing key |
 //! | `stalls` | (g) responses that take more than 35 ms |
 //! | `fuel` | (h) WebAssembly instructions |
+//! | `build` | the builds that are measured side by side |
 //! | `limit` | the running baselines |
 //! | `request`, `wrk`, `connection` | requests, and the two clients that send them |
 //! | `contest` | contenders that are measured in turn |
@@ -18,6 +19,7 @@
 //! | `results` | the table |
 
 mod acknowledgements;
+mod build;
 mod burst;
 mod cold_key;
 mod connection;
@@ -38,7 +40,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 
-use results::{Line, Run};
+use build::Build;
+use results::{Line, Run, rows};
 use wrk::Wrk;
 
 /// A measurement of the table.
@@ -68,6 +71,10 @@ struct Arguments {
     #[arg(long, value_delimiter = ',')]
     only: Vec<Measurement>,
 
+    /// The builds, such as 0.3,0.2
+    #[arg(long, value_delimiter = ',', required = true)]
+    wasi: Vec<Build>,
+
     /// The host's name in the table
     #[arg(long)]
     host: String,
@@ -84,11 +91,12 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    let builds: Vec<_> = arguments.wasi.iter().map(|build| build.name()).collect();
     let mut lines = Vec::new();
     for measurement in Measurement::value_variants() {
         if arguments.only.is_empty() || arguments.only.contains(measurement) {
-            let measured = measure(*measurement, &arguments).await?;
-            measured.iter().for_each(|line| println!("{line}"));
+            let measured = rows(&measure(*measurement, &arguments).await?);
+            measured.iter().for_each(|row| println!("{row}"));
             lines.extend(measured);
         }
     }
@@ -96,7 +104,8 @@ async fn main() -> Result<()> {
         host: arguments.host,
         commit: arguments.commit,
         rounds: arguments.rounds,
-        lines,
+        builds,
+        rows: lines,
     };
     match &arguments.results {
         Some(file) => run.write(file),
@@ -104,17 +113,31 @@ async fn main() -> Result<()> {
     }
 }
 
-async fn measure(measurement: Measurement, arguments: &Arguments) -> Result<Vec<Line>> {
-    let rounds = arguments.rounds;
+/// The lines of each build. Those that are compared with baselines by their speed take turns.
+async fn measure(measurement: Measurement, arguments: &Arguments) -> Result<Vec<Vec<Line>>> {
+    let (rounds, builds) = (arguments.rounds, &arguments.wasi[..]);
     let wrk = Wrk::new(&arguments.wrk);
     match measurement {
-        Measurement::A => hits::measure(&wrk, rounds).await,
-        Measurement::B => acknowledgements::measure(&wrk, rounds).await,
-        Measurement::C => freshness::measure(rounds).await,
-        Measurement::D => burst::measure(rounds).await,
-        Measurement::E => table_sizes::measure(rounds).await,
-        Measurement::F => cold_key::measure(rounds).await,
-        Measurement::G => stalls::measure(rounds).await,
-        Measurement::H => Ok(fuel::measure().await),
+        Measurement::A => hits::measure(&wrk, rounds, builds).await,
+        Measurement::B => acknowledgements::measure(&wrk, rounds, builds).await,
+        Measurement::C => each(builds, async |it| freshness::measure(it, rounds).await).await,
+        Measurement::D => each(builds, async |it| burst::measure(it, rounds).await).await,
+        Measurement::E => each(builds, async |it| table_sizes::measure(it, rounds).await).await,
+        Measurement::F => each(builds, async |it| cold_key::measure(it, rounds).await).await,
+        Measurement::G => each(builds, async |it| stalls::measure(it, rounds).await).await,
+        Measurement::H => each(builds, async |it| Ok(fuel::measure(it).await)).await,
     }
+}
+
+/// Measures one build after the other.
+async fn each(
+    builds: &[Build],
+    measure: impl AsyncFn(Build) -> Result<Vec<Line>>,
+) -> Result<Vec<Vec<Line>>> {
+    let mut columns = Vec::new();
+    for build in builds {
+        eprintln!("{}:", build.name());
+        columns.push(measure(*build).await?);
+    }
+    Ok(columns)
 }

@@ -1,6 +1,5 @@
 //! The table, and the file that has one for each host.
 
-use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -11,8 +10,9 @@ use crate::series::Series;
 const TITLE: &str = "# What Afterword costs
 
 `cargo xtask bench` writes this file: a section for each host that it has run on. The baselines are
-the components in [limit](limit/src/lib.rs). Each number is the median of the rounds, with the
-spread in brackets. A limit holds for the worst round, a ratio and a time for the median.
+the components in [limit](limit/src/lib.rs), built for the same version of WASI. Each number is the
+median of the rounds, with the spread in brackets. A limit holds for the worst round, a ratio and a
+time for the median.
 ";
 
 /// A line of the table.
@@ -83,23 +83,29 @@ impl Line {
     }
 }
 
-/// A row of the table.
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (target, met) = match &self.target {
-            Some((target, true)) => (target.trim_end(), "yes"),
-            Some((target, false)) => (target.trim_end(), "**no**"),
-            None => ("", ""),
+/// The rows of the table that have the lines of each build.
+pub fn rows(builds: &[Vec<Line>]) -> Vec<String> {
+    let Some(lines) = builds.first() else {
+        return Vec::new();
+    };
+    lines.iter().map(|line| row(line, builds)).collect()
+}
+
+fn row(line: &Line, builds: &[Vec<Line>]) -> String {
+    let target = line.target.as_ref();
+    let target = target.map_or("", |(target, _)| target.trim_end());
+    let mut row = format!("| {} | {} | {target} |", line.letter, line.what);
+    for lines in builds {
+        let line = lines.iter().find(|other| other.what == line.what);
+        let measured = line.map_or("", |line| line.measured.trim_end());
+        let met = match line.and_then(|line| line.target.as_ref()) {
+            Some((_, true)) => "yes",
+            Some((_, false)) => "**no**",
+            None => "",
         };
-        let Self {
-            letter,
-            what,
-            measured,
-            ..
-        } = self;
-        let measured = measured.trim_end();
-        write!(f, "| {letter} | {what} | {target} | {measured} | {met} |")
+        row += &format!(" {measured} | {met} |");
     }
+    row
 }
 
 /// A run of the benchmark.
@@ -110,8 +116,10 @@ pub struct Run {
     pub commit: String,
     /// The rounds of each measurement.
     pub rounds: usize,
+    /// The names of the builds.
+    pub builds: Vec<&'static str>,
     /// The rows of the table.
-    pub lines: Vec<Line>,
+    pub rows: Vec<String>,
 }
 
 impl Run {
@@ -127,16 +135,19 @@ impl Run {
 
     fn section(&self) -> String {
         let date = Timestamp::now().strftime("%Y-%m-%d");
+        let columns = self.builds.iter();
+        let columns: String = columns.map(|name| format!(" {name} | met |")).collect();
         let mut section = format!(
             "## {}\n\n{date}, commit {}, {} rounds, {}.\n\n\
-             | | what | target | measured | met |\n| --- | --- | --- | --- | --- |\n",
+             | | what | target |{columns}\n| --- | --- | --- |{}\n",
             self.host,
             self.commit,
             self.rounds,
-            machine()
+            machine(),
+            " --- | --- |".repeat(self.builds.len())
         );
-        for line in &self.lines {
-            section += &format!("{line}\n");
+        for row in &self.rows {
+            section += &format!("{row}\n");
         }
         section
     }
@@ -188,14 +199,19 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_whether_its_target_is_met() {
-        let rate = Series::from_iter([80.0]);
-        let line = Line::ratio('a', "hit".into(), 0.95, &rate, &Series::from_iter([100.0]));
+    fn a_row_says_of_each_build_whether_its_target_is_met() {
+        let line = |rate: f64| {
+            let rate = Series::from_iter([rate]);
+            let baseline = Series::from_iter([100.0]);
+            vec![Line::ratio('a', "hit".into(), 0.95, &rate, &baseline)]
+        };
         assert_eq!(
-            line.to_string(),
-            "| a | hit | ≥ 0.95 of the baseline | 0.80 (0.80–0.80): 80 of 100 /s | **no** |"
+            rows(&[line(80.0), line(95.0)]),
+            ["| a | hit | ≥ 0.95 of the baseline \
+              | 0.80 (0.80–0.80): 80 of 100 /s | **no** \
+              | 0.95 (0.95–0.95): 95 of 100 /s | yes |"]
         );
         let line = Line::at_most('f', "requests".into(), 8.0, "", 8.0, "8".into());
-        assert_eq!(line.to_string(), "| f | requests | ≤ 8 | 8 | yes |");
+        assert_eq!(rows(&[vec![line]]), ["| f | requests | ≤ 8 | 8 | yes |"]);
     }
 }

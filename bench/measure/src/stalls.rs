@@ -6,6 +6,7 @@ use std::time::Duration;
 use afterword_scenarios::Setup;
 use anyhow::Result;
 
+use crate::build::Build;
 use crate::connection::send_many;
 use crate::limit::Limit;
 use crate::request::Request;
@@ -21,16 +22,16 @@ const CONNECTIONS: [usize; 3] = [1, 4, 16];
 /// The requests of a round over all connections.
 const REQUESTS: usize = 4_000;
 
-pub async fn measure(rounds: usize) -> Result<Vec<Line>> {
-    let mut lines = on_store("SQLite", Setup::default(), rounds).await?;
-    lines.extend(on_store("Redis", Setup::default().shared_store(), rounds).await?);
+pub async fn measure(build: Build, rounds: usize) -> Result<Vec<Line>> {
+    let mut lines = on_store("SQLite", build, build.setup(), rounds).await?;
+    lines.extend(on_store("Redis", build, build.setup().shared_store(), rounds).await?);
     Ok(lines)
 }
 
-async fn on_store(store: &str, setup: Setup, rounds: usize) -> Result<Vec<Line>> {
+async fn on_store(store: &str, build: Build, setup: Setup, rounds: usize) -> Result<Vec<Line>> {
     let afterword = setup.start().await;
     let article = afterword.wait_for_hit("/articles/7").await;
-    let limit = Limit::start(&afterword.redis.url(), afterword.runtime_config()).await?;
+    let limit = Limit::start(build, &afterword.redis.url(), afterword.runtime_config()).await?;
     let own = Request::get(afterword.address(), "/articles/7");
     let least = Request::get(&limit.address(), format!("/get/{}", article.bytes.len()));
     let mut lines = Vec::new();

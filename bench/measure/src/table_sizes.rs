@@ -3,12 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use afterword_scenarios::{Afterword, Setup, host_measures, redis_program};
+use afterword_scenarios::{Afterword, host_measures, redis_program};
 use afterword_stack::{Redis, eventually};
 use anyhow::{Context, Result, ensure};
 use tokio::time::sleep;
 
 use crate::acknowledgements::webhook;
+use crate::build::Build;
 use crate::connection::Connection;
 use crate::request::Request;
 use crate::results::Line;
@@ -58,11 +59,11 @@ struct Refresh {
     milliseconds: Series,
 }
 
-pub async fn measure(rounds: usize) -> Result<Vec<Line>> {
+pub async fn measure(build: Build, rounds: usize) -> Result<Vec<Line>> {
     let mut tables = Vec::new();
     for rows in SIZES {
         eprintln!("storing a list of {rows} rows");
-        tables.push(Table::start(rows).await?);
+        tables.push(Table::start(build, rows).await?);
     }
     for round in 0..rounds {
         for table in &mut tables {
@@ -79,7 +80,7 @@ pub async fn measure(rounds: usize) -> Result<Vec<Line>> {
     drop(tables);
     if host_measures() {
         for rows in SIZES {
-            lines.extend(memory(rows).await?);
+            lines.extend(memory(build, rows).await?);
         }
     }
     Ok(lines)
@@ -103,10 +104,10 @@ async fn drained(afterword: &Afterword) -> Result<()> {
 }
 
 impl Table {
-    async fn start(rows: usize) -> Result<Self> {
+    async fn start(build: Build, rows: usize) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let store = Redis::start(&redis_program(), dir.path(), &["--appendonly", "no"]).await?;
-        let setup = Setup::default().no_articles().no_webhooks();
+        let setup = build.setup().no_articles().no_webhooks();
         let afterword = setup.store_url(store.url()).start().await;
         store_list(&afterword, rows).await?;
         let table = Self {
@@ -234,8 +235,8 @@ async fn received(redis: &Redis) -> Result<u64> {
 }
 
 /// The memory of an instance that reads the whole list, and of the worker that refreshes a row.
-async fn memory(rows: usize) -> Result<Vec<Line>> {
-    let setup = Setup::default().no_articles().no_webhooks().measure();
+async fn memory(build: Build, rows: usize) -> Result<Vec<Line>> {
+    let setup = build.setup().no_articles().no_webhooks().measure();
     let afterword = setup.start().await;
     store_list(&afterword, rows).await?;
     let read = afterword.costs_of("articles", 1, async || {

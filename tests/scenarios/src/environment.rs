@@ -7,7 +7,7 @@ use afterword_stack::{Host, Redis};
 use afterword_supabase::Upstream;
 use serde_json::{Value, json};
 
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Trigger, Wasi};
 
 /// The host that `cargo xtask test` chose.
 ///
@@ -50,24 +50,15 @@ pub fn host_measures() -> bool {
 
 /// The manifest that `cargo xtask test` chose.
 pub(crate) fn manifest() -> Manifest {
-    match std::env::var("AFTERWORD_TEST_MANIFEST").as_deref() {
-        Ok("http") => Manifest::Http,
-        _ => Manifest::Redis,
-    }
-}
-
-/// The version of WASI that the components are built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wasi {
-    V02,
-    V03,
-}
-
-/// The version of WASI that `cargo xtask test` chose.
-pub(crate) fn wasi() -> Wasi {
-    match std::env::var("AFTERWORD_TEST_WASI").as_deref() {
-        Ok("0.2") => Wasi::V02,
-        _ => Wasi::V03,
+    Manifest {
+        trigger: match std::env::var("AFTERWORD_TEST_MANIFEST").as_deref() {
+            Ok("http") => Trigger::Http,
+            _ => Trigger::Redis,
+        },
+        wasi: match std::env::var("AFTERWORD_TEST_WASI").as_deref() {
+            Ok("0.2") => Wasi::V02,
+            _ => Wasi::V03,
+        },
     }
 }
 
@@ -82,14 +73,14 @@ pub fn instances_are_reused() -> bool {
 
 /// Whether the host reuses instances: with WASI 0.3.
 pub fn reuses_instances() -> bool {
-    wasi() == Wasi::V03
+    manifest().wasi == Wasi::V03
 }
 
 /// Faults of a call of Redis or of the key-value store: it fails, or it hangs. With WASI 0.2, such a
 /// call has no time limit.
 pub fn failing_calls() -> Vec<Value> {
     let mut faults = vec![json!({"fail": true})];
-    if wasi() == Wasi::V03 {
+    if reuses_instances() {
         faults.push(json!({"delay_ms": 600_000}));
     }
     faults
@@ -97,7 +88,7 @@ pub fn failing_calls() -> Vec<Value> {
 
 /// Whether Redis wakes the worker. If not, prints that the scenario is skipped.
 pub fn redis_wakes_workers() -> bool {
-    let wakes = manifest() == Manifest::Redis;
+    let wakes = manifest().trigger == Trigger::Redis;
     if !wakes {
         eprintln!("skipped: this scenario is about the Redis trigger, which this manifest lacks");
     }

@@ -47,6 +47,7 @@ pub use environment::{
     failing_calls, former_manifest, host, host_has_dials, host_measures, instances_are_reused,
     redis_program, redis_wakes_workers, reuses_instances,
 };
+pub use manifest::Wasi;
 pub use redis::{redis_info, redis_key};
 pub use response::Response;
 pub use setup::{REFRESH_SECRET, Setup};

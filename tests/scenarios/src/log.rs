@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::afterword::{Afterword, PATIENCE};
 use crate::environment::host;
-use crate::manifest::Manifest;
+use crate::manifest;
 
 const PAGE: &str = include_str!("../../../docs/logs.md");
 
@@ -70,8 +70,7 @@ impl Log {
     /// Starts a process of the application, and checks what its components log.
     pub(crate) fn spawn(&self, name: &str, app: &App) -> Result<Process> {
         // A former version of the application may log in another way.
-        let current = [Manifest::Redis, Manifest::Http].map(|it| it.path());
-        let current = current.into_iter().flatten().any(|it| it == app.manifest);
+        let current = app.manifest.parent() == Some(&manifest::folder()?);
         let is_json = app
             .variables
             .get("log_format")

@@ -8,7 +8,6 @@ use afterword_stack::{App, Process, Redis, WakeUp, eventually};
 use anyhow::{Context, Result, ensure};
 
 use crate::afterword::{PATIENCE, serve};
-use crate::environment::{Wasi, wasi};
 use crate::log::Log;
 use crate::setup::REFRESH_SECRET;
 
@@ -18,28 +17,46 @@ const SCHEDULE: Duration = Duration::from_secs(1);
 /// The scheduler's time limit of a call, as in `supabase/migrations`.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// What wakes the worker. There is a manifest for each, and for each version of WASI.
+/// The version of WASI that the components are built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manifest {
-    /// Redis: `spin.toml`, `spin.wasi02.toml`.
+pub enum Wasi {
+    /// WASI 0.2.
+    V02,
+    /// WASI 0.3.
+    V03,
+}
+
+/// What wakes the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    /// Redis.
     Redis,
-    /// Requests: `spin.http.toml`, `spin.cloud.toml`.
+    /// Requests.
     Http,
 }
 
+/// A manifest: there is one for each trigger of the worker and each version of WASI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    pub(crate) trigger: Trigger,
+    pub(crate) wasi: Wasi,
+}
+
 impl Manifest {
-    /// The file. The checkout may have moved since the scenarios were compiled, so cargo's variable
-    /// is read when they run.
+    /// The file.
     pub(crate) fn path(self) -> Result<PathBuf> {
-        let package = std::env::var_os("CARGO_MANIFEST_DIR");
-        let package = package.context("CARGO_MANIFEST_DIR is not set; run `cargo xtask test`")?;
-        let name = match (self, wasi()) {
-            (Self::Redis, Wasi::V03) => "spin.toml",
-            (Self::Http, Wasi::V03) => "spin.http.toml",
-            (Self::Redis, Wasi::V02) => "spin.wasi02.toml",
-            (Self::Http, Wasi::V02) => "spin.cloud.toml",
+        let name = match (self.trigger, self.wasi) {
+            (Trigger::Redis, Wasi::V03) => "spin.toml",
+            (Trigger::Http, Wasi::V03) => "spin.http.toml",
+            (Trigger::Redis, Wasi::V02) => "spin.wasi02.toml",
+            (Trigger::Http, Wasi::V02) => "spin.cloud.toml",
         };
-        Ok(Path::new(&package).join("../..").join(name))
+        Ok(folder()?.join(name))
+    }
+
+    /// Whether this is the manifest for Fermyon Cloud.
+    fn is_cloud(self) -> bool {
+        (self.trigger, self.wasi) == (Trigger::Http, Wasi::V02)
     }
 
     /// The variables that only this manifest has, with a worker at this address. Without an
@@ -47,12 +64,12 @@ impl Manifest {
     pub(crate) fn variables(self, worker: Option<SocketAddr>) -> Vec<(String, String)> {
         let mut variables = Vec::new();
         let mut set = |name: &str, value: &str| variables.push((name.to_owned(), value.to_owned()));
-        if self == Self::Http {
+        if self.trigger == Trigger::Http {
             set("refresh_secret", REFRESH_SECRET);
             if let Some(address) = worker {
                 set("refresh_url", &url(address));
             }
-            if wasi() == Wasi::V02 {
+            if self.is_cloud() {
                 // As with the other manifests, unless the scenario is about a limit.
                 set("max_keys", "0");
                 set("max_requests_per_hour", "0");
@@ -65,8 +82,8 @@ impl Manifest {
     /// The variable by which components call the worker in their own process, which serves this
     /// address. The manifest for Fermyon Cloud has no service chaining.
     pub(crate) fn own_url(self, address: SocketAddr) -> Option<(String, String)> {
-        let is_cloud = self == Self::Http && wasi() == Wasi::V02;
-        is_cloud.then(|| ("refresh_url".to_owned(), url(address)))
+        self.is_cloud()
+            .then(|| ("refresh_url".to_owned(), url(address)))
     }
 
     /// Starts a worker of this application; returns when it can be woken. It listens on `address`
@@ -80,8 +97,8 @@ impl Manifest {
         redis: &Redis,
         others: usize,
     ) -> Result<Worker> {
-        match self {
-            Self::Redis => {
+        match self.trigger {
+            Trigger::Redis => {
                 let app = App {
                     components: vec!["refresh".into()],
                     listen: None,
@@ -96,7 +113,7 @@ impl Manifest {
                 worker.process.alive_until(heard).await?;
                 Ok(worker)
             }
-            Self::Http => {
+            Trigger::Http => {
                 let app = App {
                     components: vec!["refresh-http".into()],
                     listen: Some(address),
@@ -120,8 +137,8 @@ impl Manifest {
         redis: &Redis,
         others: usize,
     ) -> Result<Worker> {
-        match self {
-            Self::Redis => {
+        match self.trigger {
+            Trigger::Redis => {
                 let channel = wake_up(app, redis).channel();
                 let subscribed = until_subscribed(redis, &channel, others + 1);
                 process.alive_until(subscribed).await?;
@@ -130,7 +147,7 @@ impl Manifest {
                     _scheduler: None,
                 })
             }
-            Self::Http => Ok(Worker {
+            Trigger::Http => Ok(Worker {
                 process,
                 _scheduler: Some(Scheduler::start(url(address))?),
             }),
@@ -139,14 +156,14 @@ impl Manifest {
 
     /// Whether a worker that has lost its connection to Redis ends. Spin's Redis trigger does.
     pub(crate) fn workers_end_with_redis(self) -> bool {
-        self == Self::Redis
+        self.trigger == Trigger::Redis
     }
 
     /// Wakes the workers of this application. `worker` is the URL of a worker whose trigger is HTTP.
     pub(crate) async fn wake(self, app: &App, worker: SocketAddr, redis: &Redis) -> Result<()> {
-        match self {
-            Self::Redis => wake_up(app, redis).until_heard(PATIENCE).await,
-            Self::Http => {
+        match self.trigger {
+            Trigger::Redis => wake_up(app, redis).until_heard(PATIENCE).await,
+            Trigger::Http => {
                 let (client, url) = (client(PATIENCE)?, url(worker));
                 eventually(PATIENCE, "waking the worker", async || {
                     call(&client, &url).await?;
@@ -156,6 +173,14 @@ impl Manifest {
             }
         }
     }
+}
+
+/// The folder of the manifests. The checkout may have moved since the scenarios were compiled, so
+/// cargo's variable is read when they run.
+pub(crate) fn folder() -> Result<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = package.context("CARGO_MANIFEST_DIR is not set; run `cargo xtask test`")?;
+    Ok(Path::new(&package).join("../.."))
 }
 
 fn url(address: SocketAddr) -> String {

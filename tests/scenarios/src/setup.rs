@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::environment::manifest;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Trigger, Wasi};
 
 /// The secret of `POST /refresh`.
 pub const REFRESH_SECRET: &str = "the-secret-of-the-worker";
@@ -79,9 +79,15 @@ impl Setup {
     /// Starts `spin.http.toml` in one process, whose components call each other by service
     /// chaining. No scheduler calls it.
     pub fn http_manifest(mut self) -> Self {
-        self.manifest = Manifest::Http;
+        self.manifest.trigger = Trigger::Http;
         self.one_process = true;
         self.no_worker()
+    }
+
+    /// The components are those of this build, whichever one `cargo xtask test` chose.
+    pub fn wasi(mut self, wasi: Wasi) -> Self {
+        self.manifest.wasi = wasi;
+        self
     }
 
     /// Both processes have fault dials. For scenarios that check `host_has_dials` first.
