@@ -156,7 +156,7 @@ pub fn report_later() {
     let wait = NEXT_AT.get().map_or(DELAY, |at| {
         at.saturating_duration_since(Instant::now()).max(DELAY)
     });
-    host::spawn(async move {
+    host::after_response(async move {
         host::sleep(wait).await;
         IS_SCHEDULED.set(false);
         let now = Instant::now();

@@ -77,7 +77,7 @@ impl Guest for Articles {
         };
         let response = response.send().await?;
         if let Some(after) = after {
-            host::spawn(after.run());
+            host::after_response(after.run());
         }
         metrics::report_later();
         Ok(response)

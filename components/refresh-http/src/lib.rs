@@ -38,7 +38,7 @@ impl Guest for RefreshHttp {
         };
         let response = response.send().await?;
         if let Some(wait) = next {
-            host::spawn(async move {
+            host::after_response(async move {
                 host::sleep(wait).await;
                 wake::wake().await;
             });

@@ -55,7 +55,7 @@ impl Guest for Revalidate {
         };
         let response = response.send().await?;
         if wakes {
-            host::spawn(wake::wake());
+            host::after_response(wake::wake());
         }
         metrics::report_later();
         Ok(response)

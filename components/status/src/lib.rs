@@ -65,7 +65,7 @@ impl Guest for Status {
         };
         let response = response.send().await?;
         if wakes {
-            host::spawn(wake::wake());
+            host::after_response(wake::wake());
         }
         Ok(response)
     }

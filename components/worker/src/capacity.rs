@@ -4,6 +4,9 @@ use afterword::key::Key;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
+/// The maximum length of a key, in bytes, where the number of keys is limited: Fermyon Cloud's.
+const MAX_KEY_LENGTH: usize = 255;
+
 /// The keys in the store, and the maximum of their number.
 ///
 /// They are known from a listing on, because only the lease's holder writes entries. The outbox's
@@ -51,6 +54,11 @@ impl Capacity {
         };
         let keys = self.keys.borrow();
         keys.as_ref().map(|keys| keys.len() >= max)
+    }
+
+    /// Whether the host takes a key of this length. A long id, percent-encoded, makes a longer one.
+    pub fn takes(&self, key: &str) -> bool {
+        !self.is_limited() || key.len() <= MAX_KEY_LENGTH
     }
 
     /// Whether a key may be written: it is in the store, or there is room for it.
@@ -115,6 +123,17 @@ mod tests {
         capacity.add("/articles/8");
         assert_eq!(capacity.is_full(), Some(true));
         assert!(!capacity.admits("/articles/7"));
+    }
+
+    #[test]
+    fn a_limited_store_takes_no_long_key() {
+        let longest = "k".repeat(MAX_KEY_LENGTH);
+        let longer = format!("{longest}k");
+        for (max_keys, takes) in [(Some(3), false), (None, true)] {
+            let capacity = Capacity::new(max_keys);
+            assert!(capacity.takes(&longest));
+            assert_eq!(capacity.takes(&longer), takes);
+        }
     }
 
     #[test]

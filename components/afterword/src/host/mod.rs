@@ -2,7 +2,7 @@
 //! natively in unit tests.
 //!
 //! There are two implementations. `wasi03`, for Spin 4.1 and later, is the default; the cargo feature
-//! `wasi-02` chooses `wasi02`, for older hosts. Both offer the same:
+//! `wasi-02` chooses `wasi02`, for older hosts. `common` has what both share. Both offer the same:
 //!
 //! | module | host interface |
 //! | --- | --- |
@@ -16,6 +16,7 @@
 //!
 //! The host sets no useful time limits; callers add their own with [`limit`](crate::limit).
 
+mod common;
 #[cfg(feature = "wasi-02")]
 #[path = "wasi02/mod.rs"]
 mod wasi;

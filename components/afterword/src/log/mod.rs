@@ -216,15 +216,17 @@ fn admit(reason: &'static str, rate: Rate, build: Build) {
     let admission = with_limit(reason, |limit, now| limit.admit(rate, now, (now, build)));
     match admission {
         Admission::Logged((_, build), suppressed) => build().print(suppressed),
-        Admission::FirstLeftOut(ends_in) if rate.ends_with_last => host::spawn(async move {
-            host::sleep(ends_in).await;
-            if let Some(((emitted_at, build), suppressed)) = with_limit(reason, Limit::end) {
-                let ago = u64::try_from(emitted_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let mut line = build();
-                line.time = line.time.min(host::now().saturating_sub(ago));
-                line.print(suppressed);
-            }
-        }),
+        Admission::FirstLeftOut(ends_in) if rate.ends_with_last => {
+            host::after_response(async move {
+                host::sleep(ends_in).await;
+                if let Some(((emitted_at, build), suppressed)) = with_limit(reason, Limit::end) {
+                    let ago = u64::try_from(emitted_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    let mut line = build();
+                    line.time = line.time.min(host::now().saturating_sub(ago));
+                    line.print(suppressed);
+                }
+            })
+        }
         Admission::FirstLeftOut(_) | Admission::LeftOut => {}
     }
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use afterword_scenarios::{Afterword, Setup, host_has_dials, redis_key, wait_at_most, wait_until};
+use reqwest::Method;
 use serde_json::json;
 
 use crate::store_file;
@@ -11,7 +12,7 @@ use crate::store_file;
 async fn change_body(afterword: &Afterword, id: u32, body: &str) {
     let query = format!("?id=eq.{id}");
     let row = json!({ "body": body });
-    afterword.change(reqwest::Method::PATCH, &query, row).await;
+    afterword.change(Method::PATCH, &query, row).await;
 }
 
 #[tokio::test]
@@ -154,6 +155,33 @@ async fn a_full_store_is_kept_up_to_date_and_a_deleted_row_makes_room() {
     afterword.wait_for_hit("/articles/3").await;
     assert_eq!(afterword.get("/articles/2").await.status, 404);
     assert_eq!(store_file::keys(&afterword).len(), 4);
+}
+
+#[tokio::test]
+async fn a_row_whose_key_is_too_long_for_the_store_is_read_from_the_origin() {
+    // Fermyon Cloud, whose keys are limited, takes 255 bytes.
+    let setup = Setup::default().variable("max_keys", "100").no_articles();
+    let afterword = setup.variable("id_column", "slug").start().await;
+    let long = "ü".repeat(60);
+    let path = format!("/articles/{}", "%C3%BC".repeat(60));
+    let row = |slug: &str| json!({"slug": slug, "title": "Old", "published": true});
+    afterword.replace_articles(&[row(&long), row("short")]);
+    afterword.wait_for_hit("/articles/short").await;
+    assert_eq!(afterword.get(&path).await.json()["title"], "Old");
+    afterword.wait_until_drained().await.unwrap();
+    let row = json!({"title": "New"});
+    afterword.change(Method::PATCH, "?id=gt.0", row).await;
+    afterword.wait_until_drained().await.unwrap();
+    let response = afterword.get(&path).await;
+    assert_eq!(response.json()["title"], "New");
+    assert!(response.cache_status().contains("fwd="), "{response:?}");
+    afterword
+        .change(Method::DELETE, "?id=gt.0", json!(null))
+        .await;
+    afterword.wait_until_drained().await.unwrap();
+    assert_eq!(afterword.get(&path).await.status, 404);
+    let keys = store_file::keys(&afterword);
+    assert!(keys.iter().all(|key| key.len() <= 255), "{keys:?}");
 }
 
 #[tokio::test]

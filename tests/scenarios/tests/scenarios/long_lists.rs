@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use afterword_scenarios::{Afterword, Response, Setup, wait_at_most, wait_until};
+use afterword_scenarios::{Afterword, Response, Setup, host_has_dials, wait_at_most, wait_until};
 use anyhow::ensure;
 use serde_json::{Value, json};
 
@@ -529,6 +529,29 @@ async fn a_missing_or_damaged_later_chunk_cuts_the_response_and_is_stored_again(
     afterword.wait_until_drained().await.unwrap();
     assert_eq!(afterword.get("/articles").await.header("etag"), tag);
     assert_is_the_origins(&afterword).await;
+}
+
+#[tokio::test]
+async fn a_long_list_is_sent_whole_although_what_follows_it_waits_for_redis() {
+    if !host_has_dials() {
+        return;
+    }
+    let setup = Setup::default().dials().variable("max_age", "1");
+    // 4 MB: more than the host takes before the client has read.
+    let mut afterword = with_rows(setup, 10_000).await;
+    afterword.kill_workers().await;
+    wait_until("the list to be stale", async || {
+        let part = afterword.get("/articles?limit=1").await;
+        ensure!(part.cache_status().contains("ttl=-"), "{part:?}");
+        Ok(())
+    })
+    .await;
+    let hangs = json!({"delay_ms": 600_000});
+    let faults = json!({"redis.open": hangs, "redis.execute": hangs});
+    afterword.set_http_faults(faults).await;
+    let list = afterword.get("/articles").await;
+    assert!(list.cache_status().contains("ttl=-"), "{list:?}");
+    assert_eq!(ids(&list).len(), 10_000);
 }
 
 #[tokio::test]

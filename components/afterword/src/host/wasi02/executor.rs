@@ -17,6 +17,8 @@ use wasi::io::poll::{Pollable, poll};
 thread_local! {
     /// Tasks that have not been polled.
     static SPAWNED: RefCell<Vec<Task>> = const { RefCell::new(Vec::new()) };
+    /// Tasks that wait for the end of the response.
+    static AFTER: RefCell<Vec<Task>> = const { RefCell::new(Vec::new()) };
     /// What tasks wait for. A future that is dropped takes its own along.
     static WAITING: RefCell<Vec<Weak<Wait>>> = const { RefCell::new(Vec::new()) };
 }
@@ -24,6 +26,15 @@ thread_local! {
 struct Task {
     future: LocalBoxFuture<'static, ()>,
     woken: Arc<Woken>,
+}
+
+impl Task {
+    fn new(task: impl Future<Output = ()> + 'static) -> Self {
+        Self {
+            future: Box::pin(task),
+            woken: Arc::new(Woken(AtomicBool::new(true))),
+        }
+    }
 }
 
 struct Woken(AtomicBool);
@@ -43,16 +54,26 @@ struct Wait {
 
 /// Starts a task. After an HTTP response the instance lives until all its tasks have ended.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
-    let future = Box::pin(task);
-    let woken = Arc::new(Woken(AtomicBool::new(true)));
-    SPAWNED.with_borrow_mut(|spawned| spawned.push(Task { future, woken }));
+    SPAWNED.with_borrow_mut(|spawned| spawned.push(Task::new(task)));
 }
 
-/// Runs spawned tasks until all have ended.
+/// Starts a task when the response has been sent, with its content. The calls of Redis and of the
+/// store block the instance: earlier, they would hold up the content.
+pub fn after_response(task: impl Future<Output = ()> + 'static) {
+    AFTER.with_borrow_mut(|after| after.push(Task::new(task)));
+}
+
+/// Runs spawned tasks until all have ended, and then those for after the response.
 pub(super) fn run_spawned() {
     let mut tasks = Vec::new();
-    while poll_tasks(&mut tasks) {
-        wait(tasks.iter().any(|task| task.woken.0.load(Relaxed)));
+    loop {
+        while poll_tasks(&mut tasks) {
+            wait(tasks.iter().any(|task| task.woken.0.load(Relaxed)));
+        }
+        tasks = AFTER.take();
+        if tasks.is_empty() {
+            return;
+        }
     }
 }
 
@@ -68,6 +89,8 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
         {
             return output;
         }
+        // There is no response.
+        tasks.append(&mut AFTER.take());
         poll_tasks(&mut tasks);
         wait(woken.0.load(Relaxed) || tasks.iter().any(|task| task.woken.0.load(Relaxed)));
     }

@@ -2,32 +2,15 @@
 
 use super::body::Body;
 use super::executor::ready;
+use crate::host::common::nanoseconds;
 use http::{Method, StatusCode};
-use std::time::Duration;
 use wasi::http::outgoing_handler;
 use wasi::http::types::{
     self, ErrorCode, Fields, IncomingResponse, OutgoingRequest, RequestOptions, Scheme,
 };
 
+pub use crate::host::common::Request;
 pub use wasi::http::types::ErrorCode as Error;
-
-/// A request without content.
-pub struct Request<'a> {
-    /// GET or POST.
-    pub method: Method,
-    /// `https`, or else `http`.
-    pub https: bool,
-    /// The host, and the port unless it is the scheme's default.
-    pub authority: &'a str,
-    /// The path and the query.
-    pub path_with_query: &'a str,
-    /// Names in lower case, and values.
-    pub headers: Vec<(String, Vec<u8>)>,
-    /// How long the connection may take.
-    pub connect_timeout: Duration,
-    /// How long the first byte of the response may take, and each pause after it.
-    pub read_timeout: Duration,
-}
 
 /// A response whose body has not been read. Its fields are dropped in this order, as the host
 /// demands.
@@ -101,8 +84,4 @@ fn response(response: IncomingResponse) -> Response {
         body: Body::new(response.consume(), None, None),
         _response: response,
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

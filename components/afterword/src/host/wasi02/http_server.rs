@@ -2,7 +2,7 @@
 
 use super::body::Body;
 use super::executor::{ready, run_spawned, spawn};
-use bytes::Bytes;
+use crate::host::common;
 use futures_util::future::LocalBoxFuture;
 use http::{Method, StatusCode};
 use std::future::{Future, poll_fn};
@@ -93,13 +93,7 @@ pub fn method(request: &Incoming) -> Method {
 
 /// The path and the query of a request; either may be empty.
 pub fn path_and_query(request: &Incoming) -> (String, String) {
-    let mut path = request.0.path_with_query().unwrap_or_default();
-    let Some(at) = path.find('?') else {
-        return (path, String::new());
-    };
-    let query = path[at + 1..].to_owned();
-    path.truncate(at);
-    (path, query)
+    common::path_and_query(request.0.path_with_query())
 }
 
 /// The host and the port that a request is for; empty if they are unknown.
@@ -119,9 +113,7 @@ pub fn headers(request: &Incoming) -> Headers {
 
 /// The body of a request, which has these headers.
 pub fn body(request: Incoming, headers: &Headers) -> Body {
-    let lines = headers.get("content-length");
-    let length = lines.first().and_then(|line| str::from_utf8(line).ok());
-    let length = length.and_then(|length| length.parse().ok());
+    let length = common::content_length(&headers.get("content-length"));
     Body::new(request.0.consume(), Some(request.0), length)
 }
 
@@ -134,17 +126,10 @@ pub fn header_list(lines: &[(String, Vec<u8>)]) -> Result<Fields, ErrorCode> {
 }
 
 /// The content of a response.
-pub enum Content {
-    /// None, for a status that excludes it.
-    None,
-    /// These bytes.
-    Whole(Bytes),
-    /// What this function writes.
-    Streamed(Produce),
-}
+pub type Content = common::Content<BodyWriter>;
 
 /// Writes the content of a response, after the response has begun.
-pub type Produce = Box<dyn FnOnce(BodyWriter) -> LocalBoxFuture<'static, ()>>;
+pub type Produce = common::Produce<BodyWriter>;
 
 /// The content of a response that has begun. Dropping it ends the content.
 pub struct BodyWriter(Option<(OutputStream, OutgoingBody)>);

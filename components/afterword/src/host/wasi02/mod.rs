@@ -13,7 +13,7 @@ pub mod redis_trigger;
 pub mod signal;
 
 pub use body::{Body, BodyError};
-pub use executor::{run, sleep, spawn, yield_now};
+pub use executor::{after_response, run, sleep, spawn, yield_now};
 pub use wasi::random::random::get_random_u64 as random;
 
 /// Whether an instance may serve further requests.

@@ -1,8 +1,7 @@
 //! The entry point of a component behind a Redis trigger: `fermyon:spin/inbound-redis`.
 
-use std::future::Future;
-
 pub use crate::__export_redis_handler as export;
+pub use crate::host::common::RedisGuest as Guest;
 
 // For `export!`.
 #[doc(hidden)]
@@ -24,12 +23,6 @@ pub mod bindings {
         runtime_path: "spin_sdk_02::wit_bindgen::rt",
         pub_export_macro: true,
     });
-}
-
-/// The handler of a component.
-pub trait Guest {
-    /// Handles a message. An error is printed. Unfinished tasks end with it.
-    fn handle(message: Vec<u8>) -> impl Future<Output = Result<(), String>>;
 }
 
 /// Exports a [`Guest`].

@@ -4,33 +4,16 @@
 //! would add 30 kB to each component.
 
 use super::body::Body;
+use crate::host::common::nanoseconds;
 use http::{Method, StatusCode};
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{
     self, ErrorCode, Fields, RequestOptions, Response as WasiResponse, Scheme,
 };
 use spin_sdk::wasip3::wit_future;
-use std::time::Duration;
 
+pub use crate::host::common::Request;
 pub use spin_sdk::wasip3::http::types::ErrorCode as Error;
-
-/// A request without content.
-pub struct Request<'a> {
-    /// GET or POST.
-    pub method: Method,
-    /// `https`, or else `http`.
-    pub https: bool,
-    /// The host, and the port unless it is the scheme's default.
-    pub authority: &'a str,
-    /// The path and the query.
-    pub path_with_query: &'a str,
-    /// Names in lower case, and values.
-    pub headers: Vec<(String, Vec<u8>)>,
-    /// How long the connection may take.
-    pub connect_timeout: Duration,
-    /// How long the first byte of the response may take, and each pause after it.
-    pub read_timeout: Duration,
-}
 
 /// A response whose body has not been read.
 pub struct Response {
@@ -95,8 +78,4 @@ fn response(response: WasiResponse) -> Response {
         headers,
         body,
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -4,8 +4,7 @@
 //! the conversion of a request with an unusual `Host` fails before the component could respond.
 
 use super::body::Body;
-use bytes::Bytes;
-use futures_util::future::LocalBoxFuture;
+use crate::host::common;
 use http::{Method, StatusCode};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response, Scheme};
 use spin_sdk::wasip3::wit_bindgen::{FutureWriter, StreamWriter, yield_async};
@@ -36,13 +35,7 @@ pub fn method(request: &Request) -> Method {
 
 /// The path and the query of a request; either may be empty.
 pub fn path_and_query(request: &Request) -> (String, String) {
-    let mut path = request.get_path_with_query().unwrap_or_default();
-    let Some(at) = path.find('?') else {
-        return (path, String::new());
-    };
-    let query = path[at + 1..].to_owned();
-    path.truncate(at);
-    (path, query)
+    common::path_and_query(request.get_path_with_query())
 }
 
 /// The host and the port that a request is for; empty if they are unknown.
@@ -62,9 +55,7 @@ pub fn headers(request: &Request) -> Headers {
 
 /// The body of a request, which has these headers.
 pub fn body(request: Request, headers: &Headers) -> Body {
-    let lines = headers.get("content-length");
-    let length = lines.first().and_then(|line| str::from_utf8(line).ok());
-    let length = length.and_then(|length| length.parse().ok());
+    let length = common::content_length(&headers.get("content-length"));
     let (_, no_error) = wit_future::new(|| Ok(()));
     let (stream, trailers) = Request::consume_body(request, no_error);
     Body::new(stream, trailers, length)
@@ -79,17 +70,10 @@ pub fn header_list(lines: &[(String, Vec<u8>)]) -> Result<Fields, ErrorCode> {
 }
 
 /// The content of a response.
-pub enum Content {
-    /// None, for a status that excludes it.
-    None,
-    /// These bytes.
-    Whole(Bytes),
-    /// What this function writes.
-    Streamed(Produce),
-}
+pub type Content = common::Content<BodyWriter>;
 
 /// Writes the content of a response, after the response has begun.
-pub type Produce = Box<dyn FnOnce(BodyWriter) -> LocalBoxFuture<'static, ()>>;
+pub type Produce = common::Produce<BodyWriter>;
 
 /// The content of a response that has begun.
 pub struct BodyWriter {

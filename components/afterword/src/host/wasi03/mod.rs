@@ -9,6 +9,8 @@ pub mod signal;
 pub use body::{Body, BodyError};
 pub use spin_sdk::time::sleep;
 pub use spin_sdk::wasip3::random::random::get_random_u64 as random;
+/// Starts a task that goes on after the response. Its calls do not hold up anything.
+pub use spin_sdk::wasip3::spawn as after_response;
 pub use spin_sdk::wasip3::spawn;
 pub use spin_sdk::wasip3::wit_bindgen::yield_async as yield_now;
 pub use spin_sdk::{key_value, redis};
