@@ -1,6 +1,7 @@
 //! Ids are any text. The path is the percent-encoded id.
 
-use afterword_scenarios::{Afterword, Setup};
+use afterword_scenarios::{Afterword, Setup, host, reuses_instances};
+use afterword_stack::Host;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -93,8 +94,13 @@ async fn a_path_with_unencoded_bytes_is_the_same_entry() {
     // The client of the other scenarios would encode the path.
     let raw = request("GET", "/articles/thüringen", &[], b"");
     let response = exchange(&afterword, raw).await;
-    assert_eq!((response.status, response.body), (200, stored.bytes));
     afterword.assert_no_origin_request();
+    // Spin 3.6 refuses such a path itself, Spin 4.1 does not.
+    let may_refuse = matches!(host(), Host::Spin(_)) && !reuses_instances();
+    if may_refuse && (response.status, response.body.len()) == (400, 0) {
+        return;
+    }
+    assert_eq!((response.status, response.body), (200, stored.bytes));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use afterword_scenarios::{SECRET, Setup};
+use tokio::task::JoinSet;
 
 /// Sends a request `times` times on one connection. Returns the number of responses that took more
 /// than one read.
@@ -45,9 +46,12 @@ fn is_complete(response: &[u8]) -> bool {
     response.len() == head.len() + 4 + length.trim().parse::<usize>().unwrap()
 }
 
-#[tokio::test]
-async fn a_response_is_sent_in_one_segment() {
-    let afterword = Setup::default().start().await;
+/// The responses to each request, over all connections.
+const RESPONSES: usize = 192;
+
+/// Sends each kind of request on one, four and sixteen connections.
+async fn assert_in_one_segment(setup: Setup) {
+    let afterword = setup.start().await;
     let address = afterword.address().to_owned();
     for path in ["/articles/7", "/articles"] {
         afterword.wait_for_hit(path).await;
@@ -63,13 +67,30 @@ async fn a_response_is_sent_in_one_segment() {
         get("/articles/1/2"),
         webhook,
     ] {
-        let (address, sent) = (address.clone(), request.clone());
-        let split = tokio::task::spawn_blocking(move || count_split(&address, &sent, 200));
-        let split = split.await.unwrap();
-        // A separate segment for the head would split each response. A busy machine splits a few.
-        assert!(
-            split < 20,
-            "{split} of 200 responses were split, to {request}"
-        );
+        for connections in [1, 4, 16] {
+            let mut clients = JoinSet::new();
+            for _ in 0..connections {
+                let (address, request) = (address.clone(), request.clone());
+                let times = RESPONSES / connections;
+                clients.spawn_blocking(move || count_split(&address, &request, times));
+            }
+            let split: usize = clients.join_all().await.into_iter().sum();
+            // A separate segment for the head would split each response. A busy machine splits a few.
+            assert!(
+                split < RESPONSES / 10,
+                "{split} of {RESPONSES} responses on {connections} connections were split, to \
+                 {request}"
+            );
+        }
     }
+}
+
+#[tokio::test]
+async fn a_response_is_sent_in_one_segment() {
+    assert_in_one_segment(Setup::default()).await;
+}
+
+#[tokio::test]
+async fn a_response_from_the_redis_store_is_sent_in_one_segment() {
+    assert_in_one_segment(Setup::default().shared_store()).await;
 }
