@@ -307,5 +307,6 @@ async fn cut(writer: BodyWriter, missing: Missing) {
     // A refresh of the whole list writes the chunk again.
     let (key, fetched_at) = (Key::List, host::now());
     let refresh = AfterResponse::RequestRefresh { key, fetched_at };
-    refresh.run().await;
+    // The head may not have been sent yet.
+    host::after_response(refresh.run());
 }

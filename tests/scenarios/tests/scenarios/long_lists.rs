@@ -555,6 +555,35 @@ async fn a_long_list_is_sent_whole_although_what_follows_it_waits_for_redis() {
 }
 
 #[tokio::test]
+async fn a_response_is_cut_although_redis_hangs() {
+    if !host_has_dials() {
+        return;
+    }
+    let afterword = with_rows(Setup::default().dials().shared_store(), 1_000).await;
+    let chunks: Vec<String> = afterword.store_command(&["KEYS", "*chunks/*"]).await;
+    let hangs = json!({"delay_ms": 600_000});
+    let faults = json!({"redis.open": hangs, "redis.execute": hangs});
+    afterword.set_http_faults(faults).await;
+    let mut cut = 0;
+    for chunk in &chunks {
+        let value: Vec<u8> = afterword.store_command(&["GET", chunk]).await;
+        if String::from_utf8_lossy(&value).contains("\"s-1\"") {
+            // The list without its first chunk is a miss.
+            continue;
+        }
+        let away = ["RENAME", chunk, "away"];
+        afterword.store_command::<()>(&away).await;
+        let error = afterword.try_get("/articles").await.unwrap_err();
+        let error = error.downcast_ref::<reqwest::Error>().unwrap();
+        assert!(!error.is_timeout(), "{error:?}");
+        cut += 1;
+        let back = ["RENAME", "away", chunk];
+        afterword.store_command::<()>(&back).await;
+    }
+    assert_eq!(cut, chunks.len() - 1);
+}
+
+#[tokio::test]
 async fn a_failed_range_backs_off_alone_and_leaves_the_stored_list() {
     use afterword_supabase::{Fault, RestDial};
     let afterword = with_rows(Setup::default(), ROWS).await;

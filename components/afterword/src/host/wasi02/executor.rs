@@ -26,6 +26,8 @@ thread_local! {
 struct Task {
     future: LocalBoxFuture<'static, ()>,
     woken: Arc<Woken>,
+    /// Whether it makes or sends the response.
+    is_response: bool,
 }
 
 impl Task {
@@ -33,7 +35,12 @@ impl Task {
         Self {
             future: Box::pin(task),
             woken: Arc::new(Woken(AtomicBool::new(true))),
+            is_response: false,
         }
+    }
+
+    fn is_woken(&self) -> bool {
+        self.woken.0.load(Relaxed)
     }
 }
 
@@ -57,23 +64,33 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
     SPAWNED.with_borrow_mut(|spawned| spawned.push(Task::new(task)));
 }
 
+/// Starts a task that makes or sends the response.
+pub(super) fn spawn_response(task: impl Future<Output = ()> + 'static) {
+    let task = Task {
+        is_response: true,
+        ..Task::new(task)
+    };
+    SPAWNED.with_borrow_mut(|spawned| spawned.push(task));
+}
+
 /// Starts a task when the response has been sent, with its content. The calls of Redis and of the
 /// store block the instance: earlier, they would hold up the content.
 pub fn after_response(task: impl Future<Output = ()> + 'static) {
     AFTER.with_borrow_mut(|after| after.push(Task::new(task)));
 }
 
-/// Runs spawned tasks until all have ended, and then those for after the response.
+/// Runs spawned tasks until all have ended.
 pub(super) fn run_spawned() {
     let mut tasks = Vec::new();
     loop {
-        while poll_tasks(&mut tasks) {
-            wait(tasks.iter().any(|task| task.woken.0.load(Relaxed)));
+        poll_tasks(&mut tasks);
+        if !tasks.iter().any(|task| task.is_response) {
+            tasks.append(&mut AFTER.take());
         }
-        tasks = AFTER.take();
         if tasks.is_empty() {
             return;
         }
+        wait(tasks.iter().any(Task::is_woken));
     }
 }
 
@@ -92,12 +109,12 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
         // There is no response.
         tasks.append(&mut AFTER.take());
         poll_tasks(&mut tasks);
-        wait(woken.0.load(Relaxed) || tasks.iter().any(|task| task.woken.0.load(Relaxed)));
+        wait(woken.0.load(Relaxed) || tasks.iter().any(Task::is_woken));
     }
 }
 
-/// Polls the woken tasks, each once. Returns whether any is left.
-fn poll_tasks(tasks: &mut Vec<Task>) -> bool {
+/// Polls the woken tasks, each once, and removes those that have ended.
+fn poll_tasks(tasks: &mut Vec<Task>) {
     tasks.append(&mut SPAWNED.take());
     tasks.retain_mut(|task| {
         let is_woken = task.woken.0.swap(false, Relaxed);
@@ -106,7 +123,6 @@ fn poll_tasks(tasks: &mut Vec<Task>) -> bool {
         !is_woken || task.future.as_mut().poll(&mut context).is_pending()
     });
     tasks.append(&mut SPAWNED.take());
-    !tasks.is_empty()
 }
 
 /// Wakes the tasks whose waiting is over. Blocks until there is one, unless a task is `busy`.

@@ -1,7 +1,7 @@
 //! Requests to this application, and their responses.
 
 use super::body::Body;
-use super::executor::{ready, run_spawned, spawn};
+use super::executor::{ready, run_spawned, spawn_response};
 use crate::host::common;
 use futures_util::future::LocalBoxFuture;
 use http::{Method, StatusCode};
@@ -52,7 +52,7 @@ macro_rules! __export_http_handler {
 // For `export!`.
 #[doc(hidden)]
 pub fn handle<G: Guest>(request: Request, outparam: ResponseOutparam) {
-    spawn(async {
+    spawn_response(async {
         let response = G::handle(Incoming(Rc::new(request))).await;
         ResponseOutparam::set(outparam, response);
     });
@@ -209,7 +209,7 @@ pub async fn respond(
     };
     let begun = poll_fn(|context| Poll::Ready(task.as_mut().poll(context))).await;
     if begun.is_pending() {
-        spawn(task);
+        spawn_response(task);
     }
     Ok(response)
 }
