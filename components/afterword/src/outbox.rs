@@ -95,6 +95,8 @@ impl<'a> Records<'a> {
                 None => records.unreadable += 1,
             }
         }
+        records.tasks.sort_unstable();
+        records.tasks.dedup();
         Ok(records)
     }
 

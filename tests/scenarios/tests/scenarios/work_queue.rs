@@ -1233,6 +1233,23 @@ async fn an_event_is_fresh_once_all_of_its_tasks_were_fetched_after_it() {
 }
 
 #[tokio::test]
+async fn of_very_many_events_of_its_places_the_list_takes_over_the_last() {
+    let mut queue = Queue::start().await;
+    let token = queue.acquire().await;
+    // The place that has waited longest gets the last event, too.
+    queue.invalidate("/articles#1").await;
+    for event in 0..300 {
+        queue.invalidate(&format!("/articles#{}", event + 2)).await;
+    }
+    let last = queue.invalidate("/articles#1").await;
+    let fold = [token.as_str(), "/articles", "/articles#1"];
+    let folded: Vec<String> = queue.run("fold", &fold).await;
+    queue.complete(&token, "/articles", &folded[2]).await;
+    let event = event(&mut queue, last).await.unwrap();
+    assert_eq!(event["state"], "fresh", "{event}");
+}
+
+#[tokio::test]
 async fn an_event_fails_while_one_of_its_tasks_does() {
     let mut queue = Queue::start().await;
     let id = queue.invalidate("/articles/1").await;

@@ -1,21 +1,31 @@
 
--- The task `to` takes over from the task `from`. An event that waits for both waits once.
-local function move_events(from, to)
-  local ids = redis.call('HGET', waiting, from)
-  if not ids then return end
-  local merged = redis.call('HGET', waiting, to) or ''
-  for id in string.gmatch(ids, '%d+') do
-    if not string.find(' ' .. merged .. ' ', ' ' .. id .. ' ', 1, true) then
-      merged = merged == '' and id or cut(merged, id) .. ' ' .. id
-    elseif redis.call('HEXISTS', events, id) == 1 then
-      redis.pcall('HINCRBY', events, id .. ':left', -1)
+-- The task `list` takes over the events that wait for these places. An event that waits for several
+-- of them waits once.
+local function move_events(places, list)
+  local ids, waits = {}, {}
+  local function collect(task)
+    for id in string.gmatch(redis.call('HGET', waiting, task) or '', '%d+') do
+      if not waits[id] then
+        waits[id] = true
+        ids[#ids + 1] = tonumber(id)
+      elseif redis.call('HEXISTS', events, id) == 1 then
+        redis.pcall('HINCRBY', events, id .. ':left', -1)
+      end
     end
   end
-  redis.call('HSET', waiting, to, merged)
-  redis.call('HDEL', waiting, from)
+  collect(list)
+  for _, place in ipairs(places) do
+    collect(place)
+    redis.call('HDEL', waiting, place)
+  end
+  if #ids == 0 then return end
+  table.sort(ids)
+  local last = {}
+  for i = math.max(1, #ids - MAX_EVENTS + 1), #ids do last[#last + 1] = string.format('%d', ids[i]) end
+  redis.call('HSET', waiting, list, table.concat(last, ' '))
 end
 
--- The number of queued tasks among which places are looked for.
+-- The number of queued tasks that are searched for places.
 local MAX_FOLDED = 1000
 
 -- The list can only be refreshed as a whole: its task `list` takes over from these places, and from
@@ -42,12 +52,12 @@ function operations.fold(token, list, ...)
   end
   for _, place in ipairs(places) do
     add(place)
-    move_events(place, list)
     redis.call('ZREM', queue, place)
     for _, hash in ipairs({versions, queued_at, failures, errors, suspects}) do
       redis.call('HDEL', hash, place)
     end
   end
+  move_events(places, list)
   enqueue({list}, newest or unique())
   if since then redis.call('HSET', queued_at, list, since) end
   local claimed = {now}
