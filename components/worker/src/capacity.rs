@@ -13,8 +13,10 @@ const MAX_KEY_LENGTH: usize = 255;
 /// keys do not count: webhooks write them at any time.
 pub struct Capacity {
     max: Option<usize>,
-    /// `None` before the listing.
+    /// Includes those of [`Room`]s. `None` before the listing.
     keys: RefCell<Option<HashSet<String>>>,
+    /// The keys that are being written.
+    taken: RefCell<HashSet<String>>,
     /// Whether this worker has logged that the store is full.
     pub is_logged: Cell<bool>,
 }
@@ -25,6 +27,7 @@ impl Capacity {
         Self {
             max: max_keys.and_then(|max| usize::try_from(max).ok()),
             keys: RefCell::default(),
+            taken: RefCell::default(),
             is_logged: Cell::default(),
         }
     }
@@ -35,9 +38,9 @@ impl Capacity {
     }
 
     /// The maximum number of chunks of a list. A list that is written anew needs twice as many keys
-    /// for a minute.
+    /// for a minute, besides its directory and `application`.
     pub fn max_chunks(&self) -> usize {
-        self.max.map_or(usize::MAX, |max| max / 2)
+        self.max.map_or(usize::MAX, |max| max.saturating_sub(2) / 2)
     }
 
     /// The store has these keys.
@@ -68,10 +71,19 @@ impl Capacity {
         is_stored || self.is_full() != Some(true)
     }
 
-    /// A key is written.
-    pub fn add(&self, key: &str) {
-        if let Some(keys) = &mut *self.keys.borrow_mut() {
-            keys.insert(key.to_owned());
+    /// Takes the room for a key that is about to be written.
+    pub fn take(&self, key: &str) -> Room<'_> {
+        let mut keys = self.keys.borrow_mut();
+        let is_new = keys
+            .as_mut()
+            .is_some_and(|keys| keys.insert(key.to_owned()));
+        if self.is_limited() {
+            self.taken.borrow_mut().insert(key.to_owned());
+        }
+        Room {
+            capacity: self,
+            key: key.to_owned(),
+            is_new,
         }
     }
 
@@ -84,9 +96,35 @@ impl Capacity {
 
     /// A stored item, which may make room for the list.
     pub fn any_item(&self) -> Option<String> {
-        let keys = self.keys.borrow();
-        let is_item = |key: &&String| matches!(Key::from_canonical(key), Some(Key::Item(_)));
+        let (keys, taken) = (self.keys.borrow(), self.taken.borrow());
+        let is_item = |key: &&String| {
+            matches!(Key::from_canonical(key), Some(Key::Item(_))) && !taken.contains(*key)
+        };
         keys.as_ref()?.iter().find(is_item).cloned()
+    }
+}
+
+/// The room for a key that is being written. Dropping it gives the room back, unless the key was in
+/// the store before.
+pub struct Room<'a> {
+    capacity: &'a Capacity,
+    key: String,
+    is_new: bool,
+}
+
+impl Room<'_> {
+    /// The key has been written.
+    pub fn keep(mut self) {
+        self.is_new = false;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.capacity.taken.borrow_mut().remove(&self.key);
+        if self.is_new {
+            self.capacity.remove(&self.key);
+        }
     }
 }
 
@@ -119,8 +157,8 @@ mod tests {
         assert!(!capacity.admits("/articles/8"), "it was not stored");
         capacity.remove("/articles/7");
         assert!(capacity.admits("/articles/8"));
-        capacity.add("/articles/8");
-        capacity.add("/articles/8");
+        capacity.take("/articles/8").keep();
+        capacity.take("/articles/8").keep();
         assert_eq!(capacity.is_full(), Some(true));
         assert!(!capacity.admits("/articles/7"));
     }
@@ -137,6 +175,26 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_write_gives_its_room_back_unless_the_key_was_stored() {
+        let capacity = full();
+        capacity.remove("/articles/7");
+        drop(capacity.take("/articles/8"));
+        assert_eq!(capacity.is_full(), Some(false));
+        drop(capacity.take("/articles"));
+        capacity.take("/articles/8").keep();
+        assert_eq!(capacity.is_full(), Some(true));
+    }
+
+    #[test]
+    fn an_item_that_is_being_written_makes_no_room() {
+        let capacity = full();
+        let room = capacity.take("/articles/7");
+        assert_eq!(capacity.any_item(), None);
+        room.keep();
+        assert_eq!(capacity.any_item().as_deref(), Some("/articles/7"));
+    }
+
+    #[test]
     fn only_items_make_room() {
         let capacity = full();
         assert_eq!(capacity.any_item().as_deref(), Some("/articles/7"));
@@ -148,13 +206,13 @@ mod tests {
     fn without_a_limit_or_a_listing_every_key_is_admitted() {
         let unlimited = Capacity::new(None);
         unlimited.listed(vec!["/articles".to_owned()]);
-        unlimited.add("/articles/7");
+        unlimited.take("/articles/7").keep();
         assert_eq!(
             (unlimited.is_full(), unlimited.max_chunks()),
             (Some(false), usize::MAX)
         );
         let unlisted = Capacity::new(Some(1));
-        unlisted.add("/articles");
+        unlisted.take("/articles").keep();
         assert_eq!((unlisted.is_full(), unlisted.any_item()), (None, None));
         for capacity in [unlimited, unlisted] {
             assert!(capacity.admits("/articles/8"));

@@ -118,7 +118,7 @@ async fn run<'a>(
                 return Ok(None);
             };
             refresher.writer.log_if_full().await;
-            if must_count && !claim.tasks.is_empty() {
+            if must_count && claim.tasks.iter().any(|claimed| !lists(&claimed.task)) {
                 // No job has begun: a listing must be the instance's only call to the store.
                 must_count = false;
                 match list_store(store, lease.queue, false).await {
@@ -230,6 +230,11 @@ fn log_not_listed(error: &store::Error) {
     log::event(event::STORE_NOT_LISTED, "could not list the store")
         .error(error)
         .emit();
+}
+
+/// Whether a task begins with a listing of the store.
+fn lists(task: &Task) -> bool {
+    matches!(task, Task::Reconcile | Task::RefreshRelated | Task::Purge)
 }
 
 fn tasks(claimed: &[Claimed]) -> Vec<Task> {

@@ -69,6 +69,9 @@ pub enum NoList {
 /// The error text of [`NoList::Changing`].
 pub const CHANGING: &str = "the list changed each time while it was fetched";
 
+/// The error text of [`NoList::NotWritten`] if former chunks still take the room of new ones.
+const NO_ROOM: &str = "the store has no room for the list beside its former chunks";
+
 /// A fetched list.
 struct Fetched {
     content: Content,
@@ -91,6 +94,8 @@ enum Content {
     Chunks(Vec<ChunkRecord>),
     /// A long list, for whose chunks the store has no room.
     NoRoom,
+    /// A long list, whose chunks were only counted: the store has room for them.
+    HasRoom,
 }
 
 impl ListRefresher<'_> {
@@ -141,6 +146,8 @@ impl ListRefresher<'_> {
     ) -> Result<Result<usize, NoList>, Error> {
         let queue = self.lease.queue;
         let former = self.writer.stored_list().await;
+        // A list for which the store had no room still costs the room of no item.
+        let mut only_counts = former.is_too_large();
         for fetch in 1..=MAX_FETCHES {
             if fetch > 1 {
                 let tasks: Vec<Task> = claimed.iter().map(|it| it.task.clone()).collect();
@@ -150,10 +157,15 @@ impl ListRefresher<'_> {
                 }
             }
             let last_change = queue.last_change().await?;
-            let fetched = match self.fetch(&former, comparison.as_deref_mut()).await? {
+            let comparison = comparison.as_deref_mut();
+            let fetched = match self.fetch(&former, comparison, only_counts).await? {
                 Ok(fetched) => fetched,
                 Err(no_list) => return Ok(Err(no_list)),
             };
+            if let Content::HasRoom = fetched.content {
+                only_counts = false;
+                continue;
+            }
             let accepted = fetched.pages == 1
                 || fetch == MAX_FETCHES && fetched.by_id
                 || queue.last_change().await? == last_change;
@@ -184,12 +196,10 @@ impl ListRefresher<'_> {
                 let written = writer.write_directory(chunks, fetched_at, former, claimed);
                 written.await?
             }
-            Content::NoRoom => {
-                let was_too_large =
-                    matches!(former, StoredList::Entry(entry) if entry.is_too_large());
-                if !was_too_large {
+            Content::NoRoom | Content::HasRoom => {
+                if !former.is_too_large() {
                     let message = "the list is read from the origin each time, because it has more \
-                                   chunks than `max_keys` allows";
+                                   chunks than half of `max_keys`";
                     let line = log::event(event::ENTRY_TOO_LARGE, message);
                     line.key(Key::List).emit();
                 }
@@ -206,11 +216,12 @@ impl ListRefresher<'_> {
         })
     }
 
-    /// Fetches the whole list, and writes the chunks of a long one.
+    /// Fetches the whole list, and writes the chunks of a long one, unless it `only_counts` them.
     async fn fetch(
         &self,
         former: &StoredList,
         mut comparison: Option<&mut Comparison<'_>>,
+        only_counts: bool,
     ) -> Result<Result<Fetched, NoList>, Error> {
         let (trips, fetched_at) = (self.failures.trips(), host::now());
         let kept = former.kept();
@@ -220,6 +231,7 @@ impl ListRefresher<'_> {
         let mut pages = self.origin.list();
         let (mut cuts, mut chunks) = (Vec::new(), Vec::new());
         let (mut length, mut is_complete, mut has_room) = (2, false, true);
+        let mut count = 0;
         while !is_complete {
             match self.origin.next_page(&mut pages).await {
                 Ok(Page::Rows(rows, _)) => {
@@ -250,16 +262,18 @@ impl ListRefresher<'_> {
             cuts.extend(std::iter::from_fn(|| chunking.next()));
             if length > longest_value {
                 for cut in cuts.drain(..) {
-                    if chunks.len() == self.writer.capacity.max_chunks() {
-                        has_room = false;
-                    }
+                    count += 1;
+                    has_room &= count <= self.writer.capacity.max_chunks();
                     // The other pages are fetched for the comparison.
-                    if !has_room {
+                    if !has_room || only_counts {
                         continue;
                     }
                     match self.writer.write_chunk(cut, &kept, true).await? {
                         Ok(chunk) => chunks.push(chunk),
-                        Err(NotWritten::NoRoom) => has_room = false,
+                        Err(NotWritten::NoRoom) => {
+                            self.writer.remove_retired(former).await?;
+                            return Ok(Err(NoList::NotWritten(NO_ROOM.to_owned())));
+                        }
                         Err(NotWritten::Failed(why)) => return Ok(Err(NoList::NotWritten(why))),
                         Err(NotWritten::LeaseLost) => return Ok(Err(NoList::LeaseLost)),
                     }
@@ -268,7 +282,14 @@ impl ListRefresher<'_> {
         }
         self.failures.succeeded(trips).await?;
         let content = if !has_room {
+            for chunk in chunks {
+                if !kept.contains_key(&chunk.name) {
+                    self.writer.remove_chunk(chunk.name).await?;
+                }
+            }
             Content::NoRoom
+        } else if only_counts && count > 0 {
+            Content::HasRoom
         } else if chunks.is_empty() {
             Content::Value(joined(&cuts))
         } else {

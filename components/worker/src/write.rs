@@ -1,6 +1,6 @@
 //! Writes entries, under the lease.
 
-use crate::capacity::Capacity;
+use crate::capacity::{Capacity, Room};
 use crate::compress::compress;
 use crate::failures::Failures;
 use crate::lease::{Claimed, Lease, longest_queued};
@@ -82,10 +82,12 @@ impl Writer<'_> {
         claimed: &[Claimed],
     ) -> Result<Written, Error> {
         let name = key.to_string();
+        let mut room = None;
         let entry = match content {
             Some(content) => {
-                if let Err(not_written) = self.take_room(&name, key.id().is_none()).await? {
-                    return Ok(not_written.into());
+                match self.take_room(&name, key.id().is_none()).await? {
+                    Ok(taken) => room = Some(taken),
+                    Err(not_written) => return Ok(not_written.into()),
                 }
                 let entry = Entry::new(content, fetched_at, self.origin.source(key));
                 Some(self.prepare(&name, entry).await)
@@ -113,6 +115,9 @@ impl Writer<'_> {
         if let Err(error) = written {
             return Ok(Written::Failed(error.to_string()));
         }
+        if let Some(room) = room {
+            room.keep();
+        }
         metrics::count(counter);
         let line = log::event(event, format!("{done}: {name}"));
         line.key(&name).ms(longest_queued(claimed)).emit();
@@ -131,13 +136,10 @@ impl Writer<'_> {
         &self,
         name: &str,
         is_of_list: bool,
-    ) -> Result<Result<(), NotWritten>, Error> {
+    ) -> Result<Result<Room<'_>, NotWritten>, Error> {
         loop {
             match self.has_room(name).await {
-                Ok(true) => {
-                    self.capacity.add(name);
-                    return Ok(Ok(()));
-                }
+                Ok(true) => return Ok(Ok(self.capacity.take(name))),
                 Ok(false) => {}
                 Err(error) => return Ok(Err(NotWritten::Failed(error.to_string()))),
             }

@@ -49,6 +49,11 @@ impl StoredList {
         }
     }
 
+    /// Whether the store had no room for its content.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Entry(entry) if entry.is_too_large())
+    }
+
     /// When it last changed, in seconds since 1970.
     pub fn last_modified(&self) -> Option<u64> {
         match self {
@@ -122,9 +127,10 @@ impl Writer<'_> {
                 return Ok(Ok(record));
             }
         }
-        if let Err(not_written) = self.take_room(&key, true).await? {
-            return Ok(Err(not_written));
-        }
+        let room = match self.take_room(&key, true).await? {
+            Ok(room) => room,
+            Err(not_written) => return Ok(Err(not_written)),
+        };
         let content = Bytes::from(cut.content);
         let deflated = deflate(&content).unwrap_or_default().into();
         let mut chunk = Chunk::new(&cut.starts, content, deflated);
@@ -140,7 +146,10 @@ impl Writer<'_> {
         }
         record.deflated = length(chunk.deflated.len());
         Ok(match written {
-            Ok(()) => Ok(record),
+            Ok(()) => {
+                room.keep();
+                Ok(record)
+            }
             Err(error) => Err(NotWritten::Failed(error.to_string())),
         })
     }
@@ -185,22 +194,23 @@ impl Writer<'_> {
             value = directory.encode();
         }
         if value.len() > self.max_value() {
-            let was_too_large = matches!(former, StoredList::Entry(it) if it.is_too_large());
-            if !was_too_large {
+            if !former.is_too_large() {
                 log_too_large(&name, value.len());
             }
             let entry = Entry::new(Bytes::new(), fetched_at, source);
             value = entry.encode();
         }
-        if let Err(not_written) = self.take_room(&name, true).await? {
-            return Ok(not_written.into());
-        }
+        let room = match self.take_room(&name, true).await? {
+            Ok(room) => room,
+            Err(not_written) => return Ok(not_written.into()),
+        };
         if !self.may_write().await? {
             return Ok(Written::LeaseLost);
         }
         if let Err(error) = self.store.set(&name, &value).await {
             return Ok(Written::Failed(error.to_string()));
         }
+        room.keep();
         metrics::count(metrics::ENTRY_WRITTEN);
         let line = log::event(event::ENTRY_WRITTEN, format!("updated cache: {name}"));
         line.key(&name).ms(longest_queued(claimed)).emit();
@@ -209,6 +219,17 @@ impl Writer<'_> {
             self.remove_chunk(name).await?;
         }
         Ok(Written::Stored(bytes))
+    }
+
+    /// Removes the chunks of a stored directory that were retired a while ago, to make room.
+    pub async fn remove_retired(&self, former: &StoredList) -> Result<(), Error> {
+        if let StoredList::Directory(former) = former {
+            let (_, unused) = retire(former, &former.chunks, host::now());
+            for name in unused {
+                self.remove_chunk(name).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes chunks that no directory names: a worker died between its writes, or the list has
@@ -247,7 +268,7 @@ impl Writer<'_> {
     }
 
     /// Removes a chunk. A failure is no reason to stop: a reconciliation finds it again.
-    async fn remove_chunk(&self, name: ChunkName) -> Result<(), Error> {
+    pub async fn remove_chunk(&self, name: ChunkName) -> Result<(), Error> {
         if self.may_write().await? {
             let _: Result<(), store::Error> = self.delete(&name.to_string()).await;
         }

@@ -229,8 +229,55 @@ async fn a_list_with_too_many_chunks_for_the_store_is_read_from_the_origin() {
     let response = afterword.get("/articles").await;
     assert_eq!(response.json(), afterword.origin_list().await);
     assert_eq!(afterword.logged_about("entry-too-large").len(), 1);
-    afterword.wait_for_hit("/articles/7").await;
+    // The store is full of items. They are left alone, because no chunk will ever be read.
+    for id in 1..=8 {
+        afterword.wait_for_hit(&format!("/articles/{id}")).await;
+    }
+    let keys = store_file::keys(&afterword);
+    assert_eq!(keys.len(), 10);
+    for id in [2, 3] {
+        afterword.update_title(id, "Changed").await;
+        afterword.wait_until_drained().await.unwrap();
+        assert_eq!(store_file::keys(&afterword), keys);
+    }
+    // A list for which there is room takes it.
+    afterword.execute("DELETE FROM articles WHERE id > 4");
+    afterword.invalidate_list().await;
+    afterword.wait_until_drained().await.unwrap();
+    afterword.assert_list_hit_equals_origin().await;
     assert!(store_file::keys(&afterword).len() <= 10);
+}
+
+#[tokio::test]
+async fn a_list_without_room_beside_its_former_chunks_stays_as_it_was() {
+    let setup = Setup::default().variable("max_value_bytes", "2000");
+    let setup = setup.no_articles().no_webhooks();
+    let afterword = setup.variable("max_keys", "20").start().await;
+    afterword.insert_articles(16);
+    let rename = |title: &str| afterword.execute(&format!("UPDATE articles SET title = '{title}'"));
+    rename("First.");
+    afterword.invalidate_list().await;
+    afterword.wait_until_drained().await.unwrap();
+    let stored = afterword.wait_for_hit("/articles").await;
+    let chunks = |keys: &[String]| keys.iter().filter(|key| key.contains("chunks/")).count();
+    let former = chunks(&store_file::keys(&afterword));
+    assert!(
+        (7..=9).contains(&former),
+        "{:?}",
+        store_file::keys(&afterword)
+    );
+    // The chunks of three versions of the list do not fit.
+    for title in ["Second", "Third."] {
+        rename(title);
+        afterword.invalidate_list().await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    afterword.wait_for_failures(1).await;
+    let kept = afterword.get("/articles").await;
+    assert!(kept.cache_status().contains("hit"), "{kept:?}");
+    assert_ne!(kept.body, stored.body, "the second version is stored");
+    assert_eq!(afterword.logged_about("entry-too-large").len(), 0);
+    assert!(store_file::keys(&afterword).len() <= 20);
 }
 
 #[tokio::test]
