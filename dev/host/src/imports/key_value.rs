@@ -139,7 +139,16 @@ impl Component {
 
     /// All keys. If it fails, so does the listing.
     pub(super) async fn list(&self, store: &OpenStore) -> Listing {
-        let keys = self.key_value.keys(&store.label);
+        self.listing(self.key_value.keys(&store.label)).await
+    }
+
+    /// The same for components for WASI 0.2, which get all keys at once.
+    pub(super) async fn list_at_once(&self, store: &OpenStore) -> Listing {
+        self.listing(self.key_value.keys_at_once(&store.label))
+            .await
+    }
+
+    async fn listing(&self, keys: impl Future<Output = Result<Listing, Error>>) -> Listing {
         let listing = self.around(Call::KeyValueGetKeys, keys).await;
         let listing = listing.unwrap_or_else(Listing::failed);
         listing.slowed(self.dials.pause_per_key())

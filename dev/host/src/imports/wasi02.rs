@@ -71,7 +71,7 @@ impl spin2::key_value::HostStore for State {
         store: Resource<OpenStore>,
     ) -> Result<Vec<String>, spin2::key_value::Error> {
         let (component, store) = find(self, &store)?;
-        let (keys, outcome) = component.list(store).await.collect().await;
+        let (keys, outcome) = component.list_at_once(store).await.collect().await;
         outcome?;
         Ok(keys)
     }

@@ -85,6 +85,13 @@ impl Backend {
         }
     }
 
+    pub(crate) async fn keys_at_once(&self, label: &str) -> Result<Listing, Error> {
+        match self {
+            Self::Sqlite(database) => Ok(database.keys(label)),
+            Self::Redis(server) => server.keys_at_once().await,
+        }
+    }
+
     /// The error of a failing dial.
     pub(crate) fn failure(&self) -> Error {
         match self {

@@ -69,6 +69,23 @@ impl Server {
         });
         Ok(listing)
     }
+
+    /// The same at once, as components for WASI 0.2 get them (Redis: KEYS). A key that is not UTF-8
+    /// is an error.
+    pub(super) async fn keys_at_once(&self) -> Result<Listing, Error> {
+        let mut connection = self.connection().await.map_err(other)?;
+        let keys: Vec<String> = connection.keys("*").await.map_err(other)?;
+        let (sender, listing) = Listing::new();
+        tokio::spawn(async move {
+            for key in keys {
+                if sender.keys.send(key).await.is_err() {
+                    return;
+                }
+            }
+            sender.end(Ok(()));
+        });
+        Ok(listing)
+    }
 }
 
 /// As in Spin, a key that is not UTF-8, or a connection that breaks after the first reply, ends the
@@ -118,6 +135,12 @@ mod tests {
         listed.sort();
         assert_eq!(listed, ["/articles/1", "{afterword}:v1:queue"]);
         outcome.unwrap();
+
+        let (at_once, outcome) = server.keys_at_once().await.unwrap().collect().await;
+        assert_eq!(at_once.len(), 2);
+        outcome.unwrap();
+        () = another.set(b"\xff", 1).await.unwrap();
+        assert!(server.keys_at_once().await.is_err());
 
         server.delete("/articles/1").await.unwrap();
         server.delete("/articles/1").await.unwrap();
