@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use redis::AsyncConnectionConfig;
 
 use crate::afterword::{Afterword, PATIENCE};
+use crate::waiting::wait_until;
 
 /// The full name of one of the application's Redis keys, such as `lease`.
 pub fn redis_key(name: &str) -> String {
@@ -142,6 +143,26 @@ impl Afterword {
             Ok(())
         });
         waited.await.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// Deletes the fetch locks and the negative cache, once it has failures of these paths: they are
+    /// remembered after the response.
+    pub async fn forget_failures(&self, paths: &[&str]) {
+        let locks = redis_key("fetch_locks");
+        wait_until("the negative cache", async || {
+            let slots: Vec<String> = self.redis_command(&["HVALS", &locks]).await?;
+            for path in paths {
+                // The millisecond at which it expires, the status or 1 for a lock, the path.
+                let is_remembered = |slot: &String| {
+                    let parts: Vec<&str> = slot.splitn(3, ' ').collect();
+                    parts[1] != "1" && parts[2] == *path
+                };
+                ensure!(slots.iter().any(is_remembered), "{path}: {slots:?}");
+            }
+            Ok(())
+        })
+        .await;
+        self.release_fetch_locks().await;
     }
 
     /// Deletes the fetch locks and the negative cache, which would expire in some seconds.

@@ -76,7 +76,7 @@ async fn an_entry_beyond_stale_while_revalidate_is_served_if_the_origin_fails() 
         );
         let age: u64 = response.header("age").parse().unwrap();
         assert!(age >= 1_000, "{age} s");
-        afterword.release_fetch_locks().await;
+        afterword.forget_failures(&[ITEM]).await;
     }
     let unchanged = [("if-none-match", stored.header("etag"))];
     assert_eq!(afterword.get_with(ITEM, &unchanged).await.status, 304);
@@ -100,11 +100,11 @@ async fn an_entry_beyond_stale_while_revalidate_is_served_if_the_origin_fails() 
     .await;
 
     make_old(&afterword, ITEM, Duration::from_secs(1_600));
-    afterword.release_fetch_locks().await;
+    afterword.forget_failures(&[ITEM]).await;
     assert_eq!(afterword.get(ITEM).await.status, 503);
     make_old(&afterword, ITEM, Duration::from_secs(1_000));
     afterword.stop_origin().await;
-    afterword.release_fetch_locks().await;
+    afterword.forget_failures(&[ITEM]).await;
     assert_eq!(afterword.get(ITEM).await.body, stored.body);
 }
 
