@@ -3,7 +3,7 @@
 //! A script is a few files of `lua/`: `queue.lua` with the shared functions, and those of its
 //! operations. A component calls few operations, and contains only their scripts. So an
 //! acknowledgement makes Redis define no function that it does not need
-//! (docs/decisions/0011-scripts-of-few-operations.md).
+//! (docs/decisions/0051-scripts-of-few-operations.md).
 
 /// A script, which contains operations.
 pub struct Script {
