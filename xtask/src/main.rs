@@ -90,7 +90,7 @@ enum Command {
     Browser,
     /// Measure what Afterword costs, beside the least components on the same host
     ///
-    /// It takes half an hour, and wants an idle machine.
+    /// It takes ten minutes for each build, and wants an idle machine.
     Bench(bench::Flags),
     /// Fuzz the parsers of untrusted input
     Fuzz(fuzz::Flags),

@@ -40,7 +40,7 @@ pub async fn compare(
     Ok(columns)
 }
 
-/// The responses in a second of each request, in so many rounds. Each round begins with another one.
+/// The responses in a second of each request, in so many rounds. Each round begins with another.
 async fn rates(
     wrk: &Wrk,
     rounds: usize,

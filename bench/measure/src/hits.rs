@@ -1,6 +1,6 @@
-//! (a) A cached article, its 304 and the list of 25, beside one get of as many bytes. The article is
-//! also compared with a get whose component reads and sends the same headers: what is left between
-//! the two is Afterword's own work.
+//! (a) A cached article, its 304 and the list of 25, beside one get of as many bytes. The article
+//! is also compared with a get whose component reads and sends the same headers: what is left
+//! between the two is Afterword's own work.
 
 use afterword_scenarios::Afterword;
 use anyhow::Result;

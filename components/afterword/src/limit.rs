@@ -41,8 +41,8 @@ thread_local! {
     static CALLS: RefCell<Vec<Call>> = const { RefCell::new(Vec::new()) };
     /// The number of calls so far.
     static COUNT: Cell<u64> = const { Cell::new(0) };
-    /// The signals of calls that ended in time. They serve again, since a new one costs more host
-    /// calls.
+    /// The signals of calls that ended in time. Later calls reuse them, because a new one costs more
+    /// host calls.
     static SPARE: RefCell<Vec<(Waker, Waiter)>> = const { RefCell::new(Vec::new()) };
     /// Whether the watchdog runs.
     static IS_WATCHED: Cell<bool> = const { Cell::new(false) };

@@ -90,9 +90,9 @@ type Counts = [u32; ALL.len()];
 /// The shortest time between two reports of an instance.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time from a response to the first report. With WASI 0.3, Spin sends the headers of a response
-/// alone if a host call follows at once, and the body then waits 40 ms for a delayed ACK. With WASI
-/// 0.2, headers and body leave together, and a delay would only keep the instance alive.
+/// The time from a response to the first report. With WASI 0.3, Spin sends the headers of a
+/// response alone if a host call follows at once, and the body then waits 40 ms for a delayed ACK.
+/// With WASI 0.2, headers and body leave together, and a delay would only keep the instance alive.
 const DELAY: Duration = if host::REUSES_INSTANCES {
     Duration::from_millis(100)
 } else {
@@ -177,8 +177,8 @@ pub fn report_later() {
     });
 }
 
-/// Whether to report what a single request has counted. Of those that count nothing but [`SAMPLED`],
-/// one in [`REQUESTS_PER_REPORT`] is reported, and counts for the others.
+/// Whether to report what a single request has counted. Of those that count nothing but
+/// [`SAMPLED`], one in [`REQUESTS_PER_REPORT`] is reported, and counts for the others.
 fn sample(counted: &mut Counts, random: u64) -> bool {
     let is_sampled = |at| SAMPLED.contains(&Counter(at));
     let mut others = (0..).zip(&*counted).filter(|(at, _)| !is_sampled(*at));

@@ -90,9 +90,9 @@ fn log(report: &Report) {
         .emit();
 }
 
-/// The right to work in this instance, which takes several requests at once. While a worker lists
-/// the store, another call to the store from its instance would block both for good: see
-/// `Store::keys`.
+/// The right to work in this instance, which takes several requests at once with WASI 0.3. While a
+/// worker lists the store, another call to the store from its instance would block both for good:
+/// see `Store::keys`.
 struct Turn;
 
 thread_local! {

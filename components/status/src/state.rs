@@ -26,7 +26,7 @@ const REDIS_LIMIT: Duration = Duration::from_secs(2);
 const STORE_LIMIT: Duration = Duration::from_secs(1);
 
 /// After this long without an expired key, Redis does not report them. The alarm expires every
-/// minute at least. The same duration as `ALIVE_TTL` in `queue.lua`.
+/// minute at least. The same duration as `ALIVE_TTL` in `worker.lua`.
 const SILENCE: u64 = 150_000;
 
 /// The minutes of the lag's history.

@@ -69,8 +69,8 @@ impl Refresher<'_> {
         Ok(())
     }
 
-    /// Completes the tasks of items that the store has no room for, without a request to the origin:
-    /// there is nothing to write or to remove. Returns the others.
+    /// Completes the tasks of items that the store has no room for, without a request to the
+    /// origin: there is nothing to write or to remove. Returns the others.
     async fn complete_without_room(&self, batch: Vec<Claimed>) -> Result<Vec<Claimed>, Error> {
         let (mut others, mut without_room) = (Vec::with_capacity(batch.len()), Vec::new());
         for claimed in batch {

@@ -1,4 +1,5 @@
-//! `wasi:http/client` (Spin: `crates/factor-outbound-http`).
+//! `wasi:http/client`, and `wasi:http/outgoing-handler` of WASI 0.2 (Spin:
+//! `crates/factor-outbound-http`).
 //!
 //! Unlike Spin's client, it opens a connection per request, because wasmtime-wasi-http's sender
 //! keeps none.

@@ -76,8 +76,8 @@ pub fn reuses_instances() -> bool {
     manifest().wasi == Wasi::V03
 }
 
-/// Faults of a call of Redis or of the key-value store: it fails, or it hangs. With WASI 0.2, such a
-/// call has no time limit.
+/// Faults of a call of Redis or of the key-value store: it fails, or it hangs. With WASI 0.2, such
+/// a call has no time limit.
 pub fn failing_calls() -> Vec<Value> {
     let mut faults = vec![json!({"fail": true})];
     if reuses_instances() {

@@ -1,5 +1,5 @@
-//! `POST /script`: reads the request's body, runs one script in Redis, and responds with its result.
-//! The connection is new, and has loaded no script: so the script is sent, too.
+//! `POST /script`: reads the request's body, runs one script in Redis, and responds with its
+//! result. `EVAL` needs no second call to load the script.
 
 use afterword_limit_wasi02::{Content, body, failed};
 use spin_sdk_02::redis::{Connection, RedisParameter, RedisResult};

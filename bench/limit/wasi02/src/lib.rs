@@ -1,5 +1,5 @@
-//! The baselines of `bench/limit` as WASI 0.2 components. An instance handles one request, so nothing
-//! is kept between requests.
+//! The baselines of `bench/limit` as WASI 0.2 components. An instance handles one request, so
+//! nothing is kept between requests.
 
 #[path = "../../src/article.rs"]
 pub mod article;

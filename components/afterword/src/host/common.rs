@@ -60,7 +60,7 @@ pub fn content_length(lines: &[Vec<u8>]) -> Option<usize> {
     line.parse().ok()
 }
 
-/// A time limit as `wasi:http` has it.
+/// A duration as WASI has it.
 pub fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,9 @@
 //! The host: the only module that calls Spin or WASI. The other modules are plain Rust and run
 //! natively in unit tests.
 //!
-//! There are two implementations. `wasi03`, for Spin 4.1 and later, is the default; the cargo feature
-//! `wasi-02` chooses `wasi02`, for older hosts. `common` has what both share. Both offer the same:
+//! There are two implementations. `wasi03`, for Spin 4.1 and later, is the default; the cargo
+//! feature `wasi-02` chooses `wasi02`, for older hosts. `common` has what both share. Both offer the
+//! same:
 //!
 //! | module | host interface |
 //! | --- | --- |

@@ -142,8 +142,8 @@ impl Connection {
         Ok(Reply(reply))
     }
 
-    /// Runs an operation by the SHA-1 of its script. A server that does not know the script (yet, or
-    /// after a restart) gets its text.
+    /// Runs an operation by the SHA-1 of its script. A server that does not know the script, such as
+    /// after a restart, gets its text.
     pub async fn run(
         &self,
         redis: &Redis,

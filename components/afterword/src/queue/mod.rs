@@ -1,10 +1,8 @@
 //! The work queue: the set of tasks in Redis that have to be done. It is durable, contains each
 //! task once, and retries failed tasks with exponential delay, like client-go's `workqueue`.
 //!
-//! This module holds what all components need: the names of the Redis keys, the script with its
-//! operations (`lua/`, one file each), and connections. The operations are called by
-//! `revalidate` (invalidate), by `articles` (request a refresh, fetch lock), and by `worker`
-//! (lease, claim, complete, back off, circuit breaker).
+//! This module holds what all components need: the names of the Redis keys, the scripts with their
+//! operations (`lua/`, one file each), and connections.
 
 mod connection;
 mod redis;

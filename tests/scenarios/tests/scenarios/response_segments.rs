@@ -75,7 +75,8 @@ async fn assert_in_one_segment(setup: Setup) {
                 clients.spawn_blocking(move || count_split(&address, &request, times));
             }
             let split: usize = clients.join_all().await.into_iter().sum();
-            // A separate segment for the head would split each response. A busy machine splits a few.
+            // A separate segment for the head would split each response. A busy machine splits
+            // a few.
             assert!(
                 split < RESPONSES / 10,
                 "{split} of {RESPONSES} responses on {connections} connections were split, to \

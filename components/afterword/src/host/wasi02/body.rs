@@ -15,7 +15,8 @@ pub struct Body {
     stream: Option<InputStream>,
     _body: Option<IncomingBody>,
     _request: Option<Rc<Request>>,
-    /// The `Content-Length`, if it is known. The host lets no body exceed it.
+    /// The `Content-Length`, if it is known. A longer body has another framing, too, which RFC 9112
+    /// (section 6.3) calls an error: its rest is ignored.
     length: Option<usize>,
 }
 

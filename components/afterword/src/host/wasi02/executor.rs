@@ -2,6 +2,7 @@
 //!
 //! spin-sdk 5.2 has an executor, but neither `spawn` nor timers.
 
+use crate::host::common::nanoseconds;
 use futures_util::future::LocalBoxFuture;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -166,8 +167,7 @@ pub(super) async fn ready(pollable: Pollable) {
 
 /// Waits for this time.
 pub async fn sleep(duration: Duration) {
-    let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    ready(subscribe_duration(nanoseconds)).await;
+    ready(subscribe_duration(nanoseconds(duration))).await;
 }
 
 /// Lets the other tasks go on.

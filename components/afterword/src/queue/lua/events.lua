@@ -13,8 +13,8 @@
 local MAX_EVENTS = 200
 local MAX_EVENT_TASKS = 20
 
--- The last MAX_EVENTS ids of a text in `waiting`, or more, before a later id is added. Each byte of a
--- text costs. The ids are in their order, so none is longer than the later one.
+-- The last MAX_EVENTS ids of a text in `waiting`, or more, before a later id is added. Each byte of
+-- a text costs. The ids are in their order, so none is longer than the later one.
 local function cut(ids, id)
   return string.sub(ids, -(#id + 1) * MAX_EVENTS)
 end

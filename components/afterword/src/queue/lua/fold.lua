@@ -21,7 +21,9 @@ local function move_events(places, list)
   if #ids == 0 then return end
   table.sort(ids)
   local last = {}
-  for i = math.max(1, #ids - MAX_EVENTS + 1), #ids do last[#last + 1] = string.format('%d', ids[i]) end
+  for i = math.max(1, #ids - MAX_EVENTS + 1), #ids do
+    last[#last + 1] = string.format('%d', ids[i])
+  end
   redis.call('HSET', waiting, list, table.concat(last, ' '))
 end
 

@@ -1,5 +1,5 @@
 
--- How long a store counts as full after a worker has said so. Workers say so at each claim.
+-- How long a store counts as full after a worker's last report. Workers report it at each claim.
 local FULL_TTL = 600000
 
 local function store_is_full()

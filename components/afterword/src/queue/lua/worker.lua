@@ -11,8 +11,8 @@ local function holds_lease(token)
   return redis.call('GET', lease) == token and redis.call('PEXPIRE', lease, LEASE_TTL) == 1
 end
 
--- Appends what a worker has to know about a task that it claims: the task, its version, its failures,
--- 1 if it is a suspect (`trip.lua`), and for how many milliseconds it has been queued.
+-- Appends what a worker has to know about a task that it claims: the task, its version, its
+-- failures, 1 if it is a suspect (`trip.lua`), and for how many milliseconds it has been queued.
 local function append_claimed(claimed, task)
   claimed[#claimed + 1] = task
   claimed[#claimed + 1] = redis.call('HGET', versions, task) or ''
@@ -23,8 +23,8 @@ local function append_claimed(claimed, task)
 end
 
 -- The caller has lost the lease. Its write may be older than one by the new holder, so the task is
--- queued again: the holder then writes last. With a place in a list, the caller has written what the
--- list had elsewhere, too: the whole list is queued.
+-- queued again: the holder then writes last. With a place in a list, the caller has written what
+-- the list had elsewhere, too: the whole list is queued.
 local function requeue_without_lease(task)
   redis.call('DEL', wake_pending)
   local list = string.match(task, '^(.*)#')
