@@ -78,7 +78,8 @@ impl Afterword {
     }
 
     /// The fuel that one more request costs an instance of `component`: the slope between the
-    /// instances that have taken the fewest and the most requests.
+    /// instances that have taken the fewest and the most requests. If each request has an instance
+    /// of its own, the fuel of most of them: one in 64 also reports what the others counted.
     ///
     /// # Panics
     /// As [`costs_of`](Self::costs_of).
@@ -91,6 +92,11 @@ impl Afterword {
         let (Some(few), Some(many)) = (costs.first(), costs.last()) else {
             panic!("no instance of {component} has ended");
         };
+        if many.requests == 1 {
+            let mut fuel: Vec<u64> = costs.iter().map(|cost| cost.fuel).collect();
+            fuel.sort_unstable();
+            return fuel[fuel.len() / 2];
+        }
         (many.fuel - few.fuel) / (many.requests - few.requests)
     }
 }
