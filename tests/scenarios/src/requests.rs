@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::afterword::{Afterword, PATIENCE, SECRET};
 use crate::response::Response;
 use crate::setup::{REFRESH_SECRET, name_columns};
+use crate::waiting::wait_until;
 
 impl Afterword {
     /// Sends a request to the HTTP side.
@@ -61,6 +62,19 @@ impl Afterword {
         let authorization = format!("Bearer {REFRESH_SECRET}");
         let headers = [("authorization", &*authorization)];
         self.send(Method::POST, "/refresh", &headers, "").await
+    }
+
+    /// Sends `POST /refresh` until no other worker holds the lease. Returns what the worker did.
+    ///
+    /// # Panics
+    /// Another worker keeps holding it.
+    pub async fn refresh_when_free(&self) -> Response {
+        wait_until("waiting for the end of the worker", async || {
+            let response = self.refresh().await;
+            ensure!(response.status == 200, "{response:?}");
+            Ok(response)
+        })
+        .await
     }
 
     /// Reads a path until the response is from the store, so that the read causes no request to

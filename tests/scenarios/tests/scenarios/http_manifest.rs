@@ -1,8 +1,7 @@
 //! `spin.http.toml`, the manifest for hosts without a Redis trigger: `POST /refresh` is the worker.
 
-use afterword_scenarios::{REFRESH_SECRET, Setup, redis_key, wait_until};
+use afterword_scenarios::{REFRESH_SECRET, Setup, redis_key};
 use afterword_supabase::Fault;
-use anyhow::ensure;
 use reqwest::Method;
 use serde_json::json;
 
@@ -22,7 +21,7 @@ async fn a_change_is_refreshed_after_the_response_without_a_redis_trigger() {
 async fn a_refresh_needs_the_secret_and_tells_what_it_did() {
     let setup = Setup::default().http_manifest().no_webhooks();
     let afterword = setup.start().await;
-    afterword.refresh().await;
+    afterword.refresh_when_free().await;
     for authorization in ["", "Bearer", "Bearer wrong", "Basic wrong", REFRESH_SECRET] {
         let headers = [("authorization", authorization)];
         let refused = afterword.send(Method::POST, "/refresh", &headers, "").await;
@@ -33,9 +32,7 @@ async fn a_refresh_needs_the_secret_and_tells_what_it_did() {
     assert_eq!(other_method.status, 405);
     assert_eq!(other_method.header("allow"), "POST, OPTIONS");
 
-    let response = afterword.refresh().await;
-    assert_eq!(response.status, 200, "{response:?}");
-    let report = response.json();
+    let report = afterword.refresh_when_free().await.json();
     assert_eq!(report["completed"], 0, "{report}");
     assert_eq!(report["due"], 0, "{report}");
     assert!(report["next_in_ms"].as_u64() > Some(0), "{report}");
@@ -45,7 +42,7 @@ async fn a_refresh_needs_the_secret_and_tells_what_it_did() {
 async fn a_refresh_while_another_worker_holds_the_lease_is_accepted_and_does_nothing() {
     let setup = Setup::default().http_manifest().no_webhooks();
     let afterword = setup.start().await;
-    afterword.refresh().await;
+    afterword.refresh_when_free().await;
     let lease = redis_key("lease");
     let command = ["SET", &lease, "another", "PX", "15000"];
     let _: String = afterword.redis_command(&command).await.unwrap();
@@ -60,6 +57,7 @@ async fn a_refresh_while_another_worker_holds_the_lease_is_accepted_and_does_not
 async fn a_lost_wake_up_is_made_up_for_by_the_scheduler() {
     let afterword = Setup::default().http_manifest().start().await;
     afterword.wait_for_hit("/articles/7").await;
+    afterword.refresh_when_free().await;
     // As if a wake-up were under way that never arrives.
     let pending = redis_key("wake_pending");
     let command = ["SET", &pending, "1", "PX", "600000"];
@@ -80,7 +78,7 @@ async fn a_worker_that_runs_out_of_time_wakes_the_next_one() {
     let setup = setup.variable("max_writes_per_second", "0");
     let afterword = setup.start().await;
     afterword.insert_articles(2_000);
-    afterword.refresh().await;
+    afterword.refresh_when_free().await;
     afterword.supabase().clear_requests();
     // 24 batches, of which eight run at once and take a second: more than one request has time for.
     afterword.slow_origin(1_000);
@@ -126,7 +124,7 @@ async fn a_burst_of_webhooks_wakes_a_few_workers() {
     // With a limit, Redis counts all requests: those to the origin and the wake-ups.
     let setup = setup.variable("max_requests_per_hour", "100000");
     let afterword = setup.start().await;
-    afterword.refresh().await;
+    afterword.refresh_when_free().await;
     afterword.supabase().clear_requests();
     let requests = redis_key("requests");
     let set = ["HSET", &requests, "count", "0"];
@@ -136,12 +134,7 @@ async fn a_burst_of_webhooks_wakes_a_few_workers() {
         afterword.invalidate(7).await;
     }
     afterword.wait_until_drained().await.unwrap();
-    wait_until("waiting for the end of the worker", async || {
-        let response = afterword.refresh().await;
-        ensure!(response.status == 200, "{response:?}");
-        Ok(())
-    })
-    .await;
+    afterword.refresh_when_free().await;
     let get = ["HGET", &requests, "count"];
     let sent: usize = afterword.redis_command(&get).await.unwrap();
     let wake_ups = sent - afterword.supabase().requests().len();

@@ -11,6 +11,6 @@ async fn a_refresh_url_that_names_no_component_is_logged() {
     assert_eq!(afterword.get("/articles/7").await.status, 200);
     afterword.wait_for_http_log("missing").await;
     // A scheduler's call needs no service chaining.
-    assert_eq!(afterword.refresh().await.json()["due"], 0);
+    assert_eq!(afterword.refresh_when_free().await.json()["due"], 0);
     afterword.wait_for_hit("/articles/7").await;
 }
