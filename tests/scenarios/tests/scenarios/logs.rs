@@ -263,14 +263,16 @@ async fn no_secret_and_no_content_is_in_the_log_whatever_fails() {
         wait_until("waiting for the failure", async || {
             let path = format!("/articles/{id}");
             ensure!(lines().iter().any(|line| line["key"] == *path), "{id}");
+            // The row's own fault, unlike most others: the worker must have seen it.
+            let has_backed_off = !afterword.logged_about("key-backs-off").is_empty();
+            ensure!(id != 11 || has_backed_off, "{}", afterword.log());
             Ok(())
         })
         .await;
     }
-    let failed = ["breaker-tripped", "key-backs-off"];
     wait_until("waiting for the worker's failures", async || {
-        let logged = failed.map(|event| !afterword.logged_about(event).is_empty());
-        ensure!(logged == [true, true], "{}", afterword.log());
+        let tripped = afterword.logged_about("breaker-tripped");
+        ensure!(!tripped.is_empty(), "{}", afterword.log());
         Ok(())
     })
     .await;
