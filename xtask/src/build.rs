@@ -27,8 +27,8 @@ pub struct Flags {
 /// contain compressors, and `status` a page. The build for WASI 0.2 may be a tenth larger.
 fn size_limit(component: &str, wasi: Wasi) -> u64 {
     let limit = match component {
-        "refresh" => 1_380,
-        "refresh-http" => 1_420,
+        "refresh" => 1_360,
+        "refresh-http" => 1_400,
         "status" => 940,
         "articles" => 600,
         _ => 540,

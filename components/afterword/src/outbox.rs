@@ -11,6 +11,7 @@ use crate::host;
 use crate::limit::limit;
 use crate::queue::Task;
 use crate::store::{Error, Store};
+use std::collections::HashSet;
 use std::time::Duration;
 
 const FLAG: &str = "outbox";
@@ -69,7 +70,7 @@ pub async fn begin_emptying(store: &Store) -> Result<(), Error> {
 
 /// The records of the outbox.
 pub struct Records<'a> {
-    /// The tasks of all records that could be read.
+    /// The tasks of all records that could be read, each once.
     pub tasks: Vec<Task>,
     /// The number of records that could not be read yet: some stores list a key before its value
     /// is readable.
@@ -85,18 +86,18 @@ impl<'a> Records<'a> {
             unreadable: 0,
             read: Vec::new(),
         };
+        let mut seen = HashSet::new();
         for name in names.iter().filter(|name| name.starts_with(PREFIX)) {
             match store.get(name).await? {
                 Some(lines) => {
                     let lines = String::from_utf8_lossy(&lines);
-                    records.tasks.extend(lines.lines().filter_map(Task::parse));
+                    let new = lines.lines().filter(|line| seen.insert((*line).to_owned()));
+                    records.tasks.extend(new.filter_map(Task::parse));
                     records.read.push(name);
                 }
                 None => records.unreadable += 1,
             }
         }
-        records.tasks.sort_unstable();
-        records.tasks.dedup();
         Ok(records)
     }
 

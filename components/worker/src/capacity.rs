@@ -59,8 +59,8 @@ impl Capacity {
         keys.as_ref().map(|keys| keys.len() >= max)
     }
 
-    /// Whether the host takes a key of this length. A long id, percent-encoded, makes a longer one.
-    pub fn takes(&self, key: &str) -> bool {
+    /// Whether a key is short enough for the host. A long id, percent-encoded, makes a longer one.
+    pub fn fits(&self, key: &str) -> bool {
         !self.is_limited() || key.len() <= MAX_KEY_LENGTH
     }
 
@@ -167,10 +167,10 @@ mod tests {
     fn a_limited_store_takes_no_long_key() {
         let longest = "k".repeat(MAX_KEY_LENGTH);
         let longer = format!("{longest}k");
-        for (max_keys, takes) in [(Some(3), false), (None, true)] {
+        for (max_keys, fits) in [(Some(3), false), (None, true)] {
             let capacity = Capacity::new(max_keys);
-            assert!(capacity.takes(&longest));
-            assert_eq!(capacity.takes(&longer), takes);
+            assert!(capacity.fits(&longest));
+            assert_eq!(capacity.fits(&longer), fits);
         }
     }
 

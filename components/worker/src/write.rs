@@ -158,7 +158,7 @@ impl Writer<'_> {
 
     /// Whether the store has a key, or room for it.
     pub async fn has_room(&self, name: &str) -> Result<bool, store::Error> {
-        if !self.capacity.takes(name) {
+        if !self.capacity.fits(name) {
             return Ok(false);
         }
         // The store of a full cache is asked, because a listing may lag behind.

@@ -15,8 +15,8 @@ pub struct Body {
     stream: Option<InputStream>,
     _body: Option<IncomingBody>,
     _request: Option<Rc<Request>>,
-    /// The `Content-Length`, if it is known. A longer body has another framing, too, which RFC 9112
-    /// (section 6.3) calls an error: its rest is ignored.
+    /// The `Content-Length`, if it is known. Only a body that is chunked, too, can be longer: RFC
+    /// 9112 (section 6.3) calls that an error, and the rest is ignored.
     length: Option<usize>,
 }
 

@@ -13,8 +13,8 @@ const CHUNK: usize = 64 << 10;
 pub struct Body {
     stream: StreamReader<u8>,
     trailers: End,
-    /// The `Content-Length`, if it is known. A longer body has another framing, too, which RFC 9112
-    /// (section 6.3) calls an error: its rest is ignored.
+    /// The `Content-Length`, if it is known. Only a body that is chunked, too, can be longer: RFC
+    /// 9112 (section 6.3) calls that an error, and the rest is ignored.
     length: Option<usize>,
 }
 
